@@ -1,0 +1,190 @@
+"""The content-addressed cache of inputs.
+
+A file is fetched once, hashed on the way in, and kept under its SHA-256; what is known of
+an origin (digest, validator) lies beside it under the origin's identity, which reveals
+nothing. A later job asks the origin whether the validator still holds and fetches only
+if not. Jobs get hard links, so what is evicted here stays with the jobs that use it.
+
+A file comes into being under a temporary name and is renamed when it is whole; a crash
+leaves at most a temporary file, which the next start removes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compute.errors import InputUnavailable
+from compute.supply import Download, InputFile
+
+BATCH_BYTES = 1 << 20
+"""How much is hashed and written in one trip to a thread."""
+
+FRESH_S = 30.0
+"""How long an origin that offers no validator is not asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was learnt of an origin when it was last fetched."""
+
+    sha256: str
+    validator: str | None
+    at: float
+
+
+class InputCache:
+    """Files by content, origins by identity, in one folder."""
+
+    def __init__(
+        self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._contents = folder / "contents"
+        self._origins = folder / "origins"
+        self._partial = folder / "partial"
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._holders: Counter[str] = Counter()
+
+    def open(self) -> None:
+        """Make the folders and remove what a crash left half-fetched."""
+        shutil.rmtree(self._partial, ignore_errors=True)
+        for folder in (self._contents, self._origins, self._partial):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    async def fetch(self, file: InputFile) -> Path:
+        """The file's content as a path in the cache, read-only. Raises InputUnavailable.
+
+        Callers link or copy it at once: it may be evicted later.
+        """
+        async with self._sole(file.identity):
+            path = await self._current(file)
+            os.utime(path)
+            return path
+
+    @contextlib.asynccontextmanager
+    async def _sole(self, identity: str) -> AsyncIterator[None]:
+        """One fetch an origin at a time: the next finds the file there."""
+        lock = self._locks.setdefault(identity, asyncio.Lock())
+        self._holders[identity] += 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._holders[identity] -= 1
+            if not self._holders[identity]:
+                del self._holders[identity], self._locks[identity]
+
+    async def _current(self, file: InputFile) -> Path:
+        if file.sha256 and self._path(file.sha256).exists():
+            return self._path(file.sha256)
+        known = self._recall(file.identity)
+        if known and known.validator is None and self._clock() - known.at < FRESH_S:
+            return self._promised(file, known.sha256)
+        async with file.open(known.validator if known else None) as download:
+            if download.unchanged and known:
+                return self._promised(file, known.sha256)
+            digest = await self._keep(download)
+            self._remember(file.identity, Known(digest, download.validator, self._clock()))
+        return self._promised(file, digest)
+
+    def _promised(self, file: InputFile, digest: str) -> Path:
+        if file.sha256 and digest != file.sha256.lower():
+            raise InputUnavailable("the file's checksum is not the one that was promised")
+        return self._path(digest)
+
+    async def _keep(self, download: Download) -> str:
+        """Stream into the cache; the digest of what came."""
+        self._make_room(download.size or 0)
+        loop = asyncio.get_running_loop()
+        partial = self._partial / uuid.uuid4().hex
+        digest = hashlib.sha256()
+        try:
+            with partial.open("xb") as out:
+
+                def take(batch: bytes) -> None:
+                    digest.update(batch)
+                    out.write(batch)
+
+                async for batch in batches(download.chunks):
+                    await loop.run_in_executor(None, take, batch)
+                out.flush()
+                os.fchmod(out.fileno(), 0o444)
+                await loop.run_in_executor(None, os.fsync, out.fileno())
+            partial.rename(self._path(digest.hexdigest()))
+        except OSError as error:
+            raise _disk_fault(error) from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return digest.hexdigest()
+
+    def _make_room(self, size: int) -> None:
+        """Evict the least recently used contents until ``size`` more fits the budget."""
+        held = sorted(
+            ((entry.stat(), entry) for entry in self._contents.iterdir()),
+            key=lambda pair: pair[0].st_mtime,
+        )
+        total = sum(stat.st_size for stat, _ in held)
+        for stat, entry in held:
+            if total + size <= self._max_bytes:
+                return
+            entry.unlink(missing_ok=True)
+            total -= stat.st_size
+        free = shutil.disk_usage(self._contents).free
+        if size > free:
+            raise InputUnavailable("the provider has no disk space for the file", temporary=True)
+
+    def _path(self, digest: str) -> Path:
+        return self._contents / digest.lower()
+
+    def _recall(self, identity: str) -> Known | None:
+        try:
+            stored: Any = json.loads((self._origins / identity).read_text())
+            known = Known(stored["sha256"], stored["validator"], stored["at"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return known if self._path(known.sha256).exists() else None
+
+    def _remember(self, identity: str, known: Known) -> None:
+        stored = {"sha256": known.sha256, "validator": known.validator, "at": known.at}
+        partial = self._partial / uuid.uuid4().hex
+        try:
+            partial.write_text(json.dumps(stored))
+            partial.rename(self._origins / identity)
+        except OSError as error:
+            raise _disk_fault(error) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+async def batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces of about BATCH_BYTES, to spare trips to a thread."""
+    gathered: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= BATCH_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield b"".join(gathered)
+
+
+def _disk_fault(error: OSError) -> InputUnavailable:
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    text = "the provider's disk is full" if full else "the provider could not store the file"
+    return InputUnavailable(text, temporary=True)

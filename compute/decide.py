@@ -1,0 +1,257 @@
+"""What a job needs next. Pure: values in, one step out.
+
+The reconciler looks, asks here, acts, and stores; people argue about limits, stops and
+retries, and these are all in this file. Only a container that EXITED or is GONE ends a
+run; whatever the engine does not say is not assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compute.engines.base import ContainerState, Observation
+from compute.environments import Environment
+from compute.models import Job, Termination
+from compute.status import Goal, Phase
+
+FILE_SIZE_SIGNAL_EXIT = 128 + 25
+"""Exit code of a process ended by SIGXFSZ: it wrote a file beyond the disk limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to do before ``until`` (None: before something happens)."""
+
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Clean up and end the job without results."""
+
+    termination: Termination
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareImage:
+    """Have the algorithm's image here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provision:
+    """Make the output space and put inputs and algorithm in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Create the container if need be, and start it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """The container has started: say so."""
+
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Write down why, then end the algorithm's container."""
+
+    termination: Termination
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """The algorithm is over: keep its log and go on to the results."""
+
+    termination: Termination
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Run the environment's filter image over the outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """The filter let the outputs pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Turn outputs and log into results, clean up, end the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Remove everything of an ended job but its row."""
+
+
+Step = (
+    Rest
+    | Finish
+    | PrepareImage
+    | Provision
+    | Launch
+    | Adopt
+    | Kill
+    | Conclude
+    | Filter
+    | Filtered
+    | Publish
+    | Purge
+)
+
+STOPPED = Termination(Phase.STOPPED, "stopped", "stopped by its owner")
+
+
+def next_step(
+    job: Job,
+    environment: Environment,
+    now: float,
+    observation: Observation | None = None,
+    space_full: bool = False,
+) -> Step:
+    """The next step of a job.
+
+    ``observation`` is of the algorithm's container, in FILTERING of the filter's; it must
+    be given in PROVISIONED, RUNNING and FILTERING. ``space_full`` says that the output
+    space is exhausted.
+    """
+    if job.phase.terminal:
+        deleting = job.goal is Goal.DELETE and job.phase is not Phase.DELETED
+        return Purge() if deleting else Rest()
+    if job.phase is Phase.QUEUED:
+        return _queued(job, environment, now)
+    if job.goal is Goal.RUN and job.retry_at > now:
+        return Rest(job.retry_at)
+    if job.phase is Phase.PUBLISHING:
+        return Publish()
+    if job.phase is Phase.STARTED:
+        return PrepareImage() if job.goal is Goal.RUN else Finish(STOPPED)
+    if job.phase is Phase.CONFIGURING_VOLUMES:
+        return Provision() if job.goal is Goal.RUN else Finish(STOPPED)
+    if observation is None:
+        raise ValueError(f"phase {job.phase} needs an observation")
+    if job.phase is Phase.PROVISIONED:
+        return _provisioned(job, now, observation)
+    if job.phase is Phase.RUNNING:
+        return _running(job, environment, now, observation, space_full)
+    return _filtering(job, environment, now, observation)
+
+
+def _queued(job: Job, environment: Environment, now: float) -> Step:
+    if job.goal is not Goal.RUN:
+        return Finish(STOPPED)
+    expiry = job.created_at + environment.maxQueueWait
+    if now >= expiry:
+        waited = f"waited longer than {environment.maxQueueWait} s for a place"
+        return Finish(Termination(Phase.EXPIRED, "queue_wait", waited))
+    return Rest(expiry)
+
+
+def _provisioned(job: Job, now: float, observation: Observation) -> Step:
+    if observation.state in {ContainerState.RUNNING, ContainerState.EXITED}:
+        return Adopt(observation.started_at or now)
+    return Launch() if job.goal is Goal.RUN else Finish(STOPPED)
+
+
+def _running(
+    job: Job, environment: Environment, now: float, observation: Observation, space_full: bool
+) -> Step:
+    if observation.state is not ContainerState.RUNNING:
+        termination = job.termination or verdict(observation, space_full)
+        return Conclude(termination, observation.finished_at)
+    deadline = (job.started_at or now) + job.spec.max_duration_s
+    if job.termination is not None:
+        return Kill(job.termination, environment.stopGrace)
+    if job.goal is not Goal.RUN:
+        return Kill(STOPPED, 0.0 if job.goal is Goal.DELETE else environment.stopGrace)
+    if now >= deadline:
+        return Kill(_time_limit(job), environment.stopGrace)
+    if space_full:
+        return Kill(_DISK_QUOTA, 0.0)
+    return Rest(deadline)
+
+
+def _filtering(job: Job, environment: Environment, now: float, observation: Observation) -> Step:
+    if job.goal is Goal.DELETE:
+        return Filtered()
+    if observation.state in {ContainerState.GONE, ContainerState.CREATED}:
+        return Filter()
+    if observation.state is ContainerState.RUNNING:
+        deadline = (observation.started_at or now) + environment.maxJobDuration
+        return Rest(deadline) if now < deadline else Finish(_filter_failed("took too long"))
+    if observation.exit_code == 0:
+        return Filtered()
+    return Finish(_filter_failed(f"ended with exit code {observation.exit_code}"))
+
+
+def verdict(observation: Observation, space_full: bool) -> Termination:
+    """How an algorithm that ended by itself did."""
+    code = observation.exit_code
+    if observation.state is ContainerState.GONE:
+        detail = "the container was removed from the engine before its end was seen"
+        return Termination(Phase.ALGORITHM_FAILED, "container_gone", detail)
+    if space_full or code == FILE_SIZE_SIGNAL_EXIT:
+        return Termination(
+            Phase.QUOTA_EXCEEDED,
+            "disk_quota",
+            _DISK_QUOTA.detail,
+            exit_code=code,
+            oom_killed=observation.oom_killed,
+        )
+    if code == 0 and not observation.error:
+        return Termination(Phase.COMPLETED, "completed", "", 0, observation.oom_killed)
+    if observation.oom_killed:
+        detail = "the algorithm used more memory than the environment gives"
+        return Termination(Phase.ALGORITHM_FAILED, "out_of_memory", detail, code, True)
+    detail = observation.error or f"the algorithm ended with exit code {code}"
+    return Termination(Phase.ALGORITHM_FAILED, "exit_code", detail, code)
+
+
+_DISK_QUOTA = Termination(
+    Phase.QUOTA_EXCEEDED, "disk_quota", "the outputs filled the disk that the environment gives"
+)
+
+
+def over_quota(termination: Termination) -> Termination:
+    """The outputs turned out larger than allowed when they were collected."""
+    return Termination(
+        Phase.QUOTA_EXCEEDED,
+        _DISK_QUOTA.reason,
+        _DISK_QUOTA.detail,
+        termination.exit_code,
+        termination.oom_killed,
+    )
+
+
+def _time_limit(job: Job) -> Termination:
+    detail = f"the algorithm ran longer than {job.spec.max_duration_s} s"
+    return Termination(Phase.ALGORITHM_FAILED, "time_limit", detail)
+
+
+def _filter_failed(how: str) -> Termination:
+    detail = f"the environment's filter {how}; the outputs are withheld"
+    return Termination(Phase.PUBLISHING_FAILED, "filter_failed", detail)
+
+
+_FAILURES = {
+    Phase.STARTED: Phase.IMAGE_FAILED,
+    Phase.CONFIGURING_VOLUMES: Phase.VOLUMES_FAILED,
+    Phase.PROVISIONED: Phase.CONTAINER_FAILED,
+    Phase.FILTERING: Phase.PUBLISHING_FAILED,
+    Phase.PUBLISHING: Phase.PUBLISHING_FAILED,
+}
+
+
+def gives_up(phase: Phase, reason: str, detail: str) -> Termination | None:
+    """The end of a job whose phase cannot be carried out.
+
+    None in RUNNING: a run that cannot be looked at may still be going on.
+    """
+    failure = _FAILURES.get(phase)
+    return None if failure is None else Termination(failure, reason, detail)

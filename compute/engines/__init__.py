@@ -1,0 +1,1 @@
+"""The machines that run containers. :mod:`compute.engines.base` is the contract."""

@@ -1,0 +1,170 @@
+"""The contract that every engine keeps.
+
+Every verb may be repeated and may be interrupted at any point, by cancellation or by
+the death of the process; calling it again must lead to the same end. Every verb raises
+EngineUnavailable when the engine does not answer (refused connection, time-out, 5xx that
+is not about the request), and that never says anything about a container. A container is
+known by a name derived from the job id, and labelled so that leftovers can be found.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from compute.models import Image
+
+JOB_LABEL = "org.oceanprotocol.compute.job"
+"""Label on each container: the job it belongs to."""
+
+OPERATOR_LABEL = "org.oceanprotocol.compute.operator"
+"""Label on each container: the operator that made it. Sweeps touch no other operator's."""
+
+
+class PullPolicy(StrEnum):
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class ContainerState(StrEnum):
+    GONE = "gone"
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A host path (absolute) shown in the container at ``target``."""
+
+    source: Path
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """All that a container gets; what is not listed here it does not have.
+
+    ``command`` replaces the image's entrypoint and command; empty keeps the image's own.
+    ``network`` is ``none`` or the name of an engine network. ``user`` is ``uid:gid``.
+    ``tmp_bytes`` sizes the tmpfs on ``/tmp``. ``log_bytes`` bounds the stored log (the
+    newest part is kept). ``file_bytes`` is the largest single file it may write.
+    """
+
+    name: str
+    job_id: str
+    image_id: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    mounts: Sequence[Mount] = ()
+    network: str = "none"
+    user: str = "65534:65534"
+    cpus: float = 1.0
+    memory_bytes: int = 1 << 30
+    pids: int = 256
+    gpus: int = 0
+    tmp_bytes: int = 64 << 20
+    writable_root: bool = False
+    log_bytes: int = 16 << 20
+    file_bytes: int | None = None
+    working_dir: str = "/data"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the engine says of one container. Times are epoch seconds.
+
+    ``error`` is the engine's own text when the container could not be started.
+    """
+
+    state: ContainerState
+    exit_code: int | None = None
+    oom_killed: bool = False
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: str = ""
+
+
+GONE = Observation(ContainerState.GONE)
+
+
+class Engine(ABC):
+    """Runs containers. See the module's text for what holds for every verb."""
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Prepare the client. Must succeed while the engine is away."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of all threads and connections. Containers run on."""
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Return when the engine answers."""
+
+    @abstractmethod
+    async def ensure_image(self, image: Image, policy: PullPolicy) -> str:
+        """Have the image here and return its id (``sha256:…``).
+
+        With a checksum only an image whose registry digest or id equals it will do,
+        whatever the tag points to. Raises ImageUnavailable when it is not to be had under
+        the policy (text says why: missing, checksum, registry's refusal).
+        """
+
+    @abstractmethod
+    async def create(self, spec: ContainerSpec) -> None:
+        """Make the container without starting it.
+
+        One of this name already there counts as made. Raises EngineRefused when the
+        engine rejects the specification, ImageUnavailable when the image id is gone.
+        """
+
+    @abstractmethod
+    async def start(self, name: str) -> None:
+        """Start a container in CREATED. In RUNNING, EXITED or GONE: does nothing.
+
+        Never runs a container a second time. Raises EngineRefused when the container
+        cannot be started (entrypoint not found, device missing); it is then EXITED or
+        still CREATED.
+        """
+
+    @abstractmethod
+    async def observe(self, name: str) -> Observation:
+        """What the container is doing. GONE only when the engine says there is none."""
+
+    @abstractmethod
+    async def stop(self, name: str, grace_s: float) -> None:
+        """End a container: SIGTERM, after ``grace_s`` SIGKILL. Returns once it is down.
+
+        In any other state than RUNNING: does nothing.
+        """
+
+    @abstractmethod
+    async def save_log(self, name: str, target: Path, limit_bytes: int) -> None:
+        """Write the container's output (stdout and stderr, in order) to ``target``.
+
+        Keeps the newest part and at most ``limit_bytes``. A container that is GONE
+        leaves an empty file.
+        """
+
+    @abstractmethod
+    async def remove(self, name: str) -> None:
+        """Kill and remove the container with its anonymous volumes. GONE is success."""
+
+    @abstractmethod
+    async def owned(self) -> Mapping[str, str]:
+        """All containers of this operator, running or not: name to job id."""
+
+    @abstractmethod
+    def events(self) -> AsyncIterator[str]:
+        """Job ids of this operator's containers as these exit, for as long as one listens.
+
+        Reconnects by itself; yields an empty text after each (re)connection, because
+        events may have been missed and everything should be looked at again.
+        """

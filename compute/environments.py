@@ -1,0 +1,237 @@
+"""``environments.yaml``: what may be run, where, with what limits, for how much.
+
+The file is read once at start. A mistake raises EnvironmentsInvalid with the file, the
+field and the fix; nothing is guessed. Field names are those of the API's environment
+object, so that an operator and a consumer use the same words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from compute.engines.base import PullPolicy
+from compute.errors import EnvironmentsInvalid, UnknownEnvironment
+from compute.models import Image
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_HINTS = {
+    "missing": "add it",
+    "extra_forbidden": "remove it or correct its spelling",
+    "int_type": "write a whole number",
+    "int_parsing": "write a whole number",
+    "float_type": "write a number",
+    "string_type": "write a text (in quotes if it looks like a number)",
+    "list_type": "write a list",
+    "bool_type": "write true or false",
+}
+
+
+def _address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError("an Ethereum address is 0x and 40 hexadecimal digits, in quotes")
+    return text.lower()
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Gpu(_Section):
+    """GPUs given to each job, whole devices."""
+
+    count: Annotated[int, Field(ge=0, le=64)] = 0
+    type: str = ""
+
+
+class Images(_Section):
+    """Which algorithm images may run and when they are pulled.
+
+    ``allow`` holds shell patterns over ``name:tag`` or ``name@checksum``, also tried
+    against the bare name; an empty list allows none, ``["*"]`` all.
+    """
+
+    allow: tuple[str, ...] = Field(default=("*",), strict=False)
+    pull: PullPolicy = Field(default=PullPolicy.MISSING, strict=False)
+
+    def allows(self, image: Image) -> bool:
+        names = {image.image, image.reference, f"{image.image}:{image.tag or 'latest'}"}
+        if image.checksum:
+            names.add(f"{image.image}@{image.checksum}")
+        return any(fnmatchcase(name, pattern) for name in names for pattern in self.allow)
+
+
+class Consumers(_Section):
+    """Wallets that may use the environment. An empty ``allow`` means everyone not denied."""
+
+    allow: tuple[Address, ...] = Field(default=(), strict=False)
+    deny: tuple[Address, ...] = Field(default=(), strict=False)
+
+    def allows(self, address: str) -> bool:
+        wallet = address.lower()
+        return wallet not in self.deny and (not self.allow or wallet in self.allow)
+
+
+class Price(_Section):
+    """What a minute costs on one chain, in whole ``token`` units (exact decimal text)."""
+
+    token: Address
+    perMinute: Annotated[Decimal, Field(ge=0, max_digits=36, decimal_places=18, strict=False)]
+
+
+class Environment(_Section):
+    """One environment. Comments in the shipped ``environments.yaml`` explain each field."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    description: str = ""
+    cpu: Annotated[float, Field(gt=0, le=1024)] = 1.0
+    cpuType: str = ""
+    ramGB: Annotated[float, Field(ge=0.016, le=65536)] = 1.0
+    diskGB: Annotated[float, Field(ge=0.001, le=1048576)] = 1.0
+    gpu: Gpu = Gpu()
+    maxJobs: Annotated[int, Field(ge=1, le=10000)] = 1
+    maxQueue: Annotated[int, Field(ge=0)] = 1000
+    maxQueueWait: Annotated[int, Field(ge=1)] = 24 * 3600
+    maxJobDuration: Annotated[int, Field(ge=1)] = 3600
+    storageExpiry: Annotated[int, Field(ge=1)] = 7 * 24 * 3600
+    stopGrace: Annotated[float, Field(ge=0, le=60)] = 3.0
+    maxOutputFiles: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    maxLogMB: Annotated[int, Field(ge=1, le=102400)] = 16
+    tmpMB: Annotated[int, Field(ge=1, le=1048576)] = 64
+    pids: Annotated[int, Field(ge=1, le=100_000)] = 256
+    writableRoot: bool = False
+    user: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}:[1-9][0-9]{0,8}$")] = "65534:65534"
+    network: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "none"
+    images: Images = Images()
+    consumers: Consumers = Consumers()
+    prices: Mapping[Annotated[int, Field(ge=1, strict=False)], Price] = Field(default_factory=dict)
+    filterImage: str = ""
+    consumerAddress: Address | None = None
+
+    @model_validator(mode="after")
+    def _no_shared_namespace(self) -> Environment:
+        if self.network in {"host", "container"}:
+            raise ValueError(
+                "network: an algorithm never shares the host's network; "
+                "write none, bridge, or the name of a Docker network of yours"
+            )
+        return self
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self.ramGB * (1 << 30))
+
+    @property
+    def disk_bytes(self) -> int:
+        return int(self.diskGB * (1 << 30))
+
+    @property
+    def free(self) -> bool:
+        """True when no chain has a price above nothing."""
+        return all(price.perMinute == 0 for price in self.prices.values())
+
+
+class Environments(Mapping[str, Environment]):
+    """The environments by id, in the file's order."""
+
+    def __init__(self, environments: tuple[Environment, ...]) -> None:
+        self._by_id = {environment.id: environment for environment in environments}
+
+    def __getitem__(self, environment_id: str) -> Environment:
+        try:
+            return self._by_id[environment_id]
+        except KeyError:
+            raise UnknownEnvironment("Compute environment does not exist") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_id)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __contains__(self, environment_id: object) -> bool:
+        return environment_id in self._by_id
+
+
+class _File(_Section):
+    environments: tuple[Environment, ...] = Field(min_length=1, strict=False)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> _File:
+        ids = [environment.id for environment in self.environments]
+        doubles = sorted({i for i in ids if ids.count(i) > 1})
+        if doubles:
+            raise ValueError(f"id {', '.join(doubles)} is used twice; give each its own")
+        return self
+
+
+def load(path: Path) -> Environments:
+    """Read and check the file. Raises EnvironmentsInvalid."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise EnvironmentsInvalid(
+            f"{path}: cannot be read ({reason}); "
+            "name the file in ENVIRONMENTS_FILE or copy the shipped environments.yaml"
+        ) from error
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> Environments:
+    """Check the text of an environments file; ``name`` is used in error texts."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise EnvironmentsInvalid(f"{name}: {where}: {problem}; correct the YAML there") from error
+    if not isinstance(document, dict):
+        raise EnvironmentsInvalid(
+            f"{name}: the top level must be `environments:` followed by a list of environments"
+        )
+    try:
+        return Environments(_File.model_validate(document).environments)
+    except ValidationError as error:
+        lines = [_explain(item, document) for item in error.errors(include_url=False)]
+        raise EnvironmentsInvalid("\n".join(f"{name}: {line}" for line in lines)) from error
+
+
+def _explain(item: Any, document: dict[str, Any]) -> str:
+    """One mistake in one line: field, what is wrong, fix."""
+    path, here = "", document
+    for part in item["loc"]:
+        here = _child(here, part)
+        if isinstance(part, int):
+            own_id = here.get("id") if isinstance(here, dict) else None
+            path += f"[{part}]" + (f" ({own_id})" if own_id else "")
+        else:
+            path += f".{part}" if path else str(part)
+    hint = _HINTS.get(item["type"])
+    text = str(item["msg"]).removeprefix("Value error, ")
+    return f"{path or 'environments'}: {text}" + (f"; {hint}" if hint else "")
+
+
+def _child(here: Any, part: str | int) -> Any:
+    try:
+        return here[part]
+    except (KeyError, IndexError, TypeError):
+        return None

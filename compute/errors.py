@@ -1,0 +1,72 @@
+"""Everything that can go wrong on the ground floor.
+
+``public`` is what an owner may read: it names no path, URL or secret. Only
+:class:`EngineUnavailable` and a :class:`InputUnavailable` marked temporary may be
+retried; everything else ends what it belongs to.
+"""
+
+from __future__ import annotations
+
+
+class ComputeError(Exception):
+    """Base of all errors of this package."""
+
+    def __init__(self, public: str) -> None:
+        super().__init__(public)
+        self.public = public
+
+
+class EnvironmentsInvalid(ComputeError):
+    """``environments.yaml`` has a mistake; the text names file, field and fix."""
+
+
+class UnknownEnvironment(ComputeError):
+    """No environment has this id."""
+
+
+class UnknownJob(ComputeError):
+    """No job has this id."""
+
+
+class QueueFull(ComputeError):
+    """The environment's queue limit is reached."""
+
+
+class MoveLost(ComputeError):
+    """The job is no longer in the phase that the move started from."""
+
+
+class EngineUnavailable(ComputeError):
+    """The engine did not answer. Says nothing about any container: unknown is not gone."""
+
+
+class EngineRefused(ComputeError):
+    """The engine answered and will not do it, now or later (bad option, no such device)."""
+
+
+class ImageUnavailable(ComputeError):
+    """The image is not here and cannot be pulled, or is not the one asked for."""
+
+
+class VolumeFailed(ComputeError):
+    """The job's folder or its bounded output space could not be made."""
+
+
+class InputUnavailable(ComputeError):
+    """An input could not be had. ``temporary`` says whether trying again may help."""
+
+    def __init__(self, public: str, *, temporary: bool = False) -> None:
+        super().__init__(public)
+        self.temporary = temporary
+
+
+class PublishingFailed(ComputeError):
+    """Outputs exist but could not be made into results."""
+
+
+class UnknownResult(ComputeError):
+    """The job has no result of this index."""
+
+
+class StoreUnavailable(ComputeError):
+    """The database could not be opened, read or written: full, locked, read-only, broken."""

@@ -1,0 +1,230 @@
+"""The only door to the ground floor: start, stop, delete, status, results.
+
+Calls write a wish into the store and wake the loop; they never touch a container. What a
+caller wants written with it (a consumed nonce) comes in as ``also`` and commits with the
+wish or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from compute import layout
+from compute.cache import InputCache
+from compute.engines.base import Engine
+from compute.environments import Environments
+from compute.errors import ComputeError, EngineUnavailable, UnknownResult
+from compute.models import Job, JobSpec, Load, Move, ResultFile
+from compute.reconciler import Limits, Reconciler, environment_of
+from compute.results import path_of
+from compute.space import Space
+from compute.staging import Stager
+from compute.status import Goal, Phase
+from compute.steps import Steps
+from compute.store.base import Work, nothing
+from compute.store.jobs import JobStore
+from compute.supply import InputSupplier
+
+log = logging.getLogger(__name__)
+
+WAIT_S = 8.0
+"""How long a stop or delete waits for its effect before it answers with what is."""
+
+
+class Operator:
+    """Takes wishes, tells what is. Made by :func:`operating`."""
+
+    def __init__(
+        self,
+        *,
+        environments: Environments,
+        engine: Engine,
+        store: JobStore,
+        reconciler: Reconciler,
+        data_dir: Path,
+        clock: Callable[[], float],
+    ) -> None:
+        self.environments = environments
+        self._engine = engine
+        self._store = store
+        self._reconciler = reconciler
+        self._data_dir = data_dir
+        self._clock = clock
+
+    async def start(
+        self, *, owner: str, environment: str, spec: JobSpec, also: Work[object] = nothing
+    ) -> Job:
+        """Queue a job. Durable when this returns.
+
+        Raises UnknownEnvironment, QueueFull, and whatever ``also`` raises; nothing is kept
+        then.
+        """
+        configured = self.environments[environment]
+        job = Job(
+            id=uuid.uuid4().hex,
+            owner=owner,
+            environment=environment,
+            spec=spec,
+            created_at=self._clock(),
+        )
+        stored = await self._store.insert(job, queue_limit=configured.maxQueue, also=also)
+        self._reconciler.queued(stored)
+        log.info("job_queued job=%s environment=%s", stored.id, environment)
+        return stored
+
+    async def job(self, job_id: str) -> Job:
+        """One job. Raises UnknownJob."""
+        return await self._store.get(job_id)
+
+    def recall(self, job_id: str) -> Job | None:
+        """One job if it is in memory; None says nothing."""
+        return self._store.recall(job_id)
+
+    async def jobs(
+        self, *, owner: str | None = None, did: str | None = None, limit: int = 1000
+    ) -> list[Job]:
+        """Jobs that are not deleted, newest first."""
+        phases = frozenset(Phase) - {Phase.DELETED}
+        return await self._store.find(owner=owner, did=did, phases=phases, limit=limit)
+
+    async def stop(
+        self, job_ids: Sequence[str], *, also: Work[object] = nothing, wait_s: float = WAIT_S
+    ) -> list[Job]:
+        """Wish the jobs stopped, wait for it a little, and tell how they are."""
+        return await self._wish(job_ids, Goal.STOP, also, wait_s)
+
+    async def delete(
+        self, job_ids: Sequence[str], *, also: Work[object] = nothing, wait_s: float = WAIT_S
+    ) -> list[Job]:
+        """Wish the jobs deleted with all they have, wait for it a little, tell how they are."""
+        return await self._wish(job_ids, Goal.DELETE, also, wait_s)
+
+    async def _wish(
+        self, job_ids: Sequence[str], goal: Goal, also: Work[object], wait_s: float
+    ) -> list[Job]:
+        now = self._clock()
+        jobs = await self._store.wish_all(job_ids, goal, now=now, also=also)
+        waiting = [
+            asyncio.ensure_future(self._reconciler.settled(job.id, wait_s))
+            for job in jobs
+            if not _is_settled(job)
+        ]
+        await asyncio.sleep(0)
+        for job in jobs:
+            self._reconciler.interrupt(job.id)
+        await asyncio.gather(*waiting)
+        return [await self._store.get(job.id) for job in jobs]
+
+    async def history(self, job_id: str) -> list[Move]:
+        """All moves of a job, oldest first."""
+        return await self._store.history(job_id)
+
+    def result(self, job: Job, index: int) -> tuple[ResultFile, Path]:
+        """A published file and where it lies. Raises UnknownResult."""
+        if not 0 <= index < len(job.results):
+            raise UnknownResult(f"No such index {index} in this compute job")
+        folders = layout.JobFolders(self._data_dir, job.id)
+        return job.results[index], path_of(folders.results, job.results[index])
+
+    async def loads(self) -> dict[str, Load]:
+        """Queued and active jobs of each environment."""
+        return await self._store.loads()
+
+    async def engine_answers(self) -> bool:
+        """True when the engine can be reached."""
+        try:
+            await self._engine.ping()
+        except EngineUnavailable:
+            return False
+        return True
+
+
+def _is_settled(job: Job) -> bool:
+    """True when nothing of the wish is left to be done."""
+    return job.phase is Phase.DELETED or (job.phase.terminal and job.goal is not Goal.DELETE)
+
+
+@contextlib.asynccontextmanager
+async def operating(
+    *,
+    environments: Environments,
+    engine: Engine,
+    store: JobStore,
+    supplier: InputSupplier,
+    space: Space,
+    data_dir: Path,
+    cache_bytes: int = 100 << 30,
+    clock: Callable[[], float] = time.time,
+    limits: Limits | None = None,
+) -> AsyncIterator[Operator]:
+    """An operator at work: resumes what an earlier process left, ends its loop on exit.
+
+    Containers run on after that and are adopted by the next process.
+    """
+    limits = limits or Limits()
+    for name in ("jobs", "results"):
+        (data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    cache = InputCache(data_dir / "cache", cache_bytes, clock)
+    cache.open()
+    steps = Steps(
+        environments=environments,
+        engine=engine,
+        store=store,
+        stager=Stager(supplier, cache),
+        space=space,
+        data_dir=data_dir,
+        clock=clock,
+        environment_of=lambda job: environment_of(environments, job),
+    )
+    reconciler = Reconciler(
+        environments=environments,
+        engine=engine,
+        store=store,
+        space=space,
+        steps=steps,
+        limits=limits,
+        clock=clock,
+    )
+    await engine.connect()
+    await steps.sweep_folders()
+    await reconciler.resume()
+    operator = Operator(
+        environments=environments,
+        engine=engine,
+        store=store,
+        reconciler=reconciler,
+        data_dir=data_dir,
+        clock=clock,
+    )
+    tasks = [
+        asyncio.create_task(reconciler.run(), name="reconciler"),
+        asyncio.create_task(_janitor(store, reconciler, clock, limits.janitor_s), name="janitor"),
+    ]
+    try:
+        yield operator
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await engine.close()
+
+
+async def _janitor(
+    store: JobStore, reconciler: Reconciler, clock: Callable[[], float], interval_s: float
+) -> None:
+    """Delete jobs whose retention is over."""
+    while True:
+        try:
+            for job in await store.expired(clock()):
+                await store.wish(job.id, Goal.DELETE, now=clock())
+                reconciler.wake(job.id)
+                log.info("job_expired job=%s", job.id)
+        except ComputeError as error:
+            log.warning("janitor_failed cause=%s", error.public)
+        await asyncio.sleep(interval_s)

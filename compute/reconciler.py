@@ -1,0 +1,335 @@
+"""The loop: take a job, look, decide, act, store.
+
+Workers take due jobs from one queue. Each look asks :func:`compute.decide.next_step` for
+one step, the matching method of :class:`compute.steps.Steps` carries it out and stores
+the move, and the job is looked at again until it rests. The only broad except of this
+package is here: what was not foreseen is logged, counted against the phase and tried again
+with backoff, a bounded number of times. An engine that does not answer is waited for
+without end, since nothing is known then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from compute.decide import (
+    PrepareImage,
+    Provision,
+    Rest,
+    Step,
+    gives_up,
+    next_step,
+)
+from compute.engines.base import ContainerState, Engine, Observation
+from compute.environments import Environment, Environments
+from compute.errors import (
+    ComputeError,
+    EngineRefused,
+    EngineUnavailable,
+    ImageUnavailable,
+    MoveLost,
+    PublishingFailed,
+    StoreUnavailable,
+    UnknownJob,
+    VolumeFailed,
+)
+from compute.layout import container_name, filter_name
+from compute.models import Job
+from compute.space import Space
+from compute.status import ACTIVE, Goal, Phase
+from compute.steps import Steps
+from compute.store.jobs import JobStore
+from compute.workqueue import WorkQueue, backoff_s
+
+log = logging.getLogger(__name__)
+
+_CLAIM = "claim:"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How patient the operator is. Counts are tries of one phase, times are seconds.
+
+    ``look_s`` is the slow poll that backs up the engine's events, ``watch_s`` the look at
+    an output space that nothing else bounds.
+    """
+
+    tries: int = 5
+    look_s: float = 20.0
+    watch_s: float = 1.0
+    first_backoff_s: float = 0.5
+    most_backoff_s: float = 30.0
+    janitor_s: float = 60.0
+    most_workers: int = 256
+
+
+class Reconciler:
+    """Brings each job to where its goal wants it."""
+
+    def __init__(
+        self,
+        *,
+        environments: Environments,
+        engine: Engine,
+        store: JobStore,
+        space: Space,
+        steps: Steps,
+        limits: Limits,
+        clock: Callable[[], float],
+    ) -> None:
+        self._environments = environments
+        self._engine = engine
+        self._store = store
+        self._space = space
+        self._steps = steps
+        self._limits = limits
+        self._clock = clock
+        self._queue = WorkQueue()
+        self._acting: dict[str, asyncio.Task[Job]] = {}
+        self._settled: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self._unanswered: Counter[str] = Counter()
+
+    # what the operator calls
+
+    def wake(self, job_id: str) -> None:
+        """Look at this job now."""
+        self._queue.put(job_id)
+
+    def wake_environment(self, environment_id: str) -> None:
+        """Fill this environment's free places from its queue."""
+        self._queue.put(_CLAIM + environment_id)
+
+    def queued(self, job: Job) -> None:
+        """A job has entered the queue: try to place it, and look when its wait is over."""
+        environment = environment_of(self._environments, job)
+        self._queue.put_in(job.id, job.created_at + environment.maxQueueWait - self._clock())
+        self.wake_environment(job.environment)
+
+    def interrupt(self, job_id: str) -> None:
+        """A wish has changed: give up what can be given up, then look at the job."""
+        act = self._acting.get(job_id)
+        if act is not None:
+            act.cancel()
+        self._queue.put(job_id)
+
+    async def settled(self, job_id: str, timeout_s: float) -> None:
+        """Return when the job has nothing left to do, or after ``timeout_s``."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settled[job_id].append(future)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await future
+        except TimeoutError:
+            return
+        finally:
+            waiting = self._settled[job_id]
+            if future in waiting:
+                waiting.remove(future)
+            if not waiting:
+                del self._settled[job_id]
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        places = sum(environment.maxJobs for environment in self._environments.values())
+        workers = min(places + 4, self._limits.most_workers)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._work())
+                group.create_task(self._listen())
+        finally:
+            self._queue.close()
+
+    async def resume(self) -> None:
+        """Put everything unfinished on the queue: after a start, and when events were lost."""
+        for job in await self._store.unfinished():
+            if job.phase is Phase.QUEUED:
+                self.queued(job)
+            if job.phase is not Phase.QUEUED or job.goal is not Goal.RUN:
+                self.wake(job.id)
+        for environment_id in self._environments:
+            self.wake_environment(environment_id)
+
+    # the loop
+
+    async def _listen(self) -> None:
+        """Wake jobs as their containers exit; look at all after each (re)connection."""
+        while True:
+            try:
+                async for job_id in self._engine.events():
+                    if job_id:
+                        self.wake(job_id)
+                    else:
+                        await self._steps.sweep_containers()
+                        await self.resume()
+            except EngineUnavailable:
+                log.warning("engine_silent")
+            except Exception:
+                log.exception("engine_events_failed")
+            await asyncio.sleep(self._limits.first_backoff_s)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.take()
+            try:
+                if key.startswith(_CLAIM):
+                    await self._claim(key.removeprefix(_CLAIM))
+                else:
+                    await self._reconcile(key)
+            except Exception:
+                log.exception("reconcile_failed key=%s", key)
+                self._queue.put_in(key, self._limits.most_backoff_s)
+            finally:
+                self._queue.done(key)
+
+    async def _claim(self, environment_id: str) -> None:
+        places = self._environments[environment_id].maxJobs
+        try:
+            claimed = await self._store.claim(environment_id, places, now=self._clock())
+        except StoreUnavailable:
+            self._queue.put_in(_CLAIM + environment_id, self._limits.first_backoff_s)
+            return
+        for job in claimed:
+            self._queue.put(job.id)
+
+    async def _reconcile(self, job_id: str) -> None:
+        """Steps until the job rests. Each round starts from the row as it is."""
+        while True:
+            try:
+                job = await self._store.get(job_id)
+            except UnknownJob:
+                return
+            try:
+                step = await self._decide(job)
+                if isinstance(step, Rest):
+                    self._rest(job, step)
+                    return
+                await self._act(job, step)
+                self._unanswered.pop(job_id, None)
+            except MoveLost:
+                continue
+            except ComputeError as error:
+                await self._failed(job, error)
+                return
+            except Exception as error:
+                log.exception("step_failed job=%s phase=%s", job.id, job.phase)
+                await self._failed(job, error)
+                return
+
+    async def _decide(self, job: Job) -> Step:
+        environment = environment_of(self._environments, job)
+        observation: Observation | None = None
+        full = False
+        if job.phase in {Phase.PROVISIONED, Phase.RUNNING}:
+            observation = await self._engine.observe(container_name(job.id))
+        elif job.phase is Phase.FILTERING:
+            observation = await self._engine.observe(filter_name(job.id))
+        if job.phase is Phase.RUNNING and observation and self._must_measure(observation):
+            full = await self._steps.space_full(job)
+        return next_step(job, environment, self._clock(), observation, full)
+
+    def _must_measure(self, observation: Observation) -> bool:
+        """An algorithm may run into a limit the kernel holds, and make room again."""
+        return observation.state is not ContainerState.RUNNING or not self._space.enforced
+
+    async def _act(self, job: Job, step: Step) -> None:
+        """Carry a step out; image and staging work can be given up half-way."""
+        if not isinstance(step, PrepareImage | Provision):
+            moved = await self._steps.take(job, step)
+            self._after(job, moved)
+            return
+        act = asyncio.ensure_future(self._interruptible(job, step))
+        self._acting[job.id] = act
+        try:
+            await asyncio.wait({act})
+        except asyncio.CancelledError:
+            act.cancel()
+            await asyncio.wait({act})
+            raise
+        finally:
+            del self._acting[job.id]
+        if not act.cancelled():
+            self._after(job, act.result())
+
+    async def _interruptible(self, job: Job, step: Step) -> Job:
+        """The step, unless a wish came in before it could be interrupted."""
+        fresh = await self._store.get(job.id)
+        return await self._steps.take(job, step) if fresh.goal is job.goal else fresh
+
+    def _after(self, before: Job, after: Job) -> None:
+        """A place may have become free."""
+        if before.phase in ACTIVE and after.phase not in ACTIVE:
+            if before.environment in self._environments:
+                self.wake_environment(before.environment)
+            log.info("job_ended job=%s status=%s", after.id, after.phase.number)
+
+    def _rest(self, job: Job, step: Rest) -> None:
+        """Set the next look; tell those who wait that nothing is left to do."""
+        if job.phase.terminal:
+            for future in self._settled.get(job.id, ()):
+                if not future.done():
+                    future.set_result(None)
+            return
+        delays = [] if step.until is None else [step.until - self._clock()]
+        if job.phase in {Phase.RUNNING, Phase.FILTERING}:
+            delays.append(self._limits.look_s if self._space.enforced else self._limits.watch_s)
+        if delays:
+            self._queue.put_in(job.id, min(delays))
+
+    async def _failed(self, job: Job, error: Exception) -> None:
+        """Try again later, unless this phase has failed too often."""
+        public = error.public if isinstance(error, ComputeError) else "internal fault"
+        log.warning("step_failed job=%s phase=%s cause=%s", job.id, job.phase, public)
+        if isinstance(error, EngineUnavailable | StoreUnavailable):
+            await self._wait_for(job, error)
+            return
+        now, tries = self._clock(), job.attempts + 1
+        end = gives_up(job.phase, _reason(error), public)
+        if end and (tries >= self._limits.tries or _is_final(error)) and job.goal is Goal.RUN:
+            self._after(job, await self._steps.finish(job, end))
+            self._queue.put(job.id)
+            return
+        delay = self._backoff(job.attempts)
+        note = f"try {tries} failed: {public}"
+        await self._store.note(job, now=now, note=note, attempts=tries, retry_at=now + delay)
+        self._queue.put_in(job.id, delay)
+
+    async def _wait_for(self, job: Job, error: EngineUnavailable | StoreUnavailable) -> None:
+        """What does not answer says nothing about the job: no try is counted."""
+        self._unanswered[job.id] += 1
+        if self._unanswered[job.id] == 1 and isinstance(error, EngineUnavailable):
+            await self._store.note(job, now=self._clock(), note=error.public)
+        self._queue.put_in(job.id, self._backoff(self._unanswered[job.id]))
+
+    def _backoff(self, attempt: int) -> float:
+        limits = self._limits
+        return backoff_s(attempt, first_s=limits.first_backoff_s, most_s=limits.most_backoff_s)
+
+
+def _reason(error: Exception) -> str:
+    """The stable word for an error that ends a job."""
+    return _REASONS.get(type(error), "internal_fault")
+
+
+_REASONS: dict[type[Exception], str] = {
+    ImageUnavailable: "image_unavailable",
+    EngineRefused: "engine_refused",
+    VolumeFailed: "volume_fault",
+    PublishingFailed: "publishing_fault",
+}
+
+
+def _is_final(error: Exception) -> bool:
+    """True for what will not be better next time."""
+    return isinstance(error, EngineRefused | ImageUnavailable)
+
+
+def environment_of(environments: Environments, job: Job) -> Environment:
+    """The job's environment; with default limits for one no longer configured."""
+    if job.environment in environments:
+        return environments[job.environment]
+    return Environment(id=job.environment)

@@ -1,0 +1,153 @@
+"""Turning what an algorithm left behind into results.
+
+The outputs come from hostile code: links, pipes, devices, sparse giants, deep nests and
+names that are no text. Only regular files are taken, never through a link, and never more
+bytes or files than the environment gives, whatever their apparent size. On disk a result
+is named by its index, so no name chosen by an algorithm is ever a path of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from compute.errors import PublishingFailed
+from compute.models import ResultFile
+
+LOG_NAME = "algorithm.log"
+_COPY_BYTES = 1 << 20
+_MAX_DEPTH = 32
+
+ResultType = Literal["output", "algorithmLog", "filteringLog"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A folder to collect from, and what its files are.
+
+    ``budgeted`` unless what lies there was bounded when it was written.
+    """
+
+    folder: Path
+    type: ResultType
+    budgeted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was published; ``over_quota`` when something did not fit."""
+
+    files: tuple[ResultFile, ...]
+    over_quota: bool
+
+
+@dataclass(slots=True)
+class _Budget:
+    bytes_left: int
+    files_left: int
+
+    def takes(self, size: int) -> bool:
+        if size > self.bytes_left or self.files_left < 1:
+            return False
+        self.bytes_left -= size
+        self.files_left -= 1
+        return True
+
+
+def publish(
+    sources: Sequence[Source], target: Path, *, max_bytes: int, max_files: int
+) -> Collected:
+    """Copy all regular files of the sources into ``target``, numbered and hashed.
+
+    Replaces what an interrupted call left there. ``max_bytes`` and ``max_files`` bound what
+    is budgeted. Blocking: call it in a thread.
+    Raises PublishingFailed.
+    """
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        collected = _collect(sources, partial, _Budget(max_bytes, max_files))
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    except OSError as error:
+        raise PublishingFailed(f"results could not be stored: {error.strerror}") from error
+    return collected
+
+
+def path_of(results: Path, file: ResultFile) -> Path:
+    """Where a published file lies."""
+    return results / str(file.index)
+
+
+def _collect(sources: Sequence[Source], target: Path, budget: _Budget) -> Collected:
+    files: list[ResultFile] = []
+    over = False
+    for source in sources:
+        for path, name, size in _regular_files(source.folder):
+            if source.budgeted and not budget.takes(size):
+                over = True
+                continue
+            published = _copy(path, name, target, len(files), source.type)
+            if published:
+                files.append(published)
+    return Collected(tuple(files), over)
+
+
+def _regular_files(folder: Path) -> Iterator[tuple[str, str, int]]:
+    """(path, name shown, apparent size) of each regular file below, sorted by name."""
+    found: list[tuple[str, str, int]] = []
+    stack = [(str(folder), "", 0)]
+    while stack:
+        here, prefix, depth = stack.pop()
+        for entry in _entries(here):
+            name = prefix + _as_text(entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                if depth < _MAX_DEPTH:
+                    stack.append((entry.path, name + "/", depth + 1))
+            elif entry.is_file(follow_symlinks=False):
+                found.append((entry.path, name, entry.stat(follow_symlinks=False).st_size))
+    yield from sorted(found, key=lambda item: item[1])
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """A folder's entries; none for one that the algorithm made unreadable."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (PermissionError, FileNotFoundError):
+        return []
+
+
+def _as_text(name: str) -> str:
+    """A file name as printable text: bytes that are no UTF-8 and control characters go."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _copy(
+    path: str, name: str, target: Path, index: int, result_type: ResultType
+) -> ResultFile | None:
+    """Copy one file and hash it on the way; None if it is not to be read after all."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as source:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        digest, size = hashlib.sha256(), 0
+        with (target / str(index)).open("xb") as out:
+            while chunk := source.read(_COPY_BYTES):
+                digest.update(chunk)
+                out.write(chunk)
+                size += len(chunk)
+            out.flush()
+            os.fsync(out.fileno())
+    return ResultFile(index, name, size, digest.hexdigest(), result_type)

@@ -1,0 +1,118 @@
+"""Putting a job's inputs where its container will look for them.
+
+The job's folder is filled anew on each try, so an interrupted one needs no repair.
+Fetched files are hard links into the cache; a file that already lies on this machine is
+shown in place by a read-only mount of its own, never copied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import stat
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from compute import layout
+from compute.cache import InputCache
+from compute.engines.base import Mount
+from compute.layout import JobFolders
+from compute.models import Job
+from compute.supply import InputFile, InputSupplier
+
+
+class Stager:
+    """Fills job folders. Every verb may be repeated."""
+
+    def __init__(self, supplier: InputSupplier, cache: InputCache) -> None:
+        self._supplier = supplier
+        self._cache = cache
+
+    async def datasets(self, job: Job, folders: JobFolders) -> None:
+        """Inputs, their flat names, custom data and DDOs. Raises InputUnavailable."""
+        for folder in (folders.inputs, folders.ddos):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, mode=0o755)
+        numbers: Counter[str] = Counter()
+        names: list[tuple[str, str]] = []
+        mounts: list[Mount] = []
+        for item in job.spec.datasets:
+            place = folders.inputs / item.short_did
+            place.mkdir(exist_ok=True, mode=0o755)
+            for file in await self._supplier.dataset(item):
+                number = str(numbers[item.did])
+                numbers[item.did] += 1
+                names.append((file.name, f"{item.short_did}/{number}"))
+                target = f"{layout.INPUTS}/{item.short_did}/{number}"
+                mounts += await self._place(file, place / number, target)
+        _custom_data(folders.inputs, job.spec.algorithm.custom_data)
+        _flat_names(folders.inputs, names)
+        _documents(folders.ddos, job.spec.documents)
+        _save_mounts(folders.local_files, mounts)
+
+    async def algorithm(self, job: Job, folders: JobFolders) -> None:
+        """The algorithm's files, executable. Raises InputUnavailable."""
+        shutil.rmtree(folders.transformations, ignore_errors=True)
+        folders.transformations.mkdir(parents=True, mode=0o755)
+        for number, file in enumerate(await self._supplier.algorithm(job.spec.algorithm)):
+            name = "algorithm" if number == 0 else str(number)
+            target = folders.transformations / name
+            source = await self._cache.fetch(file)
+            await asyncio.to_thread(shutil.copyfile, source, target)
+            target.chmod(0o555)
+
+    async def _place(self, file: InputFile, target: Path, inside: str) -> list[Mount]:
+        """Link the file to ``target``, or name the mount that shows it there."""
+        if file.path is not None and file.sha256 is None and _readable_by_all(file.path):
+            target.touch(mode=0o444)
+            return [Mount(file.path, inside)]
+        source = await self._cache.fetch(file)
+        target.unlink(missing_ok=True)
+        os.link(source, target)
+        return []
+
+
+def local_mounts(folders: JobFolders) -> list[Mount]:
+    """The mounts that ``datasets`` noted down for files used in place."""
+    stored: list[list[str]] = json.loads(folders.local_files.read_text(encoding="utf-8"))
+    return [Mount(Path(source), target) for source, target in stored]
+
+
+def _save_mounts(path: Path, mounts: Sequence[Mount]) -> None:
+    path.write_text(json.dumps([[str(m.source), m.target] for m in mounts]), encoding="utf-8")
+
+
+def _custom_data(inputs: Path, custom_data: Any) -> None:
+    text = json.dumps({} if custom_data is None else custom_data)
+    _write(inputs / layout.CUSTOM_DATA, text)
+
+
+def _flat_names(inputs: Path, names: Sequence[tuple[str, str]]) -> None:
+    """A link by the file's own name where that name is free."""
+    for name, place in names:
+        link = inputs / name
+        if not os.path.lexists(link):
+            link.symlink_to(place)
+
+
+def _documents(ddos: Path, documents: dict[str, dict[str, Any]]) -> None:
+    for did, document in documents.items():
+        _write(ddos / did.removeprefix("did:op:"), json.dumps(document))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o444)
+
+
+def _readable_by_all(path: Path) -> bool:
+    """A container's user is nobody's: only what all may read can be shown in place."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) and bool(mode & stat.S_IROTH)

@@ -1,0 +1,484 @@
+"""Carrying out one step of one job.
+
+Each method does its work, which may be repeated, and then stores the move: a crash between
+the two leads to the same work again. What a job used is cleaned up before its last move, so
+that a terminal job has left nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from compute import decide, layout, results
+from compute.engines.base import Engine
+from compute.environments import Environment, Environments
+from compute.errors import (
+    InputUnavailable,
+    UnknownJob,
+)
+from compute.layout import JobFolders
+from compute.models import Image, Job, Termination
+from compute.space import Space
+from compute.staging import Stager, local_mounts
+from compute.status import Goal, Phase
+from compute.store.jobs import JobStore
+
+log = logging.getLogger(__name__)
+
+
+class Steps:
+    """The hands of the reconciler."""
+
+    def __init__(
+        self,
+        *,
+        environments: Environments,
+        engine: Engine,
+        store: JobStore,
+        stager: Stager,
+        space: Space,
+        data_dir: Path,
+        clock: Callable[[], float],
+        environment_of: Callable[[Job], Environment],
+    ) -> None:
+        self._environments = environments
+        self._engine = engine
+        self._store = store
+        self._stager = stager
+        self._space = space
+        self._data_dir = data_dir
+        self._clock = clock
+        self._environment_of = environment_of
+        self._acts: dict[type[Any], Callable[[Job, Any], Awaitable[Job]]] = {
+            decide.Finish: self._finish,
+            decide.PrepareImage: self._prepare_image,
+            decide.Provision: self._provision,
+            decide.Launch: self._launch,
+            decide.Adopt: self._adopt,
+            decide.Kill: self._kill,
+            decide.Conclude: self._conclude,
+            decide.Filter: self._filter,
+            decide.Filtered: self._filtered,
+            decide.Publish: self._publish,
+            decide.Purge: self._purge,
+        }
+
+    async def take(self, job: Job, step: decide.Step) -> Job:
+        """Carry the step out; the job as stored afterwards."""
+        return await self._acts[type(step)](job, step)
+
+    # ends
+
+    async def finish(self, job: Job, termination: Termination) -> Job:
+        """Clean up, then end the job without results."""
+        await self.clean_up(job)
+        environment = self._environment_of(job)
+        now = self._clock()
+        return await self._store.move(
+            job,
+            termination.phase,
+            now=now,
+            note=termination.detail or termination.reason,
+            termination=termination,
+            expires_at=now + environment.storageExpiry,
+        )
+
+    async def clean_up(self, job: Job) -> None:
+        """Remove all that the job has in the engine and on disk, but its results.
+
+        A phase that cannot have a container asks nothing of the engine, so that stops and
+        deletes work while it is away; what a crash may have left is swept on its return.
+        """
+        if job.phase in _WITH_CONTAINER:
+            await self._engine.remove(layout.container_name(job.id))
+            if self._environment_of(job).filterImage:
+                await self._engine.remove(layout.filter_name(job.id))
+        folders = self.folders(job.id)
+        await self._space.release(folders.root)
+        await asyncio.to_thread(_remove_tree, folders.root)
+
+    def folders(self, job_id: str) -> JobFolders:
+        return JobFolders(self._data_dir, job_id)
+
+    async def space_full(self, job: Job) -> bool:
+        """True when the job's output space is exhausted."""
+        root = self.folders(job.id).root
+        return root.exists() and (await self._space.usage(root)).full
+
+    async def sweep_containers(self) -> None:
+        """Remove containers of ours whose job is over or unknown."""
+        for name, job_id in (await self._engine.owned()).items():
+            try:
+                over = (await self._store.get(job_id)).phase.terminal
+            except UnknownJob:
+                over = True
+            if over:
+                log.info("container_swept job=%s", job_id)
+                await self._engine.remove(name)
+
+    async def sweep_folders(self) -> None:
+        """Remove folders and output spaces whose job is over or unknown: once, at start."""
+        unfinished = {job.id for job in await self._store.unfinished()}
+        jobs = self._data_dir / "jobs"
+        for root in list(jobs.iterdir()):
+            if root.name not in unfinished:
+                log.info("folder_swept job=%s", root.name)
+                await self._space.release(root)
+                await asyncio.to_thread(_remove_tree, root)
+        for partial in (self._data_dir / "results").glob("*.partial"):
+            if partial.name.removesuffix(".partial") not in unfinished:
+                await asyncio.to_thread(_remove_tree, partial)
+
+    # one method a step
+
+    async def _finish(self, job: Job, step: decide.Finish) -> Job:
+        return await self.finish(job, step.termination)
+
+    async def _prepare_image(self, job: Job, step: decide.PrepareImage) -> Job:
+        images = self._environment_of(job).images
+        image_id = await self._engine.ensure_image(job.spec.algorithm.image, images.pull)
+        return await self._move(job, Phase.CONFIGURING_VOLUMES, image_id=image_id)
+
+    async def _provision(self, job: Job, step: decide.Provision) -> Job:
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        folders.log.mkdir(parents=True, exist_ok=True)
+        await self._space.prepare(
+            folders.root,
+            size_bytes=environment.disk_bytes,
+            files=environment.maxOutputFiles,
+            owner=_user(environment),
+        )
+        stages = (
+            (self._stager.datasets, Phase.DATA_FAILED),
+            (self._stager.algorithm, Phase.ALGORITHM_MISSING),
+        )
+        for stage, failure in stages:
+            try:
+                await stage(job, folders)
+            except InputUnavailable as error:
+                if error.temporary and job.attempts + 1 < _INPUT_TRIES:
+                    raise
+                end = Termination(failure, "input_unavailable", error.public)
+                return await self.finish(job, end)
+        return await self._move(job, Phase.PROVISIONED)
+
+    async def _launch(self, job: Job, step: decide.Launch) -> Job:
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        spec = layout.algorithm_container(
+            job, environment, folders, local_mounts(folders), secrets.token_hex(32)
+        )
+        await self._engine.create(spec)
+        await self._engine.start(spec.name)
+        observation = await self._engine.observe(spec.name)
+        return await self._adopt(job, decide.Adopt(observation.started_at or self._clock()))
+
+    async def _adopt(self, job: Job, step: decide.Adopt) -> Job:
+        return await self._move(job, Phase.RUNNING, started_at=step.started_at)
+
+    async def _kill(self, job: Job, step: decide.Kill) -> Job:
+        if job.termination is None:
+            note = step.termination.detail
+            now = self._clock()
+            job = await self._store.note(job, now=now, note=note, termination=step.termination)
+        await self._engine.stop(layout.container_name(job.id), step.grace_s)
+        return job
+
+    async def _conclude(self, job: Job, step: decide.Conclude) -> Job:
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        name = layout.container_name(job.id)
+        seen = await self._engine.observe(name)
+        termination = step.termination
+        if termination.exit_code is None:
+            termination = replace(termination, exit_code=seen.exit_code, oom_killed=seen.oom_killed)
+        folders.log.mkdir(parents=True, exist_ok=True)
+        log_file = folders.log / results.LOG_NAME
+        await self._engine.save_log(name, log_file, environment.maxLogMB << 20)
+        filtering = bool(environment.filterImage) and job.goal is not Goal.DELETE
+        return await self._move(
+            job,
+            Phase.FILTERING if filtering else Phase.PUBLISHING,
+            note=termination.detail or termination.reason,
+            termination=termination,
+            ended_at=step.ended_at or self._clock(),
+        )
+
+    async def _filter(self, job: Job, step: decide.Filter) -> Job:
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        image = _image(environment.filterImage)
+        image_id = await self._engine.ensure_image(image, environment.images.pull)
+        await asyncio.to_thread(_give, folders.log, *_user(environment))
+        spec = layout.filter_container(job, environment, folders, image_id)
+        await self._engine.create(spec)
+        await self._engine.start(spec.name)
+        return job
+
+    async def _filtered(self, job: Job, step: decide.Filtered) -> Job:
+        return await self._move(job, Phase.PUBLISHING)
+
+    async def _publish(self, job: Job, step: decide.Publish) -> Job:
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        termination = job.termination or decide.STOPPED
+        files: tuple[Any, ...] = ()
+        if job.goal is not Goal.DELETE:
+            collected = await asyncio.to_thread(
+                functools.partial(
+                    results.publish,
+                    _sources(folders, filtered=bool(environment.filterImage)),
+                    folders.results,
+                    max_bytes=environment.disk_bytes,
+                    max_files=environment.maxOutputFiles,
+                )
+            )
+            files = collected.files
+            if collected.over_quota and termination.phase is Phase.COMPLETED:
+                termination = decide.over_quota(termination)
+        await self.clean_up(job)
+        now = self._clock()
+        return await self._move(
+            job,
+            termination.phase,
+            note=termination.detail or termination.reason,
+            termination=termination,
+            results=files,
+            expires_at=now + environment.storageExpiry,
+        )
+
+    async def _purge(self, job: Job, step: decide.Purge) -> Job:
+        await self.clean_up(job)
+        await asyncio.to_thread(_remove_tree, self.folders(job.id).results)
+        return await self._move(job, Phase.DELETED, results=())
+
+    async def _move(self, job: Job, phase: Phase, *, note: str = "", **changes: Any) -> Job:
+        return await self._store.move(job, phase, now=self._clock(), note=note, **changes)
+
+
+_WITH_CONTAINER:
+            await self._engine.remove(layout.container_name(job.id))
+            if self._environment_of(job).filterImage:
+                await self._engine.remove(layout.filter_name(job.id))
+        folders = self.folders(job.id)
+        await self._space.release(folders.root)
+        await asyncio.to_thread(_remove_tree, folders.root)
+
+    def folders(self, job_id: str) -> JobFolders:
+        return JobFolders(self._data_dir, job_id)
+
+    async def space_full(self, job: Job) -> bool:
+        """True when the job's output space is exhausted."""
+        root = self.folders(job.id).root
+        return root.exists() and (await self._space.usage(root)).full
+
+    async def sweep_containers(self) -> None:
+        """Remove containers of ours whose job is over or unknown."""
+        for name, job_id in (await self._engine.owned()).items():
+            try:
+                over = (await self._store.get(job_id)).phase.terminal
+            except UnknownJob:
+                over = True
+            if over:
+                log.info("container_swept job=%s", job_id)
+                await self._engine.remove(name)
+
+    async def sweep_folders(self) -> None:
+        """Remove folders and output spaces whose job is over or unknown: once, at start."""
+        unfinished = {job.id for job in await self._store.unfinished()}
+        jobs = self._data_dir / "jobs"
+        for root in list(jobs.iterdir()):
+            if root.name not in unfinished:
+                log.info("folder_swept job=%s", root.name)
+                await self._space.release(root)
+                await asyncio.to_thread(_remove_tree, root)
+        for partial in (self._data_dir / "results").glob("*.partial"):
+            if partial.name.removesuffix(".partial") not in unfinished:
+                await asyncio.to_thread(_remove_tree, partial)
+
+    # one method a step
+
+    async def _finish(self, job: Job, step: decide.Finish) -> Job:
+        return await self.finish(job, step.termination)
+
+    async def _prepare_image(self, job: Job, step: decide.PrepareImage) -> Job:
+        images = self._environment_of(job).images
+        image_id = await self._engine.ensure_image(job.spec.algorithm.image, images.pull)
+        return await self._move(job, Phase.CONFIGURING_VOLUMES, image_id=image_id)
+
+    async def _provision(self, job: Job, step: decide.Provision) -> Job:
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        folders.log.mkdir(parents=True, exist_ok=True)
+        await self._space.prepare(
+            folders.root,
+            size_bytes=environment.disk_bytes,
+            files=environment.maxOutputFiles,
+            owner=_user(environment),
+        )
+        stages = (
+            (self._stager.datasets, Phase.DATA_FAILED),
+            (self._stager.algorithm, Phase.ALGORITHM_MISSING),
+        )
+        for stage, failure in stages:
+            try:
+                await stage(job, folders)
+            except InputUnavailable as error:
+                if error.temporary and job.attempts + 1 < _INPUT_TRIES:
+                    raise
+                end = Termination(failure, "input_unavailable", error.public)
+                return await self.finish(job, end)
+        return await self._move(job, Phase.PROVISIONED)
+
+    async def _launch(self, job: Job, step: decide.Launch) -> Job:
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        spec = layout.algorithm_container(
+            job, environment, folders, local_mounts(folders), secrets.token_hex(32)
+        )
+        await self._engine.create(spec)
+        await self._engine.start(spec.name)
+        observation = await self._engine.observe(spec.name)
+        return await self._adopt(job, decide.Adopt(observation.started_at or self._clock()))
+
+    async def _adopt(self, job: Job, step: decide.Adopt) -> Job:
+        return await self._move(job, Phase.RUNNING, started_at=step.started_at)
+
+    async def _kill(self, job: Job, step: decide.Kill) -> Job:
+        if job.termination is None:
+            note = step.termination.detail
+            now = self._clock()
+            job = await self._store.note(job, now=now, note=note, termination=step.termination)
+        await self._engine.stop(layout.container_name(job.id), step.grace_s)
+        return job
+
+    async def _conclude(self, job: Job, step: decide.Conclude) -> Job:
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        name = layout.container_name(job.id)
+        seen = await self._engine.observe(name)
+        termination = step.termination
+        if termination.exit_code is None:
+            termination = replace(termination, exit_code=seen.exit_code, oom_killed=seen.oom_killed)
+        folders.log.mkdir(parents=True, exist_ok=True)
+        log_file = folders.log / results.LOG_NAME
+        await self._engine.save_log(name, log_file, environment.maxLogMB << 20)
+        filtering = bool(environment.filterImage) and job.goal is not Goal.DELETE
+        return await self._move(
+            job,
+            Phase.FILTERING if filtering else Phase.PUBLISHING,
+            note=termination.detail or termination.reason,
+            termination=termination,
+            ended_at=step.ended_at or self._clock(),
+        )
+
+    async def _filter(self, job: Job, step: decide.Filter) -> Job:
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        image = _image(environment.filterImage)
+        image_id = await self._engine.ensure_image(image, environment.images.pull)
+        await asyncio.to_thread(_give, folders.log, *_user(environment))
+        spec = layout.filter_container(job, environment, folders, image_id)
+        await self._engine.create(spec)
+        await self._engine.start(spec.name)
+        return job
+
+    async def _filtered(self, job: Job, step: decide.Filtered) -> Job:
+        return await self._move(job, Phase.PUBLISHING)
+
+    async def _publish(self, job: Job, step: decide.Publish) -> Job:
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        termination = job.termination or decide.STOPPED
+        files: tuple[Any, ...] = ()
+        if job.goal is not Goal.DELETE:
+            collected = await asyncio.to_thread(
+                functools.partial(
+                    results.publish,
+                    _sources(folders, filtered=bool(environment.filterImage)),
+                    folders.results,
+                    max_bytes=environment.disk_bytes,
+                    max_files=environment.maxOutputFiles,
+                )
+            )
+            files = collected.files
+            if collected.over_quota and termination.phase is Phase.COMPLETED:
+                termination = decide.over_quota(termination)
+        await self.clean_up(job)
+        now = self._clock()
+        return await self._move(
+            job,
+            termination.phase,
+            note=termination.detail or termination.reason,
+            termination=termination,
+            results=files,
+            expires_at=now + environment.storageExpiry,
+        )
+
+    async def _purge(self, job: Job, step: decide.Purge) -> Job:
+        await self.clean_up(job)
+        await asyncio.to_thread(_remove_tree, self.folders(job.id).results)
+        return await self._move(job, Phase.DELETED, results=())
+
+    async def _move(self, job: Job, phase: Phase, *, note: str = "", **changes: Any) -> Job:
+        return await self._store.move(job, phase, now=self._clock(), note=note, **changes)
+
+    _acts = {
+        decide.Finish: _finish,
+        decide.PrepareImage: _prepare_image,
+        decide.Provision: _provision,
+        decide.Launch: _launch,
+        decide.Adopt: _adopt,
+        decide.Kill: _kill,
+        decide.Conclude: _conclude,
+        decide.Filter: _filter,
+        decide.Filtered: _filtered,
+        decide.Publish: _publish,
+        decide.Purge: _purge,
+    }
+
+
+_WITH_CONTAINER = frozenset({Phase.PROVISIONED, Phase.RUNNING, Phase.FILTERING, Phase.PUBLISHING})
+
+_INPUT_TRIES = 3
+"""How often inputs that may come back are fetched before the job ends."""
+
+
+def _sources(folders: JobFolders, *, filtered: bool) -> list[results.Source]:
+    """What is published. Logs the algorithm wrote itself have not passed a filter."""
+    sources = [
+        results.Source(folders.outputs, "output"),
+        results.Source(folders.log, "algorithmLog", budgeted=False),
+    ]
+    if not filtered:
+        sources.append(results.Source(folders.own_logs, "algorithmLog"))
+    return sources
+
+
+def _image(reference: str) -> Image:
+    """An operator's image reference: ``name``, ``name:tag`` or ``name@sha256:…``."""
+    name, _, checksum = reference.partition("@")
+    head, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:
+        return Image(image=name, checksum=checksum)
+    return Image(image=head, tag=tag, checksum=checksum)
+
+
+def _user(environment: Environment) -> tuple[int, int]:
+    uid, _, gid = environment.user.partition(":")
+    return int(uid), int(gid)
+
+
+def _give(folder: Path, uid: int, gid: int) -> None:
+    """Let the container's user rewrite what lies in a folder of ours."""
+    for path in (folder, *folder.iterdir()):
+        try:
+            shutil.chown(path, uid, gid)
+        except PermissionError:
+            path.chmod(0o777 if path.is_dir() else 0o666)
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder; one that is not there is removed."""
+    if folder.is_symlink() or not folder.exists():
+        return
+    shutil.rmtree(folder)

@@ -1,0 +1,1 @@
+"""Where jobs are kept. :mod:`compute.store.base` is the contract."""

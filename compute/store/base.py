@@ -1,0 +1,67 @@
+"""The contract of the database.
+
+A *unit of work* is a plain function of a SQLAlchemy Core connection. ``write`` runs it
+inside a transaction and answers only once that is durable; whatever it raises rolls back
+its own statements and nobody else's. The floor above hands units of its own tables in
+(consume a nonce), to be carried out together with a job's: both commit or neither does.
+
+What is kept in memory beside the database must never be ahead of it. A unit therefore
+does not touch a cache itself but asks for it with :func:`after_commit`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+"""Statements to be run in one transaction. Short, and free of any other effect: it may be
+run a second time after its first run was rolled back."""
+
+Action = Callable[[], None]
+
+_ACTIONS = "compute.after_commit"
+
+
+def nothing(connection: Connection) -> None:
+    """The unit of work that does nothing: the default of each ``also``."""
+
+
+def after_commit(connection: Connection, action: Action) -> None:
+    """Have ``action`` called once the unit that ``connection`` was given to is on disk.
+
+    Actions run on the event loop, in the order of the commits, before any caller sees the
+    answer of its ``write``, and also when that caller was cancelled. They never run for a
+    unit that was rolled back. An action must be quick and must not raise.
+    """
+    connection.info.setdefault(_ACTIONS, []).append(action)
+
+
+def take_actions(connection: Connection) -> Sequence[Action]:
+    """What was asked for since the last call. For implementations of Database only."""
+    actions: Sequence[Action] = connection.info.pop(_ACTIONS, ())
+    return actions
+
+
+class Database(ABC):
+    """One database, opened."""
+
+    @abstractmethod
+    async def write(self, work: Work[T]) -> T:
+        """Run ``work`` and commit. Returns after the commit is on disk.
+
+        Cancelling the caller does not take back what was handed in. Raises what ``work``
+        raises, and StoreUnavailable when the database cannot be written.
+        """
+
+    @abstractmethod
+    async def read(self, work: Work[T]) -> T:
+        """Run ``work`` on a connection that sees all that ``write`` has answered."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what was handed in, then disconnect. May be repeated."""

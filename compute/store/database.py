@@ -1,0 +1,207 @@
+"""Opening a database, and the embedded one: SQLite in write-ahead mode.
+
+One thread writes (:mod:`compute.store.writer`), a few threads read; readers never wait
+for the writer. ``synchronous=FULL`` makes every answered write survive a power cut: a
+nonce that was accepted can never be accepted again. The log of SQLite is reused once it
+has its size, since growing it makes every flush slower.
+
+Two services must never share one file: each would hold its own idea of what runs. A lock
+on ``<file>.lock``, released by the kernel when the process ends however it ends, keeps
+them apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from compute.errors import StoreUnavailable
+from compute.store import schema
+from compute.store.base import Database, T, Work
+from compute.store.faults import explain
+from compute.store.writer import Writer
+
+READERS = 2
+"""Threads, and connections, that read."""
+
+BUSY_TIMEOUT_S = 5.0
+"""How long to wait for another program that writes into the file (a backup, a shell)."""
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA wal_autocheckpoint=1000",
+    "PRAGMA journal_size_limit=67108864",
+)
+
+
+async def open_database(url: str, *, migrations: Sequence[Path] = ()) -> Database:
+    """Open ``sqlite:////absolute/path`` and bring its schema up to date.
+
+    ``migrations`` are the folders of the upper floor's own steps. Missing folders and the
+    file are made, readable by this user only. Raises StoreUnavailable: not a URL, of a kind
+    not served, in use by another service, not to be opened, made by a newer version.
+    """
+    path = _sqlite_path(url)
+    locations = (schema.VERSIONS, *migrations)
+    return await SqliteDatabase.open(path, locations)
+
+
+def _sqlite_path(url: str) -> Path:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreUnavailable(
+            "The database URL is not one; write sqlite:////path/to/file.db"
+        ) from None
+    kind = parsed.get_backend_name()
+    if kind == "postgresql":
+        raise StoreUnavailable("PostgreSQL is not supported yet; use sqlite:////path/to/file.db")
+    if kind != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise StoreUnavailable(
+            f"A database of kind {kind} without a file is not supported; "
+            "use sqlite:////path/to/file.db"
+            if kind == "sqlite"
+            else f"Databases of kind {kind} are not supported; use sqlite:////path/to/file.db"
+        )
+    return Path(parsed.database)
+
+
+class SqliteDatabase(Database):
+    """One SQLite file, held by this process alone. Made by :meth:`open`."""
+
+    def __init__(self, path: Path, lock: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._lock = lock
+        self._open = True
+        self._closing = asyncio.Lock()
+        self._write_engine = _engine(path, "BEGIN IMMEDIATE", connections=1)
+        self._read_engine = _engine(path, "BEGIN", connections=READERS, query_only=True)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="database-reader")
+        self._writer = Writer(self._write_engine, loop)
+
+    @classmethod
+    async def open(cls, path: Path, locations: Sequence[Path]) -> SqliteDatabase:
+        lock = await asyncio.to_thread(_prepare, path, locations)
+        return cls(path, lock, asyncio.get_running_loop())
+
+    async def write(self, work: Work[T]) -> T:
+        self._require_open()
+        return await self._writer.submit(work)
+
+    async def read(self, work: Work[T]) -> T:
+        self._require_open()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read, work)
+
+    async def close(self) -> None:
+        self._open = False
+        async with self._closing:
+            if self._lock >= 0:
+                await asyncio.to_thread(self._shut)
+                self._lock = -1
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise StoreUnavailable("The database is closed.")
+
+    def _read(self, work: Work[T]) -> T:
+        try:
+            with self._read_engine.begin() as connection:
+                return work(connection)
+        except DBAPIError as error:
+            raise explain(error, "read") from error
+
+    def _shut(self) -> None:
+        """Readers first: the connection that goes last folds the log into the file."""
+        self._readers.shutdown()
+        self._read_engine.dispose()
+        self._writer.finish()
+        self._write_engine.dispose()
+        os.close(self._lock)
+
+
+def _engine(path: Path, begin: str, *, connections: int, query_only: bool = False) -> Engine:
+    """An engine that begins transactions itself.
+
+    The driver would begin one only before INSERT, UPDATE and DELETE, and would so break
+    savepoints and the snapshot of a reader; ``isolation_level=None`` keeps it out of that.
+    """
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={
+            "isolation_level": None,
+            "check_same_thread": False,
+            "timeout": BUSY_TIMEOUT_S,
+        },
+    )
+    pragmas = (*_PRAGMAS, "PRAGMA query_only=ON") if query_only else _PRAGMAS
+
+    @event.listens_for(engine, "connect")
+    def configure(driver: Any, _record: object) -> None:
+        for pragma in pragmas:
+            driver.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _prepare(path: Path, locations: Sequence[Path]) -> int:
+    """Lock the file, make it, upgrade its schema. Returns the descriptor of the lock."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: cannot be opened ({error.strerror})") from error
+    try:
+        _take(lock, path)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _upgrade(path, locations)
+    except OSError as error:
+        os.close(lock)
+        raise StoreUnavailable(f"{path}: cannot be opened ({error.strerror})") from error
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _take(lock: int, path: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+        raise StoreUnavailable(
+            f"{path}: in use by another service (process {holder or 'unknown'}); "
+            "stop that one, or give this one a database of its own"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _upgrade(path: Path, locations: Sequence[Path]) -> None:
+    engine = _engine(path, "BEGIN IMMEDIATE", connections=1)
+    try:
+        with engine.begin() as connection:
+            schema.upgrade(connection, locations)
+    except DBAPIError as error:
+        raise explain(error, "opened") from error
+    finally:
+        engine.dispose()

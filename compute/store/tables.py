@@ -1,0 +1,88 @@
+"""The tables of the ground floor.
+
+The migrations are what makes them; a test holds both equal. ``sequence`` numbers jobs in
+the order in which they were accepted: it is the order of the queue and of every list, and
+does not depend on the clock. What never changes and may be large (the specification) lies
+in a table of its own, because an update rewrites the whole row. ``revision`` grows with
+each change of a row, so that of two copies in memory the newer one is known.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+RowNumber = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only in a column that is exactly INTEGER."""
+
+_UNDELETED = text("expires_at IS NOT NULL AND phase != 'deleted'")
+_DELETING = text("goal = 'delete' AND phase != 'deleted'")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("sequence", RowNumber, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("owner_key", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("goal", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("retry_at", Double, nullable=False),
+    Column("image_id", Text, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    Column("finished_at", Double),
+    Column("expires_at", Double),
+    Column("termination", Text),
+    Column("results", Text),
+    Index("ix_jobs_id", "id", unique=True),
+    Index("ix_jobs_owner", "owner_key", "sequence"),
+    Index("ix_jobs_phase", "phase", "environment", "sequence"),
+    Index("ix_jobs_expiring", "expires_at", sqlite_where=_UNDELETED, postgresql_where=_UNDELETED),
+    Index("ix_jobs_deleting", "sequence", sqlite_where=_DELETING, postgresql_where=_DELETING),
+)
+
+job_specs = Table(
+    "job_specs",
+    metadata,
+    Column("job", RowNumber, ForeignKey("jobs.sequence"), primary_key=True, autoincrement=False),
+    Column("spec", Text, nullable=False),
+)
+
+job_assets = Table(
+    "job_assets",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("job", RowNumber, ForeignKey("jobs.sequence"), primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+"""By DID: the jobs that use it as a dataset or as the algorithm."""
+
+job_history = Table(
+    "job_history",
+    metadata,
+    Column("line", RowNumber, primary_key=True),
+    Column("job", RowNumber, ForeignKey("jobs.sequence"), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("goal", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Index("ix_job_history_job", "job", "line"),
+)
+"""Append-only: what happened to each job, for its owner, the operator and an auditor."""

@@ -1,0 +1,159 @@
+"""Group commit: one thread writes, and what has gathered meanwhile shares one commit.
+
+A commit that is safe against power loss costs a flush of the disk, far more than the
+statements in it. So the thread takes all units that are waiting, runs each inside a
+savepoint of its own (a failing one takes back only itself), commits once, and only then
+answers any of them. No answer ever precedes the commit it speaks of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from compute.store.base import Action, T, Work, take_actions
+from compute.store.faults import explain
+
+log = logging.getLogger(__name__)
+
+BATCH_LIMIT = 256
+"""Units in one commit at most, so that the first of them does not wait for too many."""
+
+
+class _Unit:
+    """One handed-in unit of work and what became of it."""
+
+    __slots__ = ("actions", "answer", "error", "result", "work")
+
+    def __init__(self, work: Work[Any], answer: asyncio.Future[Any]) -> None:
+        self.work = work
+        self.answer = answer
+        self.result: Any = None
+        self.error: Exception | None = None
+        self.actions: Sequence[Action] = ()
+
+    def fail(self, error: Exception) -> None:
+        self.result, self.error, self.actions = None, error, ()
+
+    def settle(self) -> None:
+        if self.answer.done():
+            return
+        if self.error is None:
+            self.answer.set_result(self.result)
+        else:
+            self.answer.set_exception(self.error)
+
+
+class _TransactionLost(Exception):
+    """SQLite rolled the whole transaction back, not just the statement that failed."""
+
+
+class Writer:
+    """Owns the only connection that writes. ``engine`` must begin with BEGIN IMMEDIATE."""
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self._engine = engine
+        self._loop = loop
+        self._waiting: SimpleQueue[_Unit | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work[T]) -> asyncio.Future[T]:
+        answer: asyncio.Future[T] = self._loop.create_future()
+        self._waiting.put(_Unit(work, answer))
+        return answer
+
+    def finish(self) -> None:
+        """Block until all that was submitted is done and the thread has ended."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            batch, last = self._gather()
+            if batch:
+                self._write(batch)
+                self._deliver(batch)
+
+    def _gather(self) -> tuple[list[_Unit], bool]:
+        """Wait for a unit and take what stands behind it; True when it was the last."""
+        batch: list[_Unit] = []
+        unit = self._waiting.get()
+        while unit is not None:
+            batch.append(unit)
+            if len(batch) == BATCH_LIMIT:
+                return batch, False
+            try:
+                unit = self._waiting.get_nowait()
+            except Empty:
+                return batch, False
+        return batch, True
+
+    def _write(self, batch: Sequence[_Unit]) -> None:
+        try:
+            self._commit(batch)
+        except _TransactionLost:
+            for unit in batch:
+                self._write_alone(unit)
+
+    def _write_alone(self, unit: _Unit) -> None:
+        unit.error = None
+        try:
+            self._commit([unit])
+        except _TransactionLost:
+            return
+
+    def _commit(self, batch: Sequence[_Unit]) -> None:
+        """Run and commit ``batch``; leaves result or error in each unit.
+
+        Raises _TransactionLost when a unit's failure took all others along.
+        """
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                driver = connection.connection.driver_connection
+                assert isinstance(driver, sqlite3.Connection)
+                for unit in batch:
+                    _run_in_savepoint(unit, connection, driver)
+        except _TransactionLost:
+            raise
+        except Exception as error:
+            reason = explain(error, "written")
+            log.exception("database_commit_failed units=%s", len(batch))
+            for unit in batch:
+                unit.fail(reason if unit.error is None else unit.error)
+
+    def _deliver(self, batch: Sequence[_Unit]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(_settle, batch)
+        except RuntimeError:
+            log.warning("database_answers_lost units=%s reason=event_loop_closed", len(batch))
+
+
+def _run_in_savepoint(unit: _Unit, connection: Connection, driver: sqlite3.Connection) -> None:
+    driver.execute("SAVEPOINT unit")
+    try:
+        unit.result = unit.work(connection)
+        unit.actions = take_actions(connection)
+    except Exception as error:
+        take_actions(connection)
+        unit.fail(explain(error, "written"))
+        if not driver.in_transaction:
+            raise _TransactionLost from error
+        driver.execute("ROLLBACK TO unit")
+    driver.execute("RELEASE unit")
+
+
+def _settle(batch: Sequence[_Unit]) -> None:
+    for unit in batch:
+        unit.settle()
+    for unit in batch:
+        for action in unit.actions:
+            action()

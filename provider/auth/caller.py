@@ -1,0 +1,215 @@
+"""Who is asking: a signature or a token, then the nonce.
+
+Three ways to say who one is, tried in this order: a typed signature (when the request
+has an ``expiry``), a signature over the plain text that old clients use, a token. Each
+comes with a nonce that must be greater than the last one used. Here it is only read;
+what the request causes consumes it, in the same transaction (:meth:`Callers.consume`).
+
+Plain texts name no operation, and a signed status request does not consume its nonce.
+Its signature would therefore also pass for a stop of the same job until a greater nonce
+is used. Old clients leave no choice; ``REQUIRE_TYPED_SIGNATURES`` closes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from compute.store.base import Work, nothing
+from provider.auth.nonces import Nonces
+from provider.auth.revocations import Revocations
+from provider.auth.signatures import personal_digest, recover
+from provider.auth.tokens import Claims, Tokens
+from provider.auth.typed import TypedRequest
+from provider.errors import (
+    NonceInvalid,
+    NonceTooLow,
+    SignatureMissing,
+    SignatureWrong,
+    TokenInvalid,
+    TokenRevoked,
+)
+
+FIRST_NONCE = 1
+"""What a wallet that never signed is told as its last nonce."""
+
+_AHEAD_S = 24 * 3600
+_MAX_DIGITS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a request says of its sender. ``address`` is a 0x address in any case.
+
+    ``texts`` gives the plain texts that may have been signed, for a nonce as text; ``words``
+    says the same to people. ``operation``, ``job_id``, ``parameters`` and ``expiry`` make
+    the typed form. ``nonceless_text`` is a text without nonce that is good enough, None
+    for nearly every request (see :meth:`provider.jobs.Jobs.stop`).
+    """
+
+    address: str
+    operation: str
+    texts: Callable[[str], Sequence[str]]
+    words: str
+    nonce: object = None
+    signature: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    expiry: object = None
+    job_id: str = ""
+    parameters: Mapping[str, object] = field(default_factory=dict, repr=False)
+    nonce_optional: bool = False
+    nonceless_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A sender who proved to own ``address`` (lower-case). ``nonce`` is still to be consumed,
+    None when the request carries none that counts."""
+
+    address: str
+    nonce: int | None
+
+
+class Callers:
+    """Tells who is asking. ``now`` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        *,
+        nonces: Nonces,
+        revocations: Revocations,
+        tokens: Tokens,
+        provider_address: str,
+        chain_id: int | None,
+        require_typed: bool,
+        now: Callable[[], float],
+    ) -> None:
+        self._nonces = nonces
+        self._revocations = revocations
+        self._tokens = tokens
+        self._provider_address = provider_address
+        self._chain_id = chain_id
+        self._require_typed = require_typed
+        self._now = now
+
+    async def identify(self, claim: Claim) -> Caller:
+        """Check signature or token, then that the nonce is fresh.
+
+        Raises SignatureError in one of its forms, NonceInvalid, or InvalidRequest.
+        """
+        if claim.signature:
+            return await self._by_signature(claim)
+        if not claim.token:
+            raise SignatureMissing(
+                "Invalid signature provided. Please check the nonce or documentId."
+            )
+        nonce = read_nonce(claim.nonce, self._now())
+        await self.read_token(claim.token, claim.address)
+        return await self._fresh(claim.address, nonce)
+
+    async def read_token(self, token: str, address: str) -> Claims:
+        """The claims of a living token of this wallet. Raises TokenInvalid and its kin."""
+        claims = self._tokens.read(token, self._now())
+        if claims.address != address.lower():
+            raise TokenInvalid("Token is invalid.")
+        if await self._revocations.revoked(claims.jti):
+            raise TokenRevoked("Token is deleted.")
+        return claims
+
+    def consume(self, caller: Caller) -> Work[None]:
+        """The unit of work that uses up the caller's nonce; commits with what it allows."""
+        if caller.nonce is None:
+            return nothing
+        return self._nonces.consume(caller.address, caller.nonce)
+
+    async def spend(self, caller: Caller) -> None:
+        """Use up the caller's nonce alone; durable on return. Raises NonceTooLow."""
+        if caller.nonce is not None:
+            await self._nonces.spend(caller.address, caller.nonce)
+
+    async def last_nonce(self, address: str) -> int:
+        """The last nonce used, ``FIRST_NONCE`` for an unknown wallet. Writes nothing."""
+        return await self._nonces.last(address.lower()) or FIRST_NONCE
+
+    async def _by_signature(self, claim: Claim) -> Caller:
+        if claim.expiry is not None or self._require_typed:
+            nonce = read_nonce(claim.nonce, self._now())
+            self._verify_typed(claim, nonce)
+            return await self._fresh(claim.address, nonce)
+        if claim.nonceless_text is not None and _signed_by(claim, [claim.nonceless_text]):
+            return Caller(claim.address.lower(), None)
+        text = await self._nonce_text(claim)
+        nonce = read_nonce(text, self._now())
+        if not _signed_by(claim, claim.texts(str(text))):
+            raise SignatureWrong(
+                f"Invalid signature for ethereum address {claim.address}. Please check the nonce"
+                f" or documentId: {claim.words} was expected to be signed, each part as sent."
+            )
+        return await self._fresh(claim.address, nonce)
+
+    async def _nonce_text(self, claim: Claim) -> object:
+        """The nonce as sent. Where it may be missing, the one the client must have used.
+
+        ocean.js up to 3.4 signs a delete (before 3.1 also a stop) with the nonce after the
+        last one and then forgets to send it. Trying that one accepts just this signature,
+        and consuming it keeps the request single-use.
+        """
+        if claim.nonce in (None, "") and claim.nonce_optional:
+            return await self.last_nonce(claim.address) + 1
+        return claim.nonce
+
+    def _verify_typed(self, claim: Claim, nonce: int) -> None:
+        expiry = _whole_number(claim.expiry)
+        if expiry is None:
+            raise SignatureWrong(
+                "Invalid signature: a typed signature (EIP-712) with an expiry in seconds"
+                " since the epoch is needed."
+            )
+        if expiry <= self._now():
+            raise SignatureWrong("Invalid signature: its expiry is over.")
+        request = TypedRequest(
+            claim.address, claim.operation, claim.job_id, claim.parameters, nonce, expiry
+        )
+        digest = request.digest(self._provider_address, self._chain_id)
+        if recover(digest, claim.signature) != claim.address.lower():
+            raise SignatureWrong(
+                f"Invalid signature for ethereum address {claim.address}: typed data of"
+                f" {claim.operation} with these parameters was expected to be signed."
+            )
+
+    async def _fresh(self, address: str, nonce: int) -> Caller:
+        """Refuse cheaply what could not be consumed later anyhow."""
+        wallet = address.lower()
+        stored = await self._nonces.last(wallet)
+        if stored is not None and nonce <= stored:
+            raise NonceTooLow(stored, nonce)
+        return Caller(wallet, nonce)
+
+
+def read_nonce(value: object, now: float) -> int:
+    """A nonce from text or JSON: decimal digits, positive, at most a day ahead in
+    nanoseconds. Raises NonceInvalid."""
+    nonce = _whole_number(value)
+    if nonce is None:
+        raise NonceInvalid("The nonce must be a number.")
+    if nonce == 0:
+        raise NonceInvalid("The nonce must be at least 1.")
+    if nonce > (now + _AHEAD_S) * 1_000_000_000:
+        raise NonceInvalid("The nonce is too far ahead of the time in nanoseconds.")
+    return nonce
+
+
+def _whole_number(value: object) -> int | None:
+    """One spelling a number: no sign, blank, fraction or leading zero."""
+    if type(value) is int:
+        return value if value >= 0 else None
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit():
+        return None
+    if len(value) > _MAX_DIGITS or (value[0] == "0" and value != "0"):
+        return None
+    return int(value)
+
+
+def _signed_by(claim: Claim, texts: Sequence[str]) -> bool:
+    wallet = claim.address.lower()
+    return any(recover(personal_digest(text), claim.signature) == wallet for text in texts)

@@ -1,0 +1,26 @@
+"""The tables behind :mod:`provider.auth`. Addresses are lower-case."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Index, MetaData, Table, Text
+
+metadata = MetaData()
+
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("nonce", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""One row a wallet: the greatest nonce it has used."""
+
+revoked_tokens = Table(
+    "revoked_tokens",
+    metadata,
+    Column("jti", Text, primary_key=True),
+    Column("expires_at", Double, nullable=False),
+    Index("ix_revoked_tokens_expires_at", "expires_at"),
+    sqlite_with_rowid=False,
+)
+"""Tokens deleted before their time; a row may go once the token would have expired."""

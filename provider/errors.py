@@ -1,0 +1,145 @@
+"""Everything the upper floor can refuse, and with which answer.
+
+One tree is the API's error reference: a class names a fault, ``status`` is its HTTP
+status, ``public`` the text a client reads. No text holds a signature, a token, a key or
+a file URL. Dialects put these into their own envelopes; anything that is not a
+ProviderError is a fault of ours and leaves as a bare 500 with a request id.
+"""
+
+from __future__ import annotations
+
+
+class ProviderError(Exception):
+    """Base of all refusals. ``field`` names the parameter at fault, if it is one."""
+
+    status = 400
+    field: str = ""
+
+    def __init__(self, public: str, *, field: str | None = None) -> None:
+        super().__init__(public)
+        self.public = public
+        if field is not None:
+            self.field = field
+
+
+class SettingsInvalid(ProviderError):
+    """The configuration has a mistake; the text names variable and fix. Stops the start."""
+
+
+class InvalidRequest(ProviderError):
+    """Field rules fail. ``errors`` maps a dotted field name to its messages."""
+
+    def __init__(self, errors: dict[str, list[str] | str]) -> None:
+        super().__init__("Validation error")
+        self.errors = errors
+
+
+class RequestMalformed(ProviderError):
+    """The request cannot be read at all: broken JSON, no text, nested too deeply."""
+
+
+class SignatureError(ProviderError):
+    """Base: who is asking could not be established."""
+
+    field = "signature"
+
+
+class SignatureMissing(SignatureError):
+    """Neither a signature nor a token."""
+
+
+class SignatureMalformed(SignatureError):
+    """Not 65 bytes of hexadecimal r, s, v with v in 0, 1, 27, 28; or no key recovers."""
+
+
+class SignatureWrong(SignatureError):
+    """A signature, but not this wallet's over this request."""
+
+
+class NonceTooLow(SignatureError):
+    """The nonce is not greater than the last one used."""
+
+    def __init__(self, stored: int, given: int) -> None:
+        super().__init__(
+            f"Invalid signature expected nonce ({stored}) > current nonce ({given})."
+            " Ask for the last nonce and sign with a greater one."
+        )
+        self.stored = stored
+        self.given = given
+
+
+class NonceInvalid(ProviderError):
+    """Not a whole number, not positive, or absurdly far ahead."""
+
+    field = "nonce"
+
+
+class TokenInvalid(SignatureError):
+    """Not a token of this provider, or another wallet's."""
+
+
+class TokenExpired(SignatureError):
+    """The token's time is over."""
+
+
+class TokenRevoked(SignatureError):
+    """The token was deleted."""
+
+
+class UnknownAsset(ProviderError):
+    """No asset has this DID."""
+
+    def __init__(self, did: str, *, field: str = "documentId") -> None:
+        super().__init__(f"Cannot resolve DID {did}", field=field)
+        self.did = did
+
+
+class AssetMalformed(ProviderError):
+    """An asset's own document is unusable (undecryptable files, no such layout)."""
+
+
+class FileObjectInvalid(ProviderError):
+    """A file object lacks a key, has an unsafe one, or is of a type not served here."""
+
+
+class BadParameter(ProviderError):
+    """A consumer parameter is missing, of the wrong type or not among the options."""
+
+
+class KeyedRefusal(ProviderError):
+    """A rule says no, told as resource and code (``{"dataset.serviceId": "missing"}``)."""
+
+    def __init__(self, resource: str, code: str) -> None:
+        super().__init__(f"{resource}: {code}", field=resource)
+        self.resource = resource
+        self.code = code
+
+
+class NotAllowed(ProviderError):
+    """This wallet may not."""
+
+    status = 403
+
+
+class NoSuchJob(ProviderError):
+    """No job of this id belongs to this wallet."""
+
+    status = 404
+
+
+class NoSuchResult(ProviderError):
+    """The job has no result of this index (yet)."""
+
+    status = 404
+
+
+class TooManyJobs(ProviderError):
+    """The environment's queue is full."""
+
+    status = 429
+
+
+class NotOffered(ProviderError):
+    """An endpoint of the API that this provider does not serve."""
+
+    status = 501

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Everything that must hold. Run it through `make test`, which starts an engine when none
+# answers; arguments go to pytest.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+cd "$ROOT"
+
+scripts/lint.sh
+scripts/images.sh test provider
+step "tests"
+exec "$VENV/bin/python" -m pytest -q "$@"
