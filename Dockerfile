@@ -7,20 +7,19 @@
 FROM python:3.11-slim-bookworm AS builder
 RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/ocean-compute
 WORKDIR /src
-# The packages that the service needs change rarely: a layer of their own.
-COPY setup.cfg pyproject.toml scripts/requirements.py .cache/wheel[s] /src/
-RUN python3 requirements.py . > requirements.txt \
-    && if ls *.whl > /dev/null 2>&1; then offline="--no-index --find-links ."; fi \
-    && /opt/build/bin/python -m pip install --quiet $offline -r requirements.txt
-COPY README.md LICENSE ./
+# The packages that the service needs change rarely: layers of their own.
+COPY setup.cfg pyproject.toml scripts/requirements.py .cache/wheel[s] /wheels/
+ENV PIP="/opt/build/bin/python -m pip --quiet --disable-pip-version-check" \
+    TARGET="--python /opt/ocean-compute/bin/python"
+RUN cd /wheels \
+    && if ls *.whl > /dev/null 2>&1; then offline="--no-index --find-links /wheels"; fi \
+    && python3 requirements.py . build | xargs -d '\n' $PIP install $offline \
+    && python3 requirements.py . runtime | xargs -d '\n' $PIP $TARGET install --compile $offline
+COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY provider ./provider
 COPY compute ./compute
-RUN /opt/build/bin/python -m pip install --quiet --no-index --no-deps --no-build-isolation . \
-    && /opt/build/bin/python -m pip uninstall --quiet --yes setuptools pip \
-    && cp -r /opt/build/lib/python3.11/site-packages/. /opt/ocean-compute/lib/python3.11/site-packages/ \
-    && sed '1s,/opt/build/,/opt/ocean-compute/,' /opt/build/bin/ocean-compute > /opt/ocean-compute/bin/ocean-compute \
-    && chmod 755 /opt/ocean-compute/bin/ocean-compute \
-    && /opt/ocean-compute/bin/python -m compileall -q /opt/ocean-compute/lib
+RUN $PIP wheel --no-index --no-deps --no-build-isolation --wheel-dir /dist . \
+    && $PIP $TARGET install --compile --no-index --no-deps /dist/*.whl
 
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 10001 ocean \

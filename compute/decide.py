@@ -196,6 +196,9 @@ def verdict(observation: Observation, space_full: bool) -> Termination:
     if observation.state is ContainerState.GONE:
         detail = "the container was removed from the engine before its end was seen"
         return Termination(Phase.ALGORITHM_FAILED, "container_gone", detail)
+    if observation.state is ContainerState.CREATED:
+        detail = observation.error or "the container was made but never ran"
+        return Termination(Phase.ALGORITHM_FAILED, "never_started", detail)
     if space_full or code == FILE_SIZE_SIGNAL_EXIT:
         return Termination(
             Phase.QUOTA_EXCEEDED,

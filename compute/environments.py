@@ -36,7 +36,10 @@ _HINTS = {
     "int_parsing": "write a whole number",
     "float_type": "write a number",
     "string_type": "write a text (in quotes if it looks like a number)",
-    "list_type": "write a list",
+    "tuple_type": "write a list",
+    "dict_type": "write fields below it (name: value)",
+    "mapping_type": "write fields below it (name: value)",
+    "model_type": "write fields below it (name: value)",
     "bool_type": "write true or false",
 }
 
@@ -171,15 +174,32 @@ class Environments(Mapping[str, Environment]):
 
 
 class _File(_Section):
-    environments: tuple[Environment, ...] = Field(min_length=1, strict=False)
+    environments: tuple[Environment, ...] = Field(strict=False)
 
     @model_validator(mode="after")
     def _distinct(self) -> _File:
+        if not self.environments:
+            raise ValueError("the list is empty; write at least one environment")
         ids = [environment.id for environment in self.environments]
         doubles = sorted({i for i in ids if ids.count(i) > 1})
         if doubles:
             raise ValueError(f"id {', '.join(doubles)} is used twice; give each its own")
         return self
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a field written twice: plain YAML would silently take the last one."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    twice = f"{key.value} is written twice"
+                    raise yaml.composer.ComposerError(None, None, twice, key.start_mark)
+                seen.add(key.value)
+        return node
 
 
 def load(path: Path) -> Environments:
@@ -198,7 +218,7 @@ def load(path: Path) -> Environments:
 def parse(text: str, name: str) -> Environments:
     """Check the text of an environments file; ``name`` is used in error texts."""
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 (it is a SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"

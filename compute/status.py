@@ -132,7 +132,7 @@ _NEXT: dict[Phase, frozenset[Phase]] = {
     ),
     Phase.PROVISIONED: frozenset({Phase.RUNNING, Phase.CONTAINER_FAILED, Phase.STOPPED}),
     Phase.RUNNING: frozenset({Phase.FILTERING, Phase.PUBLISHING}),
-    Phase.FILTERING: frozenset({Phase.PUBLISHING}),
+    Phase.FILTERING: frozenset({Phase.PUBLISHING, Phase.PUBLISHING_FAILED}),
     Phase.PUBLISHING: frozenset(
         {
             Phase.COMPLETED,

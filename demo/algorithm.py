@@ -56,7 +56,7 @@ def main() -> None:
     pd.DataFrame(
         {"row": unseen.index, "malignant": hidden_truth, "probability": probability.round(4)}
     ).to_csv(OUTPUTS / "predictions.csv", index=False)
-    RocCurveDisplay.from_predictions(hidden_truth, probability, name="logistic regression")
+    RocCurveDisplay.from_predictions(hidden_truth, probability, plot_chance_level=True)
     plt.title("Malignant or benign, held-out patients")
     plt.savefig(OUTPUTS / "plot.png", dpi=120)
     print("done", flush=True)

@@ -74,9 +74,7 @@ def _partial(unit: str, size: int) -> Answer:
     stop = min(int(last) + 1, size) if first and last else size
     if start >= size:
         return Answer(416, headers={"Content-Range": f"bytes */{size}"})
-    return Answer(
-        206, start, stop - start, {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}
-    )
+    return Answer(206, start, stop - start, {"Content-Range": f"bytes {start}-{stop - 1}/{size}"})
 
 
 def _lists(header: str, etag: str, *, weak: bool) -> bool:

@@ -146,13 +146,15 @@ demo_image() {
 # --- the service's own image --------------------------------------------------------------
 
 wheels() { # what the Dockerfile installs from when it is there
-    local recipe
+    local recipe purpose
     recipe=$(cat "$ROOT/setup.cfg" "$ROOT/pyproject.toml" "${BASH_SOURCE[0]}" | checksum)
     [ "$(cat "$CACHE/wheels/.recipe" 2>/dev/null)" = "$recipe" ] && return
     step "downloading Python packages for the service's image"
     rm -rf "$CACHE/wheels"
     mkdir -p "$CACHE/wheels"
-    "$VENV/bin/python" "$ROOT/scripts/requirements.py" "$ROOT" >"$CACHE/requirements.txt"
+    for purpose in runtime build; do
+        "$VENV/bin/python" "$ROOT/scripts/requirements.py" "$ROOT" $purpose
+    done >"$CACHE/requirements.txt"
     mapfile -t options < <(platform_options)
     quietly wheels pip download -d "$CACHE/wheels" "${options[@]}" -r "$CACHE/requirements.txt"
     echo "$recipe" >"$CACHE/wheels/.recipe"

@@ -1,7 +1,10 @@
-"""Print what the package needs to be built and to run, one requirement a line.
+"""Print what the package needs, one requirement a line.
+
+    requirements.py FOLDER runtime      to run
+    requirements.py FOLDER build        to be built
 
 The Dockerfile and scripts/images.sh install these before the package itself, so that a
-change of the code does not install them again. Argument: the folder of the checkout.
+change of the code does not install them again. FOLDER is the checkout.
 """
 
 from __future__ import annotations
@@ -12,13 +15,17 @@ import tomllib
 from pathlib import Path
 
 
-def requirements(root: Path) -> list[str]:
+def runtime(root: Path) -> list[str]:
     setup = configparser.ConfigParser()
     setup.read(root / "setup.cfg", encoding="utf-8")
+    return [line for line in setup["options"]["install_requires"].split("\n") if line.strip()]
+
+
+def build(root: Path) -> list[str]:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    runtime = setup["options"]["install_requires"].split("\n")
-    return [line for line in (*runtime, *project["build-system"]["requires"]) if line.strip()]
+    return list(project["build-system"]["requires"])
 
 
 if __name__ == "__main__":
-    print("\n".join(requirements(Path(sys.argv[1]))))
+    folder, purpose = sys.argv[1:]
+    print("\n".join({"runtime": runtime, "build": build}[purpose](Path(folder))))

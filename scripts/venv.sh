@@ -12,7 +12,13 @@ cd "$ROOT"
 recipe=$(cat setup.cfg pyproject.toml scripts/venv.sh | cksum | tr -d ' ')
 
 has() { [ "$(cat "$VENV/.made-$1" 2>/dev/null)" = "$recipe" ]; }
-if has "$want" || has test; then exit; fi
+# Warm byte code of our own: where PYTHONDONTWRITEBYTECODE is set, each start of the command
+# line would compile it again.
+warm() { env -u PYTHONDONTWRITEBYTECODE "$VENV/bin/python" -m compileall -q provider compute || true; }
+if has "$want" || has test; then
+    warm
+    exit
+fi
 
 have "$python" || die "Python 3.11 or later is needed; name it with PYTHON=…"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -28,8 +34,6 @@ if [ ! -x "$VENV/bin/python" ]; then
         die "On Debian and Ubuntu: apt-get install python3-venv"
     fi
 fi
-# Warm byte code: without it each start of the command line compiles thousands of files
-# again where PYTHONDONTWRITEBYTECODE is set.
 quietly "pip-$want" "$VENV/bin/python" -m pip --disable-pip-version-check install --compile -e ".$extra"
-quietly compile env -u PYTHONDONTWRITEBYTECODE "$VENV/bin/python" -m compileall -q provider compute
+warm
 echo "$recipe" >"$VENV/.made-$want"

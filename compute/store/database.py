@@ -22,13 +22,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from compute.errors import StoreUnavailable
 from compute.store import schema
 from compute.store.base import Database, T, Work
-from compute.store.faults import explain
+from compute.store.faults import faults_told
 from compute.store.writer import Writer
 
 READERS = 2
@@ -70,10 +70,7 @@ def _sqlite_path(url: str) -> Path:
         raise StoreUnavailable("PostgreSQL is not supported yet; use sqlite:////path/to/file.db")
     if kind != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise StoreUnavailable(
-            f"A database of kind {kind} without a file is not supported; "
-            "use sqlite:////path/to/file.db"
-            if kind == "sqlite"
-            else f"Databases of kind {kind} are not supported; use sqlite:////path/to/file.db"
+            f"A {kind} database like this is not supported; use sqlite:////path/to/file.db"
         )
     return Path(parsed.database)
 
@@ -116,11 +113,8 @@ class SqliteDatabase(Database):
             raise StoreUnavailable("The database is closed.")
 
     def _read(self, work: Work[T]) -> T:
-        try:
-            with self._read_engine.begin() as connection:
-                return work(connection)
-        except DBAPIError as error:
-            raise explain(error, "read") from error
+        with faults_told("read"), self._read_engine.begin() as connection:
+            return work(connection)
 
     def _shut(self) -> None:
         """Readers first: the connection that goes last folds the log into the file."""
@@ -199,9 +193,7 @@ def _take(lock: int, path: Path) -> None:
 def _upgrade(path: Path, locations: Sequence[Path]) -> None:
     engine = _engine(path, "BEGIN IMMEDIATE", connections=1)
     try:
-        with engine.begin() as connection:
+        with faults_told("opened"), engine.begin() as connection:
             schema.upgrade(connection, locations)
-    except DBAPIError as error:
-        raise explain(error, "opened") from error
     finally:
         engine.dispose()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlalchemy.exc import DBAPIError
 
 from compute.errors import StoreUnavailable
@@ -20,13 +23,25 @@ _FAULTS = {
 """Primary result codes of SQLite (https://www.sqlite.org/rescode.html) that blame the place."""
 
 
-def explain(error: Exception, verb: str) -> Exception:
-    """``error`` itself, or the StoreUnavailable that it stands for (cause attached)."""
+def fault_in(error: Exception, verb: str) -> StoreUnavailable | None:
+    """What ``error`` says of the database itself; None when it says nothing."""
     if not isinstance(error, DBAPIError):
-        return error
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-    if code not in _FAULTS:
-        return error
-    fault = StoreUnavailable(f"The database could not be {verb}: {_FAULTS[code]}.")
+        return None
+    reason = _FAULTS.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)
+    if reason is None:
+        return None
+    fault = StoreUnavailable(f"The database could not be {verb}: {reason}.")
     fault.__cause__ = error
     return fault
+
+
+@contextmanager
+def faults_told(verb: str) -> Iterator[None]:
+    """Raise StoreUnavailable for a driver's error that means it."""
+    try:
+        yield
+    except DBAPIError as error:
+        fault = fault_in(error, verb)
+        if fault is None:
+            raise
+        raise fault from error

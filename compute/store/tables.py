@@ -27,8 +27,9 @@ metadata = MetaData()
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only in a column that is exactly INTEGER."""
 
-_UNDELETED = text("expires_at IS NOT NULL AND phase != 'deleted'")
-_DELETING = text("goal = 'delete' AND phase != 'deleted'")
+EXPIRING = text("expires_at IS NOT NULL AND phase != 'deleted'")
+DELETING = text("goal = 'delete' AND phase != 'deleted'")
+"""Conditions of partial indexes. A query must hold the same text to be served by one."""
 
 jobs = Table(
     "jobs",
@@ -54,8 +55,8 @@ jobs = Table(
     Index("ix_jobs_id", "id", unique=True),
     Index("ix_jobs_owner", "owner_key", "sequence"),
     Index("ix_jobs_phase", "phase", "environment", "sequence"),
-    Index("ix_jobs_expiring", "expires_at", sqlite_where=_UNDELETED, postgresql_where=_UNDELETED),
-    Index("ix_jobs_deleting", "sequence", sqlite_where=_DELETING, postgresql_where=_DELETING),
+    Index("ix_jobs_expiring", "expires_at", sqlite_where=EXPIRING, postgresql_where=EXPIRING),
+    Index("ix_jobs_deleting", "sequence", sqlite_where=DELETING, postgresql_where=DELETING),
 )
 
 job_specs = Table(

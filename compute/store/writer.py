@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from compute.store.base import Action, T, Work, take_actions
-from compute.store.faults import explain
+from compute.store.faults import fault_in
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,9 @@ class _Unit:
         self.actions: Sequence[Action] = ()
 
     def fail(self, error: Exception) -> None:
+        if isinstance(error, StopIteration):
+            # A future takes any exception but this one.
+            error = RuntimeError("a unit of work raised StopIteration")
         self.result, self.error, self.actions = None, error, ()
 
     def settle(self) -> None:
@@ -125,10 +128,15 @@ class Writer:
         except _TransactionLost:
             raise
         except Exception as error:
-            reason = explain(error, "written")
-            log.exception("database_commit_failed units=%s", len(batch))
+            fault = fault_in(error, "written")
+            log.exception(
+                "database_commit_failed units=%s reason=%s",
+                len(batch),
+                fault or type(error).__name__,
+                exc_info=fault is None,
+            )
             for unit in batch:
-                unit.fail(reason if unit.error is None else unit.error)
+                unit.fail(unit.error or fault or error)
 
     def _deliver(self, batch: Sequence[_Unit]) -> None:
         try:
@@ -144,7 +152,7 @@ def _run_in_savepoint(unit: _Unit, connection: Connection, driver: sqlite3.Conne
         unit.actions = take_actions(connection)
     except Exception as error:
         take_actions(connection)
-        unit.fail(explain(error, "written"))
+        unit.fail(fault_in(error, "written") or error)
         if not driver.in_transaction:
             raise _TransactionLost from error
         driver.execute("ROLLBACK TO unit")

@@ -15,7 +15,7 @@ import stat
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provider.assets.ddo import Ddo, is_did, is_sealed
@@ -24,6 +24,8 @@ from provider.errors import AssetMalformed, FileObjectInvalid, UnknownAsset
 
 log = logging.getLogger(__name__)
 
+UNSETTLED = (0, 0, 0)
+SETTLED_AFTER_NS = 50_000_000
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 SHOWN_DID_CHARACTERS = 120
 
@@ -157,9 +159,15 @@ def _read_entry(path: Path, before: dict[str, _Entry]) -> _Entry:
             return known
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_DOCUMENT_BYTES:
             return _Entry(stamp, None, (f"is not a file of at most {MAX_DOCUMENT_BYTES} bytes",))
-        return _parse_entry(stamp, path.read_bytes())
+        entry = _parse_entry(stamp, path.read_bytes())
+        return entry if _is_settled(status) else replace(entry, stamp=UNSETTLED)
     except OSError as error:
-        return _Entry((0, 0, 0), None, (f"cannot be read ({error.strerror})",))
+        return _Entry(UNSETTLED, None, (f"cannot be read ({error.strerror})",))
+
+
+def _is_settled(status: os.stat_result) -> bool:
+    """False for a file that could change again within the resolution of its time stamp."""
+    return time.time_ns() - status.st_mtime_ns > SETTLED_AFTER_NS
 
 
 def _parse_entry(stamp: tuple[int, int, int], content: bytes) -> _Entry:

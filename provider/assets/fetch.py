@@ -36,6 +36,7 @@ GONE = frozenset({403, 404, 410})
 TEMPORARY = frozenset({408, 425, 429})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 BECOMES_GET = frozenset({301, 302, 303})
+CONDITIONS = {"etag": "If-None-Match", "modified": "If-Modified-Since"}
 NOT_ALLOWED = "The address of this input is not allowed."
 BROKEN = "The connection to the origin of this input broke."
 TOO_SLOW = "The origin of this input took too long."
@@ -152,10 +153,11 @@ class Fetcher:
         """
         deadline = asyncio.get_running_loop().time() + self._limits.total_s
         hop = _Hop(_parsed(url), method, dict(headers or {}), body)
+        asked = validator if method == "GET" else None
         async with AsyncExitStack() as stack:
-            response = await self._opened(hop, _conditions(method, validator), deadline)
+            response = await self._opened(hop, _conditions(asked), deadline)
             stack.callback(response.close)
-            download = self._accepted(response, hop.headers, validator, deadline)
+            download = self._accepted(response, hop.headers, asked, deadline)
             if isinstance(download.chunks, AsyncGenerator):
                 await stack.enter_async_context(aclosing(download.chunks))
             yield download
@@ -204,12 +206,7 @@ class Fetcher:
             log.warning("fetch refused address=%s", address)
             raise InputUnavailable(NOT_ALLOWED)
 
-    def _socket(
-        self,
-        info: tuple[
-            int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]
-        ],
-    ) -> socket.socket:
+    def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
         family, kind, protocol, _, destination = info
         _require_allowed(str(destination[0]), self._allowed)
         return socket.socket(family, kind, protocol)
@@ -222,7 +219,7 @@ class Fetcher:
         deadline: float,
     ) -> Download:
         if response.status == 304 and validator is not None:
-            return Download(True, validator, None, _nothing())
+            return Download(True, validator, None, no_chunks())
         ranged = any(name.lower() == "range" for name in headers)
         if response.status != 200 and not (ranged and response.status == 206):
             raise _refusal(response.status)
@@ -256,15 +253,18 @@ async def _read(response: aiohttp.ClientResponse, deadline: float) -> bytes:
     raise failure
 
 
-async def _nothing() -> AsyncGenerator[bytes, None]:
-    for chunk in ():
+async def no_chunks() -> AsyncGenerator[bytes, None]:
+    """The chunks of an input that did not change."""
+    for chunk in list[bytes]():
         yield chunk
 
 
 def _parsed(text: str) -> URL:
     """A URL exactly as written, since signed URLs break when requoted; no fragment."""
     try:
-        return URL(urldefrag(text).url, encoded=text.isascii() and _is_visible(text))
+        url = URL(urldefrag(text).url, encoded=text.isascii() and _is_visible(text))
+        if url.raw_host is None or url.port is None or 0 <= url.port <= 65535:
+            return url
     except ValueError:
         pass
     raise InputUnavailable("The address of this input is not a URL.")
@@ -291,11 +291,10 @@ def _next_hop(hop: _Hop, response: aiohttp.ClientResponse) -> _Hop:
     return following
 
 
-def _conditions(method: str, validator: str | None) -> dict[str, str]:
-    if validator is None or method != "GET":
-        return {}
-    kind, _, value = validator.partition(":")
-    return {{"etag": "If-None-Match", "modified": "If-Modified-Since"}[kind]: value}
+def _conditions(validator: str | None) -> dict[str, str]:
+    kind, _, value = (validator or "").partition(":")
+    header = CONDITIONS.get(kind)
+    return {header: value} if header else {}
 
 
 def _validator(response: aiohttp.ClientResponse) -> str | None:

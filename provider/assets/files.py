@@ -51,10 +51,24 @@ def _proper_headers(headers: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in OUR_HEADERS}
 
 
+def _proper_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("malformed") from None
+    if parts.scheme.lower() not in {"http", "https"} or not parts.netloc:
+        raise ValueError("not http or https")
+    return url
+
+
 def _proper_path(path: str) -> str:
     if "\0" in path:
         raise ValueError("malformed path")
     return path
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
 
 
 def _nothing_is_no_headers(value: Any) -> Any:
@@ -76,8 +90,8 @@ class UrlFile(Secret):
     """A file behind HTTP. ``headers`` are sent to the URL's own origin only."""
 
     type: Literal["url"]
-    url: str = Field(min_length=1, max_length=16384)
-    method: Annotated[Literal["GET", "POST"], BeforeValidator(lambda value: _upper(value))] = "GET"
+    url: Annotated[str, Field(min_length=1, max_length=16384), AfterValidator(_proper_url)]
+    method: Annotated[Literal["GET", "POST"], BeforeValidator(_upper)] = "GET"
     headers: Annotated[
         dict[str, str], BeforeValidator(_nothing_is_no_headers), AfterValidator(_proper_headers)
     ] = {}
@@ -107,10 +121,6 @@ MODELS: Mapping[str, type[UrlFile] | type[LocalFile]] = {
 }
 
 
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
-
-
 def file_name(path: str) -> str:
     """One safe path component made from the last segment of ``path``, at most 200 bytes."""
     last = path.rstrip("/").rsplit("/", 1)[-1]
@@ -137,7 +147,7 @@ def _explained(raw: Mapping[str, Any], error: ValidationError) -> str:
     keys = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
     if "method" in keys:
         return f"Unsafe method {file_name(str(raw.get('method')))[:20]}."
-    if keys & {"url", "path"}:
+    if keys & {"url", "path"} - raw.keys():
         return "malformed service files, missing required keys."
     return f"malformed service files, unusable {', '.join(sorted(keys)) or 'object'}."
 

@@ -21,7 +21,7 @@ from provider.errors import AssetMalformed, BadParameter
 Json = Any
 
 
-class _Unfit(ValueError):
+class _UnfitError(ValueError):
     """The value is not of the declared type; the text says what it must be."""
 
 
@@ -89,7 +89,7 @@ def _checked(parameter: ConsumerParameter, value: Json, field: str) -> Json:
     name = f"{field}.{parameter.name}"
     try:
         return _fitted(parameter, value)
-    except _Unfit as why:
+    except _UnfitError as why:
         message = f"The {name} must be {why}."
     raise BadParameter(message, field=name)
 
@@ -97,7 +97,7 @@ def _checked(parameter: ConsumerParameter, value: Json, field: str) -> Json:
 def _default(parameter: ConsumerParameter) -> Json:
     try:
         return _fitted(parameter, parameter.default)
-    except _Unfit as why:
+    except _UnfitError as why:
         message = f"The default of parameter {parameter.name} is not {why}."
     raise AssetMalformed(message)
 
@@ -111,7 +111,7 @@ def _fitted(parameter: ConsumerParameter, value: Json) -> Json:
 
 def _text(value: Json) -> Json:
     if isinstance(value, (dict, list)):
-        raise _Unfit("a text")
+        raise _UnfitError("a text")
     return value
 
 
@@ -119,7 +119,7 @@ def _number(value: Json) -> Json:
     if isinstance(value, str):
         value = _number_of(value.strip())
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
-        raise _Unfit("a number")
+        raise _UnfitError("a number")
     return value
 
 
@@ -139,13 +139,13 @@ def _boolean(value: Json) -> Json:
     if isinstance(value, str):
         value = {"true": True, "false": False}.get(value.strip().lower())
     if not isinstance(value, bool):
-        raise _Unfit("true or false")
+        raise _UnfitError("true or false")
     return value
 
 
 def _option(parameter: ConsumerParameter, value: Json) -> Json:
     if isinstance(value, (dict, list)) or _plain(value) not in _options(parameter):
-        raise _Unfit("one of its options")
+        raise _UnfitError("one of its options")
     return value
 
 

@@ -30,7 +30,7 @@ from compute.supply import Download, InputFile, InputSupplier
 from provider.assets.catalogue import Catalogue
 from provider.assets.ddo import Ddo, Service
 from provider.assets.encryption import open_files, open_url_file
-from provider.assets.fetch import Fetcher
+from provider.assets.fetch import Fetcher, no_chunks
 from provider.assets.files import FileObject, LocalFile, UrlFile
 from provider.errors import ProviderError
 from provider.keys import ProviderKey
@@ -59,7 +59,8 @@ class UrlInput(InputFile):
         url = file.url
         if file.method == "POST" and self._userdata:
             body = json.dumps(self._userdata).encode()
-            headers = {"Content-Type": "application/json", **headers}
+            if not any(name.lower() == "content-type" for name in headers):
+                headers["Content-Type"] = "application/json"
         elif self._userdata:
             url = with_query(url, self._userdata)
         return self._fetcher.open(
@@ -81,7 +82,7 @@ class LocalInput(InputFile):
         try:
             current = f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
             if current == validator:
-                yield Download(True, current, None, _nothing())
+                yield Download(True, current, None, no_chunks())
                 return
             async with aclosing(_file_chunks(stream, status.st_size)) as chunks:
                 yield Download(False, current, status.st_size, chunks)
@@ -101,7 +102,7 @@ class TextInput(InputFile):
     @asynccontextmanager
     async def open(self, validator: str | None) -> AsyncIterator[Download]:
         if validator == self.sha256:
-            yield Download(True, validator, None, _nothing())
+            yield Download(True, validator, None, no_chunks())
         else:
             yield Download(False, self.sha256, len(self._content), _once(self._content))
 
@@ -142,7 +143,7 @@ class AssetSupplier(InputSupplier):
                 file = open_url_file(str(item.source["sealed"]), self._key)
             except ProviderError as error:
                 raise InputUnavailable(error.public) from None
-            files = self._inputs([file], _userdata(item.source))
+            files = [self._input(file, _userdata(item.source))]
         else:
             files = []
         return _promised(files, item.source)
@@ -153,7 +154,8 @@ class AssetSupplier(InputSupplier):
         Files are streamed, and read again only when their origin says they changed or
         cannot say. Raises InputUnavailable.
         """
-        return [await self._checksum(file) for file in self._files(ddo, service, {})]
+        files = await asyncio.to_thread(self._files, ddo, service, {})
+        return [await self._checksum(file) for file in files]
 
     async def _published(
         self, did: str, service_id: str, source: Mapping[str, Any]
@@ -165,16 +167,14 @@ class AssetSupplier(InputSupplier):
         service = ddo.service(service_id)
         if service is None:
             raise InputUnavailable(f"{did} has no such service any more.")
-        return _promised(self._files(ddo, service, _userdata(source)), source)
+        files = await asyncio.to_thread(self._files, ddo, service, _userdata(source))
+        return _promised(files, source)
 
     def _files(self, ddo: Ddo, service: Service, userdata: Mapping[str, Any]) -> list[InputFile]:
         try:
             files = open_files(ddo, service, self._key)
         except ProviderError as error:
             raise InputUnavailable(error.public) from None
-        return self._inputs(files, userdata)
-
-    def _inputs(self, files: Sequence[FileObject], userdata: Mapping[str, Any]) -> list[InputFile]:
         return [self._input(file, userdata) for file in files]
 
     def _input(self, file: FileObject, userdata: Mapping[str, Any]) -> InputFile:
@@ -268,7 +268,7 @@ def _open_regular(path: Path) -> tuple[BinaryIO, os.stat_result]:
     if not stat.S_ISREG(status.st_mode):
         stream.close()
         raise InputUnavailable(NOT_IN_FOLDER)
-    return stream, status  # type: ignore[return-value]
+    return stream, status
 
 
 async def _file_chunks(stream: BinaryIO, size: int) -> AsyncGenerator[bytes, None]:
@@ -282,8 +282,3 @@ async def _file_chunks(stream: BinaryIO, size: int) -> AsyncGenerator[bytes, Non
 
 async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
     yield content
-
-
-async def _nothing() -> AsyncGenerator[bytes, None]:
-    for chunk in ():
-        yield chunk

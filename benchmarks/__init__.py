@@ -1,0 +1,1 @@
+"""Speed against references measured in the same run. `make bench`."""

@@ -1,0 +1,276 @@
+"""The engine contract over the Docker API.
+
+Each verb is one function that runs in a thread and asks the engine what is before it
+changes anything, so that it may be repeated. What an answer means is decided in
+:mod:`compute.engines.docker.errors`; this file decides only what to ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from docker import APIClient
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.utils import parse_host
+
+from compute.engines.base import (
+    GONE,
+    JOB_LABEL,
+    OPERATOR_LABEL,
+    ContainerSpec,
+    ContainerState,
+    Engine,
+    Observation,
+    PullPolicy,
+)
+from compute.engines.docker import images, logs, options
+from compute.engines.docker.calls import CALL_S, Answer, Calls, CutOff, Turns, alone, request
+from compute.engines.docker.errors import explanation, public_text, translated
+from compute.engines.docker.events import EventReader
+from compute.errors import EngineRefused, EngineUnavailable, ImageUnavailable
+from compute.models import Image
+
+_STATES = {
+    "created": ContainerState.CREATED,
+    "running": ContainerState.RUNNING,
+    "paused": ContainerState.RUNNING,
+    "restarting": ContainerState.RUNNING,
+    "exited": ContainerState.EXITED,
+    "dead": ContainerState.EXITED,
+}
+PULLS = 4
+REMOVAL_S = 10.0
+REMOVAL_PAUSE_S = 0.1
+
+
+class DockerEngine(Engine):
+    """One Docker Engine. ``base_url`` as the SDK takes it (``unix://…``, ``tcp://…``); None
+    is the local socket. ``threads`` bounds the calls in flight.
+
+    Raises EngineRefused at once for an address that is none.
+    """
+
+    def __init__(self, *, base_url: str | None, operator_id: str, threads: int = 8) -> None:
+        try:
+            parse_host(base_url)
+        except DockerException as error:
+            raise EngineRefused("The container engine's address is not valid") from error
+        self._operator_id = operator_id
+        self._calls = Calls(base_url, threads)
+        self._turns = Turns()
+        self._pulls = asyncio.Semaphore(PULLS)
+        self._answers: set[Answer] = set()
+        self._readers: set[EventReader] = set()
+
+    async def connect(self) -> None:
+        self._calls.open()
+
+    async def close(self) -> None:
+        for answer in list(self._answers):
+            answer.cut()
+        for reader in list(self._readers):
+            await reader.stop()
+        await self._calls.close()
+
+    async def ping(self) -> None:
+        await self._calls.run(lambda client: client.ping())
+
+    async def ensure_image(self, image: Image, policy: PullPolicy) -> str:
+        images.check_reference(image)
+        if policy is PullPolicy.NEVER:
+            return await self._calls.run(
+                lambda client: images.ensure(images.Images(client), image, policy, Answer())
+            )
+        if policy is PullPolicy.MISSING or image.checksum:
+            found = await self._calls.run(lambda client: images.Images(client).present(image))
+            if found is not None:
+                return found
+        async with self._pulls:
+            return await self._ensure_by_pull(image, policy)
+
+    async def _ensure_by_pull(self, image: Image, policy: PullPolicy) -> str:
+        answer = Answer()
+
+        def work() -> str:
+            with self._calls.fresh() as client, translated():
+                return images.ensure(images.Images(client), image, policy, answer)
+
+        self._answers.add(answer)
+        try:
+            return await alone(work, name="docker-pull", answer=answer)
+        except CutOff:
+            raise EngineUnavailable("The pull was interrupted") from None
+        finally:
+            self._answers.discard(answer)
+
+    async def create(self, spec: ContainerSpec) -> None:
+        await self._calls.run(lambda client: self._create(client, spec))
+
+    def _create(self, client: APIClient, spec: ContainerSpec) -> None:
+        with self._turns.holding(f"container {spec.name}"):
+            if self._is_made(client, spec):
+                return
+            try:
+                volumes = images.volumes_of(client, spec.image_id)
+                arguments = options.create_arguments(client, spec, self._operator_id, volumes)
+                client.create_container(**arguments)
+            except ImageNotFound as error:
+                raise ImageUnavailable("The algorithm's image is no longer here") from error
+            except APIError as error:
+                if error.status_code != 409 or not self._is_made(client, spec):
+                    raise
+
+    def _is_made(self, client: APIClient, spec: ContainerSpec) -> bool:
+        found = _inspect(client, spec.name)
+        if found is None:
+            return False
+        labels = found["Config"].get("Labels") or {}
+        if (labels.get(JOB_LABEL), labels.get(OPERATOR_LABEL)) != (spec.job_id, self._operator_id):
+            raise EngineRefused("The container's name is taken by another container")
+        return True
+
+    async def start(self, name: str) -> None:
+        await self._calls.run(lambda client: self._start(client, name))
+
+    def _start(self, client: APIClient, name: str) -> None:
+        with self._turns.holding(f"container {name}"):
+            found = _inspect(client, name)
+            if found is None or _state(found) is not ContainerState.CREATED:
+                return
+            try:
+                client.start(name)
+            except NotFound as error:
+                # The same number tells a missing container and a missing network.
+                if _inspect(client, name) is not None:
+                    raise EngineRefused(public_text(explanation(error))) from error
+
+    async def observe(self, name: str) -> Observation:
+        found = await self._calls.run(lambda client: _inspect(client, name))
+        return _observation(found) if found else GONE
+
+    async def stop(self, name: str, grace_s: float) -> None:
+        await self._calls.run(lambda client: _stop(client, name, math.ceil(max(0.0, grace_s))))
+
+    async def save_log(self, name: str, target: Path, limit_bytes: int) -> None:
+        await self._calls.run(lambda client: self._save_log(client, name, target, limit_bytes))
+
+    def _save_log(self, client: APIClient, name: str, target: Path, limit_bytes: int) -> None:
+        with (
+            self._turns.holding(f"file {target}"),
+            logs.NewestPart(target, limit_bytes) as newest,
+        ):
+            try:
+                response = request(
+                    client,
+                    "GET",
+                    f"/containers/{name}/logs",
+                    params={"stdout": "1", "stderr": "1", "tail": "all"},
+                    silence_s=CALL_S,
+                )
+            except NotFound:
+                newest.publish()
+                return
+            with response:
+                for part in logs.payload(response.iter_content(logs.BLOCK)):
+                    newest.write(part)
+            newest.publish()
+
+    async def remove(self, name: str) -> None:
+        await self._calls.run(lambda client: _remove(client, name))
+
+    async def owned(self) -> Mapping[str, str]:
+        filters = {"label": f"{OPERATOR_LABEL}={self._operator_id}"}
+        found = await self._calls.run(lambda client: client.containers(all=True, filters=filters))
+        return {_name(container): container["Labels"][JOB_LABEL] for container in found}
+
+    async def events(self) -> AsyncIterator[str]:
+        reader = EventReader(self._calls, self._operator_id)
+        self._readers.add(reader)
+        try:
+            async with aclosing(reader.job_ids()) as job_ids:
+                async for job_id in job_ids:
+                    yield job_id
+        finally:
+            self._readers.discard(reader)
+
+
+def _inspect(client: APIClient, name: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = client.inspect_container(name)
+    except NotFound:
+        return None
+    return found
+
+
+def _stop(client: APIClient, name: str, grace_s: int) -> None:
+    found = _inspect(client, name)
+    if found is None or _state(found) is not ContainerState.RUNNING:
+        return
+    try:
+        client.stop(name, timeout=grace_s)
+    except NotFound:
+        return
+
+
+def _remove(client: APIClient, name: str) -> None:
+    """Ask until the engine has done it: a removal may be under way already."""
+    deadline = time.monotonic() + REMOVAL_S
+    while not _is_removed(client, name):
+        if time.monotonic() > deadline:
+            raise EngineUnavailable("The engine could not remove the container")
+        time.sleep(REMOVAL_PAUSE_S)
+
+
+def _is_removed(client: APIClient, name: str) -> bool:
+    try:
+        client.remove_container(name, v=True, force=True)
+    except NotFound:
+        return True
+    except APIError as error:
+        if error.status_code not in {409, 500}:
+            raise
+        return False
+    return True
+
+
+def _state(found: dict[str, Any]) -> ContainerState:
+    """A container that is being removed is what it was before."""
+    state = found["State"]
+    known = _STATES.get(state["Status"])
+    if known is not None and state["Status"] != "dead":
+        return known
+    return ContainerState.EXITED if _moment(state["StartedAt"]) else ContainerState.CREATED
+
+
+def _observation(found: dict[str, Any]) -> Observation:
+    state, what = found["State"], _state(found)
+    ended = what is ContainerState.EXITED
+    started_at = _moment(state["StartedAt"])
+    # Of a very short run the engine may note the end before the start.
+    finished_at = max(_moment(state["FinishedAt"]) or 0.0, started_at or 0.0) or None
+    return Observation(
+        state=what,
+        exit_code=state["ExitCode"] if ended else None,
+        oom_killed=bool(state.get("OOMKilled")),
+        started_at=started_at,
+        finished_at=finished_at if ended else None,
+        error=public_text(state.get("Error") or ""),
+    )
+
+
+def _moment(text: str) -> float | None:
+    """Epoch seconds of an RFC 3339 time with nanoseconds; the year 1 means never."""
+    moment = datetime.fromisoformat(text)
+    return None if moment.year == 1 else moment.timestamp()
+
+
+def _name(container: dict[str, Any]) -> str:
+    names = [str(name).lstrip("/") for name in container["Names"] or ()]
+    return next((name for name in names if "/" not in name), str(container["Id"]))

@@ -1,0 +1,171 @@
+"""Having the image that was asked for, and no other.
+
+An image is named by a consumer, so its parts are checked against the grammar of image
+references before the engine sees them. A checksum is the name that counts: with one, a
+tag is only where to look, and what a name resolves to must be the checksum itself.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any
+
+from docker import APIClient
+from docker.auth import get_config_header, resolve_repository_name
+from docker.errors import APIError, DockerException, NotFound
+
+from compute.engines.base import PullPolicy
+from compute.engines.docker.calls import Answer, request
+from compute.engines.docker.errors import explanation, meaning, public_text
+from compute.errors import ImageUnavailable
+from compute.models import Image
+
+log = logging.getLogger(__name__)
+
+PULL_SILENCE_S = 300.0
+"""Longest pause between two lines of a pull's progress."""
+
+_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*")
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+_CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+_LONGEST_NAME = 255
+
+
+def check_reference(image: Image) -> None:
+    """Raises ImageUnavailable when this is not the name of an image."""
+    name = image.image
+    if (
+        len(name) > _LONGEST_NAME
+        or not _REPOSITORY.fullmatch(name)
+        # To Docker these mean an image id, whatever repository it came from.
+        or name == "sha256"
+        or _IMAGE_ID.fullmatch(name)
+    ):
+        raise ImageUnavailable("The image's name is not a valid repository name")
+    if image.tag and not _TAG.fullmatch(image.tag):
+        raise ImageUnavailable("The image's tag is not valid")
+    if image.checksum and not _CHECKSUM.fullmatch(image.checksum):
+        raise ImageUnavailable("The image's checksum is not sha256: and 64 hexadecimal digits")
+
+
+class Images:
+    """Looks up and pulls images with one client, in the caller's thread."""
+
+    def __init__(self, client: APIClient) -> None:
+        self._client = client
+
+    def present(self, image: Image) -> str | None:
+        """The id of the image when it is here and is the one asked for, else None."""
+        if not image.checksum:
+            return _id(self._inspect(image.reference))
+        found = self._inspect(f"{image.image}@{image.checksum}")
+        if found is not None:
+            return _id(found)
+        found = self._inspect(image.checksum)
+        return _id(found) if found and _is_named(found, image.image) else None
+
+    def missing(self, image: Image) -> ImageUnavailable:
+        """Why the image is not here, for a policy that does not pull."""
+        name = f"{image.image}:{image.tag or 'latest'}"
+        if image.checksum and self._inspect(name) is not None:
+            return ImageUnavailable(f"Image {name} is here but its checksum is not the one given")
+        return ImageUnavailable(f"Image {image.reference} is not on this machine")
+
+    def pull(self, image: Image, answer: Answer) -> None:
+        """Pull by checksum when there is one, else by tag. Raises ImageUnavailable."""
+        try:
+            response = request(
+                self._client,
+                "POST",
+                "/images/create",
+                params={"fromImage": image.image, "tag": image.checksum or image.tag or "latest"},
+                headers=self._credentials(image.image),
+                silence_s=PULL_SILENCE_S,
+            )
+        except APIError as error:
+            raise _refusal(image, error) from error
+        for line in answer.lines(response):
+            _check_progress(image, line)
+
+    def _inspect(self, reference: str) -> dict[str, Any] | None:
+        try:
+            return inspect(self._client, reference)
+        except NotFound:
+            return None
+
+    def _credentials(self, repository: str) -> dict[str, str | bytes]:
+        try:
+            registry, _ = resolve_repository_name(repository)
+            header = get_config_header(self._client, registry)
+        except (DockerException, OSError) as error:
+            raise ImageUnavailable("The registry's credentials could not be read") from error
+        return {"X-Registry-Auth": header} if header else {}
+
+
+def inspect(client: Any, reference: str) -> dict[str, Any]:
+    """The engine's description of an image. Raises docker.errors.NotFound."""
+    found: dict[str, Any] = client.inspect_image(reference)
+    return found
+
+
+def volumes_of(client: APIClient, image_id: str) -> list[str]:
+    """The VOLUME paths that an image declares. Raises docker.errors.NotFound."""
+    config = inspect(client, image_id).get("Config") or {}
+    return list(config.get("Volumes") or {})
+
+
+def ensure(images: Images, image: Image, policy: PullPolicy, answer: Answer) -> str:
+    """Have the image here by the policy and return its id."""
+    wanted = None if policy is PullPolicy.ALWAYS and not image.checksum else images.present(image)
+    if wanted is None:
+        if policy is PullPolicy.NEVER:
+            raise images.missing(image)
+        log.info("image.pull reference=%s", image.reference)
+        images.pull(image, answer)
+        wanted = images.present(image)
+    if wanted is None:
+        raise images.missing(image)
+    return wanted
+
+
+def _id(found: dict[str, Any] | None) -> str | None:
+    return str(found["Id"]) if found else None
+
+
+def _is_named(found: dict[str, Any], repository: str) -> bool:
+    """True when the image has this repository's name: an id alone is open to guessing."""
+    tags = (str(tag).rpartition(":")[0] for tag in found.get("RepoTags") or ())
+    digests = (str(digest).partition("@")[0] for digest in found.get("RepoDigests") or ())
+    return _familiar(repository) in {_familiar(name) for name in (*tags, *digests)}
+
+
+def _familiar(repository: str) -> str:
+    name = repository.removeprefix("index.docker.io/").removeprefix("docker.io/")
+    return name.removeprefix("library/")
+
+
+def _check_progress(image: Image, line: bytes) -> None:
+    try:
+        step = json.loads(line)
+    except ValueError:
+        return
+    words = step.get("error") if isinstance(step, dict) else None
+    if words:
+        raise _not_pulled(image, str(words))
+
+
+def _refusal(image: Image, error: APIError) -> Exception:
+    """The registry's no, passed on by the engine; or the engine's own trouble."""
+    if error.status_code in {502, 503, 504}:
+        return meaning(error)
+    return _not_pulled(image, explanation(error))
+
+
+def _not_pulled(image: Image, words: str) -> ImageUnavailable:
+    return ImageUnavailable(f"Image {image.reference} cannot be pulled: {public_text(words)}")

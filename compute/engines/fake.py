@@ -1,0 +1,429 @@
+"""An engine in memory, for tests of whatever stands on the contract.
+
+It keeps the contract to the letter and adds what a test needs: programs that act for
+containers and really write into their mounts, a record of all calls, and one subclass for
+each way in which an engine can fail. Containers live in a :class:`FakeWorld`, which
+outlives an engine as real containers outlive the process that started them: hand the same
+world to a second engine to play a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+from compute.engines.base import (
+    GONE,
+    ContainerSpec,
+    ContainerState,
+    Engine,
+    Observation,
+    PullPolicy,
+)
+from compute.errors import EngineRefused, EngineUnavailable, ImageUnavailable
+from compute.models import Image
+
+KILLED = 137
+TERMINATED = 143
+
+
+@dataclass(slots=True)
+class FakeRun:
+    """What a program sees: its container, the mounts behind it, its log, its SIGTERM."""
+
+    spec: ContainerSpec
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    log: bytearray = field(default_factory=bytearray)
+
+    def path(self, target: str) -> Path:
+        """The host path of a path inside the container. Raises KeyError outside the mounts."""
+        inside = PurePosixPath(target)
+        for mount in sorted(self.spec.mounts, key=lambda mount: -len(mount.target)):
+            if inside.is_relative_to(mount.target):
+                return mount.source / inside.relative_to(mount.target)
+        raise KeyError(target)
+
+    def print(self, text: str) -> None:
+        """Write a line to the log."""
+        self.log += f"{text}\n".encode()
+
+
+Program = Callable[[FakeRun], Awaitable[int]]
+"""What runs in a container; returns the exit code. Cancelled when the container is killed."""
+
+
+async def until_stopped(run: FakeRun) -> int:
+    """The default program: runs until SIGTERM."""
+    await run.stopping.wait()
+    return TERMINATED
+
+
+@dataclass(slots=True)
+class FakeContainer:
+    """One container of the world."""
+
+    operator_id: str
+    run: FakeRun
+    seen: Observation
+    task: asyncio.Task[None] | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def spec(self) -> ContainerSpec:
+        return self.run.spec
+
+
+class FakeWorld:
+    """The machine: images, containers, programs, listeners. Survives its engines.
+
+    ``programs`` are looked up by image id, then by the command's first word, then "".
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self.images: dict[str, str] = {}
+        self.registry: dict[str, str] = {}
+        self.programs: dict[str, Program] = {"": until_stopped}
+        self.containers: dict[str, FakeContainer] = {}
+        self.starts: Counter[str] = Counter()
+        self.pulls: Counter[str] = Counter()
+        self.listeners: set[asyncio.Queue[tuple[str, str]]] = set()
+
+    def add_image(
+        self, reference: str, program: Program | None = None, *, in_registry: bool = False
+    ) -> str:
+        """Have an image here, or only in the registry; returns its id."""
+        image_id = "sha256:" + sha256(reference.encode()).hexdigest()
+        (self.registry if in_registry else self.images)[reference] = image_id
+        if program is not None:
+            self.programs[image_id] = program
+        return image_id
+
+    def program_of(self, spec: ContainerSpec) -> Program:
+        keys = (spec.image_id, spec.command[0] if spec.command else "", "")
+        return next(self.programs[key] for key in keys if key in self.programs)
+
+    def launch(self, container: FakeContainer) -> None:
+        """Start a container's program."""
+        self.starts[container.spec.name] += 1
+        container.seen = Observation(ContainerState.RUNNING, started_at=self.clock())
+        container.task = asyncio.create_task(self._live(container))
+
+    async def _live(self, container: FakeContainer) -> None:
+        try:
+            code = await self.program_of(container.spec)(container.run)
+        except MemoryError:
+            self.finish(container.spec.name, KILLED, oom_killed=True)
+        else:
+            self.finish(container.spec.name, code)
+
+    def finish(self, name: str, exit_code: int = 0, *, oom_killed: bool = False) -> None:
+        """End a running container and tell all who listen. In other states: does nothing."""
+        container = self.containers.get(name)
+        if container is None or container.seen.state is not ContainerState.RUNNING:
+            return
+        container.seen = replace(
+            container.seen,
+            state=ContainerState.EXITED,
+            exit_code=exit_code,
+            oom_killed=oom_killed,
+            finished_at=self.clock(),
+        )
+        self._quit(container)
+        for listener in self.listeners:
+            listener.put_nowait((container.operator_id, container.spec.job_id))
+
+    def vanish(self, name: str) -> None:
+        """Take a container away as if it had never been; nobody is told."""
+        container = self.containers.pop(name, None)
+        if container is not None:
+            self._quit(container)
+
+    def _quit(self, container: FakeContainer) -> None:
+        container.ended.set()
+        task, container.task = container.task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    def drop_connections(self) -> None:
+        """Break every stream of events; listeners connect again."""
+        for listener in self.listeners:
+            listener.put_nowait(("", ""))
+
+    async def end(self) -> None:
+        """Take everything away, so that no task outlives a test."""
+        tasks = [container.task for container in self.containers.values() if container.task]
+        for name in list(self.containers):
+            self.vanish(name)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class FakeEngine(Engine):
+    """An engine over a world of its own or a shared one. ``calls`` lists all verbs used."""
+
+    def __init__(self, world: FakeWorld | None = None, *, operator_id: str = "fake") -> None:
+        self.world = world or FakeWorld()
+        self.operator_id = operator_id
+        self.calls: list[tuple[str, str]] = []
+
+    async def before(self, verb: str, name: str) -> None:
+        """Called first in each verb; a subclass may wait or fail here."""
+
+    async def _enter(self, verb: str, name: str = "") -> None:
+        self.calls.append((verb, name))
+        await asyncio.sleep(0)
+        await self.before(verb, name)
+
+    def finish(self, name: str, exit_code: int = 0, *, oom_killed: bool = False) -> None:
+        """End a container from outside."""
+        self.world.finish(name, exit_code, oom_killed=oom_killed)
+
+    async def connect(self) -> None:
+        self.calls.append(("connect", ""))
+
+    async def close(self) -> None:
+        self.calls.append(("close", ""))
+
+    async def ping(self) -> None:
+        await self._enter("ping")
+
+    async def ensure_image(self, image: Image, policy: PullPolicy) -> str:
+        await self._enter("ensure_image", image.reference)
+        world = self.world
+        pulls = policy is PullPolicy.ALWAYS and not image.checksum
+        found = None if pulls else _present(world.images, image)
+        if found is None:
+            if policy is PullPolicy.NEVER:
+                raise ImageUnavailable(f"Image {image.reference} is not on this machine")
+            found = _present(world.registry, image)
+            if found is None:
+                raise ImageUnavailable(f"Image {image.reference} cannot be pulled: not found")
+            world.pulls[image.reference] += 1
+            world.images[image.reference] = found
+        return found
+
+    async def create(self, spec: ContainerSpec) -> None:
+        await self._enter("create", spec.name)
+        world = self.world
+        known = world.containers.get(spec.name)
+        if known is not None:
+            if (known.spec.job_id, known.operator_id) != (spec.job_id, self.operator_id):
+                raise EngineRefused("The container's name is taken by another container")
+            return
+        if spec.image_id not in world.images.values():
+            raise ImageUnavailable("The algorithm's image is no longer here")
+        for mount in spec.mounts:
+            if not mount.source.exists():
+                raise EngineRefused("A folder of the job is missing")
+        created = Observation(ContainerState.CREATED)
+        world.containers[spec.name] = FakeContainer(self.operator_id, FakeRun(spec), created)
+
+    async def start(self, name: str) -> None:
+        await self._enter("start", name)
+        container = self.world.containers.get(name)
+        if container is not None and container.seen.state is ContainerState.CREATED:
+            self.world.launch(container)
+
+    async def observe(self, name: str) -> Observation:
+        await self._enter("observe", name)
+        container = self.world.containers.get(name)
+        return container.seen if container is not None else GONE
+
+    async def stop(self, name: str, grace_s: float) -> None:
+        await self._enter("stop", name)
+        container = self.world.containers.get(name)
+        if container is None or container.seen.state is not ContainerState.RUNNING:
+            return
+        container.run.stopping.set()
+        try:
+            async with asyncio.timeout(grace_s):
+                await container.ended.wait()
+        except TimeoutError:
+            self.world.finish(name, KILLED)
+
+    async def save_log(self, name: str, target: Path, limit_bytes: int) -> None:
+        await self._enter("save_log", name)
+        container = self.world.containers.get(name)
+        log = bytes(container.run.log) if container is not None else b""
+        kept = log[max(0, len(log) - limit_bytes) :]
+        await asyncio.to_thread(target.write_bytes, kept)
+
+    async def remove(self, name: str) -> None:
+        await self._enter("remove", name)
+        self.world.finish(name, KILLED)
+        self.world.containers.pop(name, None)
+
+    async def owned(self) -> Mapping[str, str]:
+        await self._enter("owned")
+        return {
+            name: container.spec.job_id
+            for name, container in self.world.containers.items()
+            if container.operator_id == self.operator_id
+        }
+
+    async def events(self) -> AsyncIterator[str]:
+        listener: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.world.listeners.add(listener)
+        try:
+            await self._enter("events")
+            yield ""
+            while True:
+                operator_id, job_id = await listener.get()
+                if operator_id in {self.operator_id, ""}:
+                    yield job_id
+        finally:
+            self.world.listeners.discard(listener)
+
+
+def _present(images: Mapping[str, str], image: Image) -> str | None:
+    found = images.get(image.reference)
+    if found is None and image.checksum:
+        found = next((value for value in images.values() if value == image.checksum), None)
+    return found if not image.checksum or found == image.checksum else None
+
+
+class SlowEngine(FakeEngine):
+    """Every verb waits until ``gate`` is set; ``waiting`` tells which are."""
+
+    def __init__(self, world: FakeWorld | None = None, *, operator_id: str = "fake") -> None:
+        super().__init__(world, operator_id=operator_id)
+        self.gate = asyncio.Event()
+        self.waiting: Counter[str] = Counter()
+
+    async def before(self, verb: str, name: str) -> None:
+        self.waiting[verb] += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.waiting[verb] -= 1
+
+
+class UnreachableEngine(FakeEngine):
+    """Silent until :meth:`switch_on`; containers run on meanwhile, events are lost."""
+
+    def __init__(self, world: FakeWorld | None = None, *, operator_id: str = "fake") -> None:
+        super().__init__(world, operator_id=operator_id)
+        self._reachable = asyncio.Event()
+
+    def switch_on(self) -> None:
+        """Answer from now on; listeners get their empty text."""
+        self._reachable.set()
+        self.world.drop_connections()
+
+    def switch_off(self) -> None:
+        """Fall silent. Listeners hear nothing until :meth:`switch_on`."""
+        self._reachable.clear()
+
+    async def before(self, verb: str, name: str) -> None:
+        if verb == "events":
+            await self._reachable.wait()
+        elif not self._reachable.is_set():
+            raise EngineUnavailable("The container engine does not answer")
+
+    async def events(self) -> AsyncIterator[str]:
+        async for job_id in super().events():
+            if self._reachable.is_set():
+                yield job_id
+
+
+class VanishingEngine(FakeEngine):
+    """Each container is GONE as soon as it runs, without an event."""
+
+    async def start(self, name: str) -> None:
+        await super().start(name)
+        self.world.vanish(name)
+
+
+class NeverStoppingEngine(FakeEngine):
+    """``stop`` ends in a time-out and the container runs on."""
+
+    async def stop(self, name: str, grace_s: float) -> None:
+        await self._enter("stop", name)
+        if name in self.world.containers:
+            raise EngineUnavailable("The container engine does not answer")
+
+
+class FailsToPull(FakeEngine):
+    """No image is to be had."""
+
+    async def ensure_image(self, image: Image, policy: PullPolicy) -> str:
+        await self._enter("ensure_image", image.reference)
+        raise ImageUnavailable(f"Image {image.reference} cannot be pulled: not found")
+
+
+class FailsToCreate(FakeEngine):
+    """The specification of every container is refused."""
+
+    async def create(self, spec: ContainerSpec) -> None:
+        await self._enter("create", spec.name)
+        raise EngineRefused("Minimum memory limit allowed is 6MB")
+
+
+class FailsToStart(FakeEngine):
+    """Containers are made but cannot be started, as with a missing entrypoint."""
+
+    async def start(self, name: str) -> None:
+        await self._enter("start", name)
+        container = self.world.containers.get(name)
+        if container is not None:
+            reason = 'The entrypoint "nothing" was not found in the image'
+            container.seen = replace(container.seen, error=reason)
+            raise EngineRefused(reason)
+
+
+class StumblingEngine(FakeEngine):
+    """Each verb in ``failures`` is silent that many times, then works.
+
+    With ``after`` the verb is done and only its answer is lost.
+    """
+
+    def __init__(
+        self,
+        failures: Mapping[str, int],
+        world: FakeWorld | None = None,
+        *,
+        operator_id: str = "fake",
+        after: bool = False,
+    ) -> None:
+        super().__init__(world, operator_id=operator_id)
+        self.failures = Counter(failures)
+        self._after = after
+
+    def _stumble(self, verb: str) -> None:
+        if self.failures[verb] > 0:
+            self.failures[verb] -= 1
+            raise EngineUnavailable("The container engine does not answer")
+
+    async def before(self, verb: str, name: str) -> None:
+        if not self._after:
+            self._stumble(verb)
+
+    async def create(self, spec: ContainerSpec) -> None:
+        await super().create(spec)
+        self._stumble("create")
+
+    async def start(self, name: str) -> None:
+        await super().start(name)
+        self._stumble("start")
+
+    async def stop(self, name: str, grace_s: float) -> None:
+        await super().stop(name, grace_s)
+        self._stumble("stop")
+
+    async def remove(self, name: str) -> None:
+        await super().remove(name)
+        self._stumble("remove")
+
+
+class LosesEvents(FakeEngine):
+    """Connects to the stream of events, which then never says anything."""
+
+    async def events(self) -> AsyncIterator[str]:
+        async for job_id in super().events():
+            if not job_id:
+                yield job_id

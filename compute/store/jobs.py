@@ -1,0 +1,268 @@
+"""The job store: every change of a job is one transaction with its line of history.
+
+A wish writes the goal, a move writes the phase, each as a compare-and-set, so nobody
+overwrites anybody. Recently used jobs are also kept in memory. That memory changes only
+after a commit and in the order of the commits; what a reader brings along is put into it
+only when its row is not older than what is there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Unpack
+
+from sqlalchemy import Connection
+
+from compute.errors import MoveLost, QueueFull, UnknownJob
+from compute.models import Job, JobSpec, Load, Move
+from compute.status import TERMINAL, Goal, Phase, may_move
+from compute.store import rows, sql
+from compute.store.base import Database, Work, after_commit, nothing
+from compute.store.recent import Recent
+from compute.store.rows import Changes
+from compute.store.sql import JobRow
+
+RECENT_JOBS = 4096
+
+
+class _Copy(NamedTuple):
+    """A job as of one revision of its row."""
+
+    revision: int
+    job: Job
+
+
+class JobStore:
+    """Jobs in a database that only this process writes."""
+
+    def __init__(self, database: Database, *, recent: int = RECENT_JOBS) -> None:
+        self._database = database
+        self._recent: Recent[str, _Copy] = Recent(recent)
+
+    async def insert(self, job: Job, *, queue_limit: int, also: Work[object] = nothing) -> Job:
+        """Add a new job, carrying out ``also`` before in the same transaction.
+
+        Raises QueueFull when the environment has ``queue_limit`` queued jobs already, and
+        what ``also`` raises; nothing is kept then.
+        """
+
+        def work(connection: Connection) -> Job:
+            also(connection)
+            if sql.count_queued(connection, job.environment) >= queue_limit:
+                raise QueueFull("The queue of this compute environment is full")
+            row = sql.insert_job(connection, job)
+            sql.append_history(connection, row, job.created_at, "")
+            return self._changed(connection, row, job.spec)
+
+        return await self._database.write(work)
+
+    async def get(self, job_id: str) -> Job:
+        """Raises UnknownJob."""
+        copy = self._recent.get(job_id)
+        if copy is None:
+            copy = await self._database.read(lambda connection: self._load(connection, job_id))
+            self._remember(copy)
+        return copy.job
+
+    def recall(self, job_id: str) -> Job | None:
+        """The job if it is in memory."""
+        copy = self._recent.get(job_id)
+        return copy.job if copy else None
+
+    async def find(
+        self,
+        *,
+        owner: str | None = None,
+        did: str | None = None,
+        environment: str | None = None,
+        phases: Collection[Phase] | None = None,
+        limit: int = 1000,
+    ) -> list[Job]:
+        """Jobs that meet all conditions, newest first.
+
+        ``owner`` in any casing; ``did`` is that of a dataset or of the algorithm.
+        """
+
+        def work(connection: Connection) -> list[Job]:
+            found = sql.find(
+                connection,
+                owner=owner,
+                did=did,
+                environment=environment,
+                phases=phases,
+                limit=limit,
+            )
+            return self._jobs(connection, found)
+
+        return await self._database.read(work)
+
+    async def wish(
+        self, job_id: str, goal: Goal, *, now: float, also: Work[object] = nothing
+    ) -> Job:
+        """Raise the job's goal to ``goal``; one that is as high already stays.
+
+        ``also`` is carried out in any case. Raises UnknownJob.
+        """
+        return (await self.wish_all([job_id], goal, now=now, also=also))[0]
+
+    async def wish_all(
+        self, job_ids: Sequence[str], goal: Goal, *, now: float, also: Work[object] = nothing
+    ) -> list[Job]:
+        """:meth:`wish` for several jobs: all of them or, on UnknownJob, none."""
+
+        def work(connection: Connection) -> list[Job]:
+            also(connection)
+            return [self._wish(connection, job_id, goal, now) for job_id in job_ids]
+
+        return await self._database.write(work)
+
+    async def move(
+        self, job: Job, phase: Phase, *, now: float, note: str = "", **changes: Unpack[Changes]
+    ) -> Job:
+        """Take the job from ``job.phase`` to ``phase``; returns it with all that is new.
+
+        ``attempts`` and ``retry_at`` start anew unless given; ``finished_at`` becomes
+        ``now`` with the first terminal phase. Raises MoveLost when the job is in another
+        phase by now, UnknownJob, ValueError for a move that is not in the table.
+        """
+        if not may_move(job.phase, phase):
+            raise ValueError(f"{job.phase} -> {phase} is not a move")
+        fresh: Changes = {"attempts": 0, "retry_at": 0.0}
+        values = rows.changed_values({**fresh, **changes}) | {"phase": phase.value}
+        if phase in TERMINAL:
+            values["finished_at"] = sql.finish_time(now)
+        return await self._update(job, values, now=now, note=note, record=True)
+
+    async def note(
+        self, job: Job, *, now: float, note: str = "", **changes: Unpack[Changes]
+    ) -> Job:
+        """Change fields without a move; a line of history only with a ``note``.
+
+        Raises MoveLost when the job is in another phase than ``job.phase``, UnknownJob.
+        """
+        values = rows.changed_values(changes)
+        return await self._update(job, values, now=now, note=note, record=bool(note))
+
+    async def claim(self, environment: str, places: int, *, now: float) -> list[Job]:
+        """Give the free ones of ``places`` to the jobs that have waited longest.
+
+        Only jobs with goal RUN; returns those that are STARTED by this call, in order.
+        """
+
+        def work(connection: Connection) -> list[Job]:
+            free = places - sql.count_active(connection, environment)
+            if free <= 0:
+                return []
+            started = sql.start_oldest(connection, environment, free)
+            for row in started:
+                sql.append_history(connection, row, now, "")
+            return [self._changed(connection, row) for row in started]
+
+        return await self._database.write(work)
+
+    async def unfinished(self) -> list[Job]:
+        """Jobs that still need something done, oldest first: not terminal, or to be deleted."""
+        return await self._database.read(
+            lambda connection: self._jobs(connection, sql.unfinished(connection))
+        )
+
+    async def loads(self) -> dict[str, Load]:
+        """Queued and active jobs by environment; an environment without any is not listed."""
+        loads: dict[str, Load] = defaultdict(Load)
+        for row in await self._database.read(sql.counts):
+            load = loads[row.environment]
+            if row.phase == Phase.QUEUED:
+                loads[row.environment] = replace(load, queued=load.queued + row.number)
+            else:
+                loads[row.environment] = replace(load, active=load.active + row.number)
+        return dict(loads)
+
+    async def history(self, job_id: str) -> list[Move]:
+        """What happened to the job, oldest first. Raises UnknownJob."""
+        lines = await self._database.read(lambda connection: sql.history(connection, job_id))
+        if not lines:
+            raise _unknown()
+        return [rows.move_of(line, job_id) for line in lines]
+
+    async def expired(self, now: float, limit: int = 100) -> list[Job]:
+        """Finished jobs, not deleted yet, whose ``expires_at`` has come; longest past first."""
+        return await self._database.read(
+            lambda connection: self._jobs(connection, sql.expired(connection, now, limit))
+        )
+
+    async def _update(
+        self, job: Job, values: dict[str, object], *, now: float, note: str, record: bool
+    ) -> Job:
+        def work(connection: Connection) -> Job:
+            row = sql.update_job(connection, job.id, job.phase, values)
+            if row is None:
+                raise self._lost(connection, job)
+            if record:
+                sql.append_history(connection, row, now, note)
+            return self._changed(connection, row, job.spec)
+
+        try:
+            return await self._database.write(work)
+        except MoveLost:
+            self._recent.drop(job.id)
+            raise
+
+    def _lost(self, connection: Connection, job: Job) -> MoveLost | UnknownJob:
+        if sql.job_row(connection, job.id) is None:
+            return _unknown()
+        return MoveLost(f"The job is no longer in phase {job.phase}")
+
+    def _wish(self, connection: Connection, job_id: str, goal: Goal, now: float) -> Job:
+        row = sql.raise_goal(connection, job_id, goal)
+        if row is None:
+            return self._load(connection, job_id).job
+        sql.append_history(connection, row, now, "")
+        return self._changed(connection, row)
+
+    def _load(self, connection: Connection, job_id: str) -> _Copy:
+        row = sql.job_row(connection, job_id)
+        if row is None:
+            raise _unknown()
+        return self._copies(connection, [row])[0]
+
+    def _changed(self, connection: Connection, row: JobRow, spec: JobSpec | None = None) -> Job:
+        """The job of a row just written; remembered once it is committed."""
+        if spec is None:
+            copy = self._copies(connection, [row])[0]
+        else:
+            copy = _Copy(row.revision, rows.job_of(row, spec))
+        after_commit(connection, lambda: self._remember(copy))
+        return copy.job
+
+    def _jobs(self, connection: Connection, found: Iterable[JobRow]) -> list[Job]:
+        return [copy.job for copy in self._copies(connection, list(found))]
+
+    def _copies(self, connection: Connection, found: Sequence[JobRow]) -> list[_Copy]:
+        """Jobs of these rows; what is in memory is neither loaded nor parsed again.
+
+        Runs in the database's threads.
+        """
+        known = {row.sequence: self._recent.peek(row.id) for row in found}
+        missing = [sequence for sequence, copy in known.items() if copy is None]
+        texts = sql.specs(connection, missing)
+
+        def copy_of(row: JobRow) -> _Copy:
+            copy = known[row.sequence]
+            if copy is None:
+                return _Copy(row.revision, rows.job_of(row, rows.read_spec(texts[row.sequence])))
+            if copy.revision == row.revision:
+                return copy
+            return _Copy(row.revision, rows.job_of(row, copy.job.spec))
+
+        return [copy_of(row) for row in found]
+
+    def _remember(self, copy: _Copy) -> None:
+        present = self._recent.peek(copy.job.id)
+        if present is None or present.revision <= copy.revision:
+            self._recent.put(copy.job.id, copy)
+
+
+def _unknown() -> UnknownJob:
+    return UnknownJob("No such job")

@@ -1,0 +1,141 @@
+"""Rows of the job table to jobs and back. Pure.
+
+What is only ever read as a whole (specification, termination, results) is one JSON text.
+It is written with every non-ASCII character escaped: a text from a consumer may hold what
+no database stores (a NUL, half a surrogate pair) and must come back as it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, TypedDict
+
+from sqlalchemy import Row
+
+from compute.models import Job, JobSpec, Move, ResultFile, Termination
+from compute.status import Goal, Phase
+from compute.store.tables import jobs
+
+COLUMNS = tuple(column for column in jobs.c if column.name != "owner_key")
+"""What a job is made of, its specification apart."""
+
+
+class Changes(TypedDict, total=False):
+    """What a move or a note may change besides the phase; fields of Job."""
+
+    attempts: int
+    retry_at: float
+    image_id: str
+    started_at: float | None
+    ended_at: float | None
+    expires_at: float | None
+    termination: Termination | None
+    results: tuple[ResultFile, ...]
+
+
+def job_of(row: Row[Any], spec: JobSpec) -> Job:
+    return Job(
+        id=row.id,
+        owner=row.owner,
+        environment=row.environment,
+        spec=spec,
+        created_at=row.created_at,
+        phase=Phase(row.phase),
+        goal=Goal(row.goal),
+        attempts=row.attempts,
+        retry_at=row.retry_at,
+        image_id=row.image_id,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        finished_at=row.finished_at,
+        expires_at=row.expires_at,
+        termination=_read_termination(row.termination),
+        results=_read_results(row.results),
+    )
+
+
+def values_of(job: Job) -> dict[str, object]:
+    """The columns of a new row."""
+    return {
+        "id": job.id,
+        "owner": job.owner,
+        "owner_key": job.owner.lower(),
+        "environment": job.environment,
+        "phase": job.phase.value,
+        "goal": job.goal.value,
+        "revision": 1,
+        "created_at": job.created_at,
+        "finished_at": job.finished_at,
+        **changed_values(
+            {
+                "attempts": job.attempts,
+                "retry_at": job.retry_at,
+                "image_id": job.image_id,
+                "started_at": job.started_at,
+                "ended_at": job.ended_at,
+                "expires_at": job.expires_at,
+                "termination": job.termination,
+                "results": job.results,
+            }
+        ),
+    }
+
+
+def changed_values(changes: Changes) -> dict[str, object]:
+    """The columns that ``changes`` sets. Raises TypeError for a field it must not."""
+    unknown = changes.keys() - Changes.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"not to be changed here: {', '.join(sorted(unknown))}")
+    values: dict[str, object] = {**changes}
+    if "termination" in changes:
+        values["termination"] = _termination_text(changes["termination"])
+    if "results" in changes:
+        values["results"] = _results_text(changes["results"])
+    return values
+
+
+def spec_text(spec: JobSpec) -> str:
+    return _text(spec.model_dump())
+
+
+def read_spec(text: str) -> JobSpec:
+    return JobSpec.model_validate(json.loads(text))
+
+
+def assets_of(spec: JobSpec) -> set[str]:
+    """DIDs under which a job can be found."""
+    dids = {item.did for item in spec.datasets} | {spec.algorithm.did}
+    return dids - {""}
+
+
+def move_of(row: Row[Any], job_id: str) -> Move:
+    return Move(job_id, row.at, Phase(row.phase), Goal(row.goal), row.note)
+
+
+def _termination_text(termination: Termination | None) -> str | None:
+    return None if termination is None else _text(asdict(termination))
+
+
+def _read_termination(text: str | None) -> Termination | None:
+    if text is None:
+        return None
+    fields: dict[str, Any] = json.loads(text)
+    return Termination(**{**fields, "phase": Phase(fields["phase"])})
+
+
+def _results_text(results: Iterable[ResultFile]) -> str | None:
+    files = [asdict(result) for result in results]
+    return _text(files) if files else None
+
+
+def _read_results(text: str | None) -> tuple[ResultFile, ...]:
+    if text is None:
+        return ()
+    files: list[dict[str, Any]] = json.loads(text)
+    return tuple(ResultFile(**file) for file in files)
+
+
+def _text(value: Mapping[str, Any] | list[dict[str, Any]]) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,221 @@
+"""The statements of the job store, as functions of a connection.
+
+They run on SQLite and on PostgreSQL. Each is served by an index, so that it costs what it
+returns and not what the table holds; a test looks at the plans. Where two indexes could
+serve, the wrong one is kept out of the planner's sight by :func:`_filter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from compute.models import Job
+from compute.status import ACTIVE, TERMINAL, UNFINISHED, Goal, Phase
+from compute.store import rows
+from compute.store.tables import DELETING, EXPIRING, job_assets, job_history, job_specs, jobs
+
+JobRow = Row[Any]
+
+_SPECS_AT_ONCE = 500
+
+
+def insert_job(connection: Connection, job: Job) -> JobRow:
+    statement = insert(jobs).values(rows.values_of(job)).returning(*rows.COLUMNS)
+    row = connection.execute(statement).one()
+    spec = {"job": row.sequence, "spec": rows.spec_text(job.spec)}
+    connection.execute(insert(job_specs), spec)
+    assets = [{"did": did, "job": row.sequence} for did in sorted(rows.assets_of(job.spec))]
+    if assets:
+        connection.execute(insert(job_assets), assets)
+    return row
+
+
+def job_row(connection: Connection, job_id: str) -> JobRow | None:
+    return connection.execute(_select().where(jobs.c.id == job_id)).one_or_none()
+
+
+def specs(connection: Connection, sequences: Sequence[int]) -> dict[int, str]:
+    """Specification texts by row number."""
+    found: dict[int, str] = {}
+    for start in range(0, len(sequences), _SPECS_AT_ONCE):
+        part = sequences[start : start + _SPECS_AT_ONCE]
+        query = select(job_specs.c.job, job_specs.c.spec).where(job_specs.c.job.in_(part))
+        found.update((row.job, row.spec) for row in connection.execute(query))
+    return found
+
+
+def update_job(
+    connection: Connection, job_id: str, phase: Phase, values: Mapping[str, object]
+) -> JobRow | None:
+    """Set ``values`` if the job is in ``phase``; the whole new row, or None if it is not."""
+    statement = (
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.phase == phase.value)
+        .values(revision=jobs.c.revision + 1, **values)
+        .returning(*rows.COLUMNS)
+    )
+    return connection.execute(statement).one_or_none()
+
+
+def finish_time(now: float) -> ColumnElement[float]:
+    """``now``, unless the row has finished before."""
+    return func.coalesce(jobs.c.finished_at, now)
+
+
+def raise_goal(connection: Connection, job_id: str, goal: Goal) -> JobRow | None:
+    """The new row, or None when the job is unknown or wants as much already."""
+    lower = [other.value for other in Goal if other.rank < goal.rank]
+    statement = (
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.goal.in_(lower))
+        .values(goal=goal.value, revision=jobs.c.revision + 1)
+        .returning(*rows.COLUMNS)
+    )
+    return connection.execute(statement).one_or_none()
+
+
+def start_oldest(connection: Connection, environment: str, limit: int) -> list[JobRow]:
+    """Move up to ``limit`` queued jobs that are wanted to STARTED, in queue order."""
+    oldest = (
+        select(jobs.c.sequence)
+        .where(
+            jobs.c.phase == Phase.QUEUED.value,
+            jobs.c.environment == environment,
+            jobs.c.goal == Goal.RUN.value,
+        )
+        .order_by(jobs.c.sequence)
+        .limit(limit)
+    )
+    statement = (
+        update(jobs)
+        .where(jobs.c.sequence.in_(oldest), _filter(jobs.c.phase) == Phase.QUEUED.value)
+        .values(phase=Phase.STARTED.value, attempts=0, retry_at=0.0, revision=jobs.c.revision + 1)
+        .returning(*rows.COLUMNS)
+    )
+    return sorted(connection.execute(statement), key=lambda row: row.sequence)
+
+
+def count_queued(connection: Connection, environment: str) -> int:
+    return _count(connection, environment, {Phase.QUEUED})
+
+
+def count_active(connection: Connection, environment: str) -> int:
+    return _count(connection, environment, ACTIVE)
+
+
+def counts(connection: Connection) -> Sequence[JobRow]:
+    """Environment, phase and number of all that is not finished."""
+    query = (
+        select(jobs.c.environment, jobs.c.phase, func.count().label("number"))
+        .where(jobs.c.phase.in_(_values(UNFINISHED)))
+        .group_by(jobs.c.phase, jobs.c.environment)
+    )
+    return connection.execute(query).all()
+
+
+def find(
+    connection: Connection,
+    *,
+    owner: str | None,
+    did: str | None,
+    environment: str | None,
+    phases: Collection[Phase] | None,
+    limit: int,
+) -> Sequence[JobRow]:
+    """Newest first. Looks up by owner if given, else by DID, else by phase."""
+    selective = owner is not None or did is not None
+    query = _select().order_by(jobs.c.sequence.desc()).limit(limit)
+    if owner is not None:
+        query = query.where(jobs.c.owner_key == owner.lower())
+    if did is not None:
+        query = _using(query, did, by_owner=owner is not None)
+    if environment is not None:
+        column = _filter(jobs.c.environment) if selective else jobs.c.environment
+        query = query.where(column == environment)
+    if phases is not None:
+        column = _filter(jobs.c.phase) if selective else jobs.c.phase
+        query = query.where(column.in_(_values(phases)))
+    return connection.execute(query).all()
+
+
+def unfinished(connection: Connection) -> list[JobRow]:
+    """All that the operator still has to do something about, oldest first."""
+    running = _select().where(jobs.c.phase.in_(_values(UNFINISHED)))
+    deleting = _select().where(DELETING, _filter(jobs.c.phase).in_(_values(TERMINAL)))
+    found = [*connection.execute(running), *connection.execute(deleting)]
+    return sorted(found, key=lambda row: row.sequence)
+
+
+def expired(connection: Connection, now: float, limit: int) -> Sequence[JobRow]:
+    query = (
+        _select()
+        .where(EXPIRING, jobs.c.expires_at <= now, _filter(jobs.c.phase).in_(_values(TERMINAL)))
+        .order_by(jobs.c.expires_at)
+        .limit(limit)
+    )
+    return connection.execute(query).all()
+
+
+def append_history(connection: Connection, row: JobRow, at: float, note: str) -> None:
+    line = {
+        "job": row.sequence,
+        "at": at,
+        "phase": row.phase,
+        "goal": row.goal,
+        "note": note,
+    }
+    connection.execute(insert(job_history), line)
+
+
+def history(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
+    query = (
+        select(job_history)
+        .join(jobs, jobs.c.sequence == job_history.c.job)
+        .where(jobs.c.id == job_id)
+        .order_by(job_history.c.line)
+    )
+    return connection.execute(query).all()
+
+
+def _select() -> Select[Any]:
+    return select(*rows.COLUMNS)
+
+
+def _count(connection: Connection, environment: str, phases: Collection[Phase]) -> int:
+    query = (
+        select(func.count())
+        .select_from(jobs)
+        .where(jobs.c.phase.in_(_values(phases)), jobs.c.environment == environment)
+    )
+    return connection.execute(query).scalar_one()
+
+
+def _using(query: Select[Any], did: str, *, by_owner: bool) -> Select[Any]:
+    uses = and_(job_assets.c.job == jobs.c.sequence, job_assets.c.did == did)
+    if by_owner:
+        return query.where(exists().where(uses))
+    return query.join(job_assets, uses).order_by(None).order_by(job_assets.c.job.desc())
+
+
+def _filter(column: Column[str]) -> ColumnElement[str]:
+    """The column as a mere condition: no index can be looked up by an expression."""
+    return column + ""
+
+
+def _values(phases: Iterable[Phase]) -> list[str]:
+    return sorted(phase.value for phase in phases)

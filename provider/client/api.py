@@ -1,0 +1,402 @@
+"""The client: one provider, one wallet, every call of the job API."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import ClientSession
+
+from provider.auth import messages
+from provider.client.downloads import Download, Progress, file_sha256, safe_path
+from provider.client.errors import (
+    AnswerNotUnderstoodError,
+    ClientUsageError,
+    DownloadFailedError,
+    NotAuthorisedError,
+    NotFoundError,
+)
+from provider.client.models import (
+    Algorithm,
+    Dataset,
+    Environment,
+    Job,
+    Result,
+    environments_from_wire,
+)
+from provider.client.patience import Patience
+from provider.client.signed import SignedCalls
+from provider.client.starting import Starter
+from provider.client.transport import TIMEOUT, Transport, base_url, network_errors
+from provider.client.wallet import Call, Key, Wallet, load_signer
+
+ResultProgress = Callable[[Result, int, int | None], None]
+"""Called with a result, its bytes that are here, and its bytes in all, if known."""
+
+
+class ComputeClient:
+    """A consumer at one provider. Use it as an async context manager.
+
+    ``key`` is an eth_account account, a private key as hexadecimal text, or the path of a
+    file that holds one. ``session`` is used but not closed when given. ``typed`` signs the
+    stricter EIP-712 form, for the chain ``chain_id`` where the provider serves several.
+
+    Everything raises :class:`~provider.client.errors.ComputeClientError` in one of its
+    forms. Calls that may be repeated are, while the provider cannot be reached; each
+    repetition is signed anew.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: Key,
+        *,
+        session: ClientSession | None = None,
+        typed: bool = False,
+        chain_id: int | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._url = base_url(url)
+        self._wallet = Wallet(load_signer(key), typed=typed)
+        self._session = session
+        self._chain_id = chain_id
+        self._patience = patience or Patience()
+        self._stack = AsyncExitStack()
+        self._opened: tuple[SignedCalls, Starter] | None = None
+        self._status_needs_signature = False
+
+    @property
+    def address(self) -> str:
+        """The wallet's address, checksummed."""
+        return self._wallet.address
+
+    async def __aenter__(self) -> Self:
+        session = self._session
+        if session is None:
+            session = await self._stack.enter_async_context(ClientSession(timeout=TIMEOUT))
+        transport = Transport(self._url, session, self._patience)
+        calls = SignedCalls(transport, self._wallet, self._patience, self._chain_id)
+        self._opened = calls, Starter(calls, self.jobs, self._patience)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._opened = None
+        await self._stack.aclose()
+
+    # What is offered
+
+    async def provider(self) -> dict[str, Any]:
+        """The provider's root document: software, version, addresses, serviceEndpoints."""
+        return await self._calls.transport.root()
+
+    async def nonce(self) -> int:
+        """The last nonce of this wallet that the provider has seen."""
+        return await self._calls.last_nonce()
+
+    async def environments(self, chain_id: int | None = None) -> list[Environment]:
+        """The environments offered, all or those of one chain."""
+        query = {} if chain_id is None else {"chainId": str(chain_id)}
+        found = environments_from_wire(await self._ask("computeEnvironments", query))
+        return [one for one in found if chain_id is None or one.chain_id in (None, str(chain_id))]
+
+    async def initialize_compute(
+        self,
+        environment: str,
+        datasets: Dataset | str | Sequence[Dataset | str],
+        algorithm: Algorithm,
+        *,
+        duration_s: int = 3600,
+    ) -> dict[str, Any]:
+        """What a start would cost: per asset ``validOrder``, ``providerFee`` … as sent.
+
+        ``duration_s`` is how long from now the environment is wanted.
+        """
+        body = {
+            "datasets": [dataset.to_wire() for dataset in _datasets(datasets)],
+            "algorithm": algorithm.to_wire(),
+            "compute": {"env": environment, "validUntil": int(time.time()) + duration_s},
+            "consumerAddress": self.address,
+        }
+        transport = self._calls.transport
+        answer = await self._patience.persist(
+            lambda: transport.json("initializeCompute", body=body)
+        )
+        if not isinstance(answer, dict):
+            raise AnswerNotUnderstoodError("The provider's answer holds no quote.")
+        return answer
+
+    # Jobs
+
+    async def start(
+        self,
+        environment: str,
+        datasets: Dataset | str | Sequence[Dataset | str],
+        algorithm: Algorithm,
+        *,
+        additional_datasets: Sequence[Dataset | str] = (),
+    ) -> Job:
+        """Start a job; the first of ``datasets`` is the main one.
+
+        Never starts two: see :mod:`provider.client.starting`. Raises StartUnclearError
+        when it cannot be known whether the job was started.
+        """
+        main, *more = [*_datasets(datasets), *map(Dataset.of, additional_datasets)]
+        parameters = {
+            "consumerAddress": self.address,
+            "environment": environment,
+            "dataset": main.to_wire(),
+            "algorithm": algorithm.to_wire(),
+        }
+        if more:
+            parameters["additionalDatasets"] = [dataset.to_wire() for dataset in more]
+        call = Call(
+            "computeStart",
+            parameters,
+            lambda nonce: messages.start_text(self.address, main.did, nonce),
+            as_body=True,
+        )
+        return await self._starter.start(call)
+
+    async def status(self, job_id: str) -> Job:
+        """The job as it is now. Raises NotFoundError."""
+        if not self._status_needs_signature:
+            query = {"consumerAddress": self.address, "jobId": job_id}
+            try:
+                return _only_job(await self._ask("computeStatus", query))
+            except NotAuthorisedError:
+                self._status_needs_signature = True
+        return _only_job(await self._calls.json(self._job_call("computeStatus", job_id)))
+
+    async def jobs(self) -> list[Job]:
+        """All jobs of this wallet, newest first."""
+        answer = await self._calls.json(self._job_call("computeStatus", ""))
+        if not isinstance(answer, list):
+            raise AnswerNotUnderstoodError("The provider's answer does not list jobs.")
+        jobs = [Job.from_wire(item) for item in answer]
+        return sorted(jobs, key=lambda job: job.created or 0.0, reverse=True)
+
+    async def follow(self, job_id: str) -> AsyncIterator[Job]:
+        """The job now, then each time its status changed, until it is finished.
+
+        Polls, more slowly the longer nothing changes.
+        """
+        pauses = self._patience.pauses()
+        seen: tuple[int, str, bool] | None = None
+        while True:
+            job = await self.status(job_id)
+            now = (job.status, job.status_text, job.finished)
+            if now != seen:
+                seen, pauses = now, self._patience.pauses()
+                yield job
+            if job.finished:
+                return
+            await self._patience.sleep(next(pauses))
+
+    async def wait(self, job_id: str, timeout_s: float | None = None) -> Job:
+        """The job once it is finished. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            async for job in self.follow(job_id):
+                if job.finished:
+                    return job
+        raise AssertionError("a job that is followed ends finished")
+
+    async def stop(self, job_id: str) -> Job:
+        """Ask for the job's end. It has stopped when :meth:`wait` returns."""
+        return _only_job(await self._calls.json(self._job_call("computeStop", job_id)))
+
+    async def delete(self, job_id: str) -> None:
+        """Have the job removed: its container, files and results."""
+        await self._calls.json(self._job_call("computeDelete", job_id))
+
+    # Results
+
+    async def results(self, job_id: str) -> tuple[Result, ...]:
+        """The files that the job published so far."""
+        return (await self.status(job_id)).results
+
+    async def stream(self, job_id: str, index: int) -> AsyncIterator[bytes]:
+        """A result's bytes as they arrive; a break is not mended (see :meth:`download`)."""
+        async with self._calls.open(self._result_call(job_id, index, {})) as response:
+            with network_errors():
+                async for chunk in response.content.iter_any():
+                    yield chunk
+
+    async def read(self, job_id: str, index: int) -> bytes:
+        """A result in memory, for small ones."""
+        return b"".join([chunk async for chunk in self.stream(job_id, index)])
+
+    async def log(self, job_id: str) -> bytes:
+        """What the algorithm printed. Raises NotFoundError until it is published."""
+        job = await self.status(job_id)
+        if job.log is None:
+            raise NotFoundError(f"Job {job_id} has no log yet: {job.status_text}.")
+        return await self.read(job_id, job.log.index)
+
+    async def download(
+        self,
+        job_id: str,
+        index: int,
+        target: Path | str,
+        progress: Progress | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> Path:
+        """Bring one result to disk; returns its path.
+
+        ``target`` is a file, or a folder in which the result keeps a safe form of its own
+        name. Resumes what an earlier call left as ``*.part``. A file that is already there
+        is kept if it is the same, and replaced only with ``overwrite``. Raises
+        NotFoundError, DownloadFailedError.
+        """
+        result = _result(await self.status(job_id), index)
+        path = Path(target)
+        if await asyncio.to_thread(path.is_dir):
+            path = path / safe_path(result.filename)
+        told = progress or _no_progress
+        return await self._download(job_id, result, path, told, overwrite=overwrite)
+
+    async def download_all(
+        self,
+        job_id: str,
+        folder: Path | str,
+        progress: ResultProgress | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Bring all results into a folder, which is made if need be; returns their paths."""
+        job = await self.status(job_id)
+        paths = []
+        for path, result in _places(Path(folder), job.results).items():
+            told = partial(progress, result) if progress else _no_progress
+            paths.append(await self._download(job_id, result, path, told, overwrite=overwrite))
+        return paths
+
+    # Tokens
+
+    async def create_token(self, lifetime_s: int) -> str:
+        """A token that stands in for signatures, in a header ``AuthToken``, for a while."""
+        expiration = str(int(time.time()) + lifetime_s)
+        call = self._auth_call("create_auth_token", {"expiration": expiration})
+        answer = await self._calls.json(call)
+        if not isinstance(answer, dict) or not isinstance(answer.get("token"), str):
+            raise AnswerNotUnderstoodError("The provider's answer holds no token.")
+        return str(answer["token"])
+
+    async def delete_token(self, token: str) -> None:
+        """Make a token void."""
+        await self._calls.json(self._auth_call("delete_auth_token", {"token": token}))
+
+    # How it is done
+
+    @property
+    def _calls(self) -> SignedCalls:
+        if self._opened is None:
+            raise ClientUsageError("Use the client in 'async with ComputeClient(…) as client:'.")
+        return self._opened[0]
+
+    @property
+    def _starter(self) -> Starter:
+        if self._opened is None:
+            raise ClientUsageError("Use the client in 'async with ComputeClient(…) as client:'.")
+        return self._opened[1]
+
+    async def _ask(self, operation: str, query: Mapping[str, str]) -> Any:
+        transport = self._calls.transport
+        return await self._patience.persist(lambda: transport.json(operation, query=query))
+
+    def _job_call(self, operation: str, job_id: str) -> Call:
+        """Status, stop and delete sign the same text."""
+        parameters = {"consumerAddress": self.address}
+        if job_id:
+            parameters["jobId"] = job_id
+        return Call(
+            operation,
+            parameters,
+            lambda nonce: messages.stop_text(self.address, job_id, "", nonce),
+            job_id,
+        )
+
+    def _result_call(self, job_id: str, index: int, headers: Mapping[str, str]) -> Call:
+        return Call(
+            "computeResult",
+            {"consumerAddress": self.address, "jobId": job_id, "index": str(index)},
+            lambda nonce: messages.result_text(self.address, job_id, str(index), nonce),
+            job_id,
+            headers=headers,
+        )
+
+    def _auth_call(self, operation: str, parameters: Mapping[str, str]) -> Call:
+        return Call(
+            operation,
+            {"address": self.address, **parameters},
+            lambda nonce: messages.auth_text(self.address, nonce),
+        )
+
+    async def _download(
+        self, job_id: str, result: Result, path: Path, progress: Progress, *, overwrite: bool
+    ) -> Path:
+        if not overwrite and await asyncio.to_thread(path.exists):
+            return await asyncio.to_thread(_kept, path, result)
+        download = Download(
+            lambda headers: self._calls.open(self._result_call(job_id, result.index, headers)),
+            path,
+            result.sha256,
+            self._patience,
+            progress,
+        )
+        return await download.run()
+
+
+def _datasets(given: Dataset | str | Sequence[Dataset | str]) -> list[Dataset]:
+    assets: Sequence[Dataset | str] = [given] if isinstance(given, Dataset | str) else given
+    if not assets:
+        raise ClientUsageError("A job needs a dataset.")
+    return [Dataset.of(asset) for asset in assets]
+
+
+def _only_job(answer: Any) -> Job:
+    if isinstance(answer, list):
+        if not answer:
+            raise NotFoundError("The provider knows no such job of this wallet.", status=404)
+        answer = answer[0]
+    return Job.from_wire(answer)
+
+
+def _result(job: Job, index: int) -> Result:
+    for result in job.results:
+        if result.index == index:
+            return result
+    raise NotFoundError(f"Job {job.id} has no result {index} (yet).", status=404)
+
+
+def _places(folder: Path, results: Sequence[Result]) -> dict[Path, Result]:
+    """A path of its own for each result, also for names that become the same."""
+    places: dict[Path, Result] = {}
+    for result in results:
+        path = folder / safe_path(result.filename)
+        while path in places:
+            path = path.with_name(f"{result.index}-{path.name}")
+        places[path] = result
+    return places
+
+
+def _kept(path: Path, result: Result) -> Path:
+    """The file that is already there, if it is this result."""
+    if path.is_file() and result.sha256 and file_sha256(path) == result.sha256:
+        return path
+    raise DownloadFailedError(f"{path} exists already and is another file.")
+
+
+def _no_progress(done: int, total: int | None) -> None:
+    return None

@@ -1,0 +1,172 @@
+"""What can go wrong for a consumer, and how a provider's refusal reads.
+
+Every exception carries ``status`` (the HTTP status, None when there was no answer) and
+``code`` (a stable word for programs, empty when the provider gave none); its text is a
+sentence for people.
+
+Providers answer refusals in several shapes: field rules (``errors``), one sentence
+(``error``), or resource and code (``error`` as an object). ``refusal`` unfolds all of
+them, and says in words what the known codes mean.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_NONCE_REFUSED = re.compile(r"expected nonce \(.*?\) > current nonce", re.DOTALL)
+_TEXT_LIMIT = 500
+
+CODES: Mapping[str, str] = {
+    "missing": "is missing",
+    "invalid": "is not valid",
+    "did_not_found": "no asset has this DID",
+    "missing_meta_documentId": "neither a published nor a raw algorithm is given",
+    "not_algo": "the asset is not an algorithm",
+    "file_unavailable": "the file cannot be fetched",
+    "in_use_or_not_on_chain": "there is no valid order for it",
+    "compute_services_not_in_same_provider": "its service belongs to another provider",
+    "meta_oneof_url_rawcode_remote": "a raw algorithm needs code or a URL",
+    "missing_entrypoint_image_checksum": "entrypoint, image and checksum are needed",
+    "checksum_prefix": "the checksum must start with sha256:",
+    "no_raw_algo_allowed": "the dataset does not allow raw algorithms",
+    "not_trusted_algo_publisher": "the dataset does not trust the algorithm's publisher",
+    "not_trusted_algo": "the dataset does not trust this algorithm",
+    "no_publisherTrustedAlgorithms": "the dataset trusts no algorithm",
+    "algorithm_file_checksum_mismatch": "the algorithm's files are not the ones that were trusted",
+    "algorithm_container_checksum_mismatch": (
+        "the algorithm's container is not the one that was trusted"
+    ),
+    "fees_not_paid": "the provider's fee has not been paid",
+}
+"""What the codes of refused starts mean."""
+
+
+class ComputeClientError(Exception):
+    """Base of all errors of the client."""
+
+    def __init__(self, text: str, *, status: int | None = None, code: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+
+
+class ClientUsageError(ComputeClientError):
+    """The call itself cannot be right: no such key file, no such URL, no such name."""
+
+
+class ProviderUnreachableError(ComputeClientError):
+    """No usable answer: no connection, a broken one, a time-out, or 502, 503, 504.
+
+    ``maybe_received`` tells whether the provider may nevertheless have got the request.
+    """
+
+    def __init__(self, text: str, *, maybe_received: bool, status: int | None = None) -> None:
+        super().__init__(text, status=status)
+        self.maybe_received = maybe_received
+
+
+class AnswerNotUnderstoodError(ComputeClientError):
+    """An answer, but not one that a provider gives."""
+
+
+class RefusedError(ComputeClientError):
+    """The provider said no."""
+
+
+class NotAuthorisedError(RefusedError):
+    """The provider does not accept who is asking, or does not let this wallet."""
+
+
+class NonceRefusedError(NotAuthorisedError):
+    """The nonce is not greater than the last one that the provider has seen."""
+
+
+class NotFoundError(RefusedError):
+    """No such job, result, asset or endpoint."""
+
+
+class ProviderBusyError(RefusedError):
+    """Too many jobs or requests; later it may work."""
+
+
+class ProviderFaultError(RefusedError):
+    """A fault of the provider's own (500)."""
+
+
+class StartUnclearError(ComputeClientError):
+    """Whether the job was started could not be established. It was not started twice.
+
+    ``candidates`` are ids of jobs that may be it.
+    """
+
+    def __init__(self, text: str, *, candidates: tuple[str, ...] = ()) -> None:
+        super().__init__(text, code="start_unclear")
+        self.candidates = candidates
+
+
+class DownloadFailedError(ComputeClientError):
+    """A result could not be brought here whole, or not written where it was wanted."""
+
+
+def refusal(status: int, body: bytes, request_id: str = "") -> ComputeClientError:
+    """The error that an HTTP answer of 400 or more stands for."""
+    code, text = unfold(body)
+    text = text or f"The provider answered with HTTP status {status}."
+    if status in (502, 503, 504):
+        return ProviderUnreachableError(text, maybe_received=True, status=status)
+    if status >= 500 and request_id:
+        text = f"{text} (request {request_id})"
+    return _class_of(status, code, text)(text, status=status, code=code)
+
+
+def _class_of(status: int, code: str, text: str) -> type[RefusedError]:
+    if _NONCE_REFUSED.search(text):
+        return NonceRefusedError
+    if status in (401, 403) or code == "signature":
+        return NotAuthorisedError
+    if status == 404:
+        return NotFoundError
+    if status == 429:
+        return ProviderBusyError
+    return ProviderFaultError if status >= 500 else RefusedError
+
+
+def unfold(body: bytes) -> tuple[str, str]:
+    """Code and sentence of a refusal's body, in whichever shape it comes."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return "", plain(body.decode("utf-8", "replace"))
+    if not isinstance(document, dict):
+        return "", plain(body.decode("utf-8", "replace"))
+    if isinstance(document.get("errors"), dict):
+        return _field_rules(document["errors"])
+    error = document.get("error", document.get("message", ""))
+    if isinstance(error, dict):
+        return _keyed(error)
+    return "", plain(str(error))
+
+
+def plain(text: str, limit: int = _TEXT_LIMIT) -> str:
+    """One line of printable text, shortened: what a stranger sent is shown on a terminal."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _field_rules(errors: Mapping[str, Any]) -> tuple[str, str]:
+    messages = []
+    for rules in errors.values():
+        messages.extend(rules if isinstance(rules, list) else [rules])
+    code = "signature" if "signature" in errors else ",".join(errors)
+    return plain(code), plain(" ".join(str(message) for message in messages))
+
+
+def _keyed(error: Mapping[str, Any]) -> tuple[str, str]:
+    codes = [str(code) for code in error.values()]
+    sentences = [
+        f"{resource}: {CODES.get(str(code), str(code))}" for resource, code in error.items()
+    ]
+    return plain(",".join(codes)), plain("; ".join(sentences) + ".")

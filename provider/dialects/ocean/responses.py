@@ -1,0 +1,228 @@
+"""What goes back over the wire: jobs, environments, the root document. Pure.
+
+A job object carries what either generation of clients reads. Texts of times are seconds
+since the epoch, as old clients parse them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from compute.environments import Environment
+from compute.models import Job, JobSpec, Load, ResultFile
+from compute.status import Goal, Phase
+from provider import __version__
+
+ROUTES: Mapping[str, tuple[str, str]] = {
+    "nonce": ("GET", "/api/services/nonce"),
+    "create_auth_token": ("GET", "/api/services/createAuthToken"),
+    "delete_auth_token": ("DELETE", "/api/services/deleteAuthToken"),
+    "encrypt": ("POST", "/api/services/encrypt"),
+    "decrypt": ("POST", "/api/services/decrypt"),
+    "fileinfo": ("POST", "/api/services/fileinfo"),
+    "initialize": ("GET", "/api/services/initialize"),
+    "initializeCompute": ("POST", "/api/services/initializeCompute"),
+    "download": ("GET", "/api/services/download"),
+    "computeStart": ("POST", "/api/services/compute"),
+    "computeStatus": ("GET", "/api/services/compute"),
+    "computeStop": ("PUT", "/api/services/compute"),
+    "computeDelete": ("DELETE", "/api/services/compute"),
+    "computeResult": ("GET", "/api/services/computeResult"),
+    "computeEnvironments": ("GET", "/api/services/computeEnvironments"),
+    "validateContainer": ("POST", "/api/services/validateContainer"),
+}
+"""``serviceEndpoints``: clients look each path up by these names on every call."""
+
+NO_ORDER = "0x" + "0" * 64
+"""The transaction named where none is needed."""
+
+NO_TOKEN = "0x" + "0" * 40
+
+_STOPPED_BY_USER, _TIMED_OUT = 1, 2
+_REMEMBERED = 4096
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON with a final newline."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
+def root(address: str, chain_ids: Sequence[int]) -> dict[str, Any]:
+    """``GET /``. Without chains the address stands alone: ocean.py, when it finds a map by
+    chain, insists on its own chain being in there."""
+    document: dict[str, Any] = {
+        "software": "ocean-compute",
+        "version": __version__,
+        "chainIds": list(chain_ids),
+        "providerAddress": address,
+        "serviceEndpoints": {name: list(route) for name, route in ROUTES.items()},
+    }
+    if chain_ids:
+        document["providerAddresses"] = {str(chain): address for chain in chain_ids}
+    return document
+
+
+def environment(
+    item: Environment, load: Load, consumer_address: str, chain_id: int | None, now: float
+) -> dict[str, Any]:
+    """One environment under the field names of both generations. Numbers are numbers."""
+    price = item.prices.get(chain_id) if chain_id is not None else None
+    cpus, gpus = _plain(item.cpu), item.gpu.count
+    return {
+        "id": item.id,
+        "desc": item.description,
+        "nCPU": cpus,
+        "cpuNumber": cpus,
+        "cpuType": item.cpuType,
+        "nGPU": gpus,
+        "gpuNumber": gpus,
+        "gpuType": item.gpu.type,
+        "ramGB": _plain(item.ramGB),
+        "diskGB": _plain(item.diskGB),
+        "priceMin": _plain(price.perMinute) if price else 0,
+        "feeToken": price.token if price else NO_TOKEN,
+        "free": item.free,
+        "currentJobs": load.active,
+        "queuedJobs": load.queued,
+        "maxJobs": item.maxJobs,
+        "maxJobDuration": item.maxJobDuration,
+        "storageExpiry": item.storageExpiry,
+        "consumerAddress": consumer_address,
+        "lastSeen": _time(now),
+    }
+
+
+def environments(
+    listed: Mapping[int | None, Sequence[dict[str, Any]]], asked: bool
+) -> dict[str, Any] | Sequence[dict[str, Any]]:
+    """A map by chain id where chains are configured and none was asked for, else a list."""
+    chains = [chain for chain in listed if chain is not None]
+    if asked or not chains:
+        return next(iter(listed.values()), [])
+    return {str(chain): listed[chain] for chain in chains}
+
+
+def job(item: Job, base_url: str) -> dict[str, Any]:
+    """The whole job object."""
+    end = item.termination
+    document = _outline(item)
+    document |= {
+        "documentId": item.spec.datasets[0].did if item.spec.datasets else "",
+        "agreementId": item.spec.agreement_id,
+        "environment": item.environment,
+        "algoDID": item.spec.algorithm.did,
+        "inputDID": [each.did for each in item.spec.datasets],
+        "results": [_result(each) for each in item.results],
+        "algorithmLogUrl": next(iter(_urls(item, base_url, "algorithmLog")), ""),
+        "resultsUrls": _urls(item, base_url, "output"),
+        "stopreq": _stopreq(item),
+        "removed": int(item.phase is Phase.DELETED),
+        "expireTimestamp": item.expires_at,
+    }
+    if end is not None:
+        document["terminationDetails"] = {
+            "exitCode": end.exit_code,
+            "OOMKilled": end.oom_killed,
+            "reason": end.reason,
+            "detail": end.detail,
+        }
+    return document
+
+
+def _outline(item: Job) -> dict[str, Any]:
+    """How a job is, for anyone: ids, number, text and dates; the other fields are empty."""
+    return {
+        "owner": item.owner,
+        "documentId": "",
+        "jobId": item.id,
+        "agreementId": "",
+        "dateCreated": _time(item.created_at),
+        "dateFinished": None if item.finished_at is None else _time(item.finished_at),
+        "status": item.phase.number,
+        "statusText": item.phase.text,
+        "environment": "",
+        "algoDID": "",
+        "inputDID": [],
+        "results": [],
+        "algorithmLogUrl": "",
+        "resultsUrls": [],
+        "resultsDid": "",
+        "stopreq": 0,
+        "removed": 0,
+        "terminationDetails": None,
+        "expireTimestamp": None,
+    }
+
+
+class Renderer:
+    """Job objects as JSON text. Remembers the last text of each job: clients poll, and a
+    job changes far less often than it is asked for."""
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[str, str], tuple[Job, str]] = {}
+
+    def full(self, jobs: Sequence[Job], base_url: str) -> str:
+        return f"[{','.join(self._full(item, base_url) for item in jobs)}]\n"
+
+    def outline(self, jobs: Sequence[Job]) -> str:
+        return dumps([_outline(item) for item in jobs])
+
+    def _full(self, item: Job, base_url: str) -> str:
+        known = self._texts.get((item.id, base_url))
+        if known is not None and known[0] is item:
+            return known[1]
+        if len(self._texts) >= _REMEMBERED:
+            self._texts.clear()
+        text = dumps(job(item, base_url))[:-1]
+        self._texts[item.id, base_url] = (item, text)
+        return text
+
+
+def quote(spec: JobSpec, dataset_orders: Sequence[str], algorithm_order: str) -> dict[str, Any]:
+    """``initializeCompute`` where nothing has to be paid: each item names an order that is
+    already good, which tells clients to make none."""
+    document: dict[str, Any] = {
+        "datasets": [{"validOrder": order or NO_ORDER} for order in dataset_orders]
+    }
+    if spec.algorithm.did:
+        document["algorithm"] = {"validOrder": algorithm_order or NO_ORDER}
+    return document
+
+
+def _result(file: ResultFile) -> dict[str, Any]:
+    return {
+        "filename": file.filename,
+        "filesize": file.filesize,
+        "type": file.type,
+        "index": file.index,
+        "sha256": file.sha256,
+    }
+
+
+def _urls(item: Job, base_url: str, kind: str) -> list[str]:
+    """Working addresses of results, except that each still wants a nonce and a signature."""
+    path = ROUTES["computeResult"][1]
+    return [
+        f"{base_url}{path}?{urlencode({'jobId': item.id, 'index': file.index})}"
+        for file in item.results
+        if file.type == kind
+    ]
+
+
+def _stopreq(item: Job) -> int:
+    if item.termination is not None and item.termination.reason == "time_limit":
+        return _TIMED_OUT
+    return 0 if item.goal is Goal.RUN else _STOPPED_BY_USER
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.6f}"
+
+
+def _plain(value: float | Decimal) -> int | float:
+    """A whole number as such."""
+    return int(value) if value == int(value) else float(value)

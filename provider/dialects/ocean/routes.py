@@ -1,0 +1,222 @@
+"""The API's endpoints: parse, call, respond."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from compute.models import Job, Load
+from compute.operator import Operator
+from provider.admission import container_fault
+from provider.assets.encryption import encrypt as encrypt_to
+from provider.auth.caller import Callers
+from provider.auth.sessions import Sessions
+from provider.dialects.ocean import reading, requests, responses
+from provider.dialects.ocean.responses import Renderer, dumps
+from provider.downloads import FileAnswer
+from provider.errors import (
+    KeyedRefusal,
+    NotOffered,
+    ProviderError,
+    TokenExpired,
+    TokenInvalid,
+    TokenRevoked,
+)
+from provider.jobs import Jobs
+from provider.keys import ProviderKey
+from provider.middlewares import merging_slashes
+
+TOKEN_HEADER = "AuthToken"  # noqa: S105 (a header's name)
+JSON = "application/json"
+
+Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the endpoints stand on. ``public_url`` is None where requests tell the host."""
+
+    jobs: Jobs
+    callers: Callers
+    sessions: Sessions
+    operator: Operator
+    key: ProviderKey
+    chain_ids: tuple[int, ...] = ()
+    public_url: str | None = None
+    now: Callable[[], float] = time.time
+
+
+class OceanApi:
+    """The endpoints of the Ocean Provider API."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._jobs = around.jobs
+        self._renderer = Renderer()
+        self._root = dumps(responses.root(around.key.address, around.chain_ids)).encode()
+
+    async def root(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._root, content_type=JSON)
+
+    async def nonce(self, request: web.Request) -> web.Response:
+        address = requests.user_address(await reading.parameters(request))
+        if request.method == "HEAD":
+            raise web.HTTPMethodNotAllowed("HEAD", ["GET"])
+        return _json({"nonce": str(await self._around.callers.last_nonce(address))})
+
+    async def create_auth_token(self, request: web.Request) -> web.Response:
+        values = await reading.parameters(request)
+        claim, expires_at = requests.create_token(values, self._around.now())
+        return _json({"token": await self._around.sessions.open(claim, expires_at)})
+
+    async def delete_auth_token(self, request: web.Request) -> web.Response:
+        claim, token = requests.delete_token(await reading.parameters(request))
+        try:
+            await self._around.sessions.close(claim, token)
+        except (TokenInvalid, TokenExpired, TokenRevoked) as error:
+            raise ProviderError(error.public, field="token") from None
+        return _json({"success": "Token has been deactivated."})
+
+    async def encrypt(self, request: web.Request) -> web.Response:
+        if not request.query.get("chainId"):
+            raise ProviderError("Missing chainId query parameter.", field="chainId")
+        if request.headers.get("Content-Type") != "application/octet-stream":
+            raise ProviderError("Invalid request content type: should be application/octet-stream")
+        sealed = encrypt_to(self._around.key.public_key, await reading.read_body(request))
+        return web.Response(status=201, text=sealed, content_type="text/plain")
+
+    async def compute_environments(self, request: web.Request) -> web.Response:
+        asked = request.query.get("chainId")
+        loads = await self._around.operator.loads()
+        chains: tuple[int | None, ...] = self._around.chain_ids or (None,)
+        if asked and asked.isdecimal() and asked.isascii() and len(asked) < 20:
+            chains = (int(asked),)
+        listed = {chain: self._environments(loads, chain) for chain in chains}
+        return _json(responses.environments(listed, asked is not None))
+
+    async def initialize_compute(self, request: web.Request) -> web.Response:
+        values = await reading.parameters(request)
+        call = requests.initialize(values, self._around.now())
+        try:
+            spec = await self._jobs.quote(call)
+        except KeyedRefusal as refusal:
+            if (refusal.resource, refusal.code) == ("algorithm", "not_algo"):
+                raise ProviderError("DID is not a valid algorithm") from None
+            raise
+        orders = [dataset.order for dataset in call.datasets]
+        return _json(responses.quote(spec, orders, call.algorithm.order))
+
+    async def validate_container(self, request: web.Request) -> web.Response:
+        values = await reading.parameters(request)
+        fault = container_fault(requests.container(dict(values)))
+        if fault:
+            raise ProviderError(fault)
+        return _json(values)
+
+    async def compute_start(self, request: web.Request) -> web.Response:
+        values = await reading.body_or_query(request)
+        job = await self._jobs.start(requests.start(values, _token(request)))
+        return self._listed(request, [job])
+
+    async def compute_status(self, request: web.Request) -> web.Response:
+        values = await reading.parameters(request)
+        query, claim = requests.status(values, _token(request))
+        found = await self._jobs.status(query, claim)
+        if found.in_full:
+            return self._listed(request, found.jobs)
+        return web.Response(text=self._renderer.outline(found.jobs), content_type=JSON)
+
+    async def compute_stop(self, request: web.Request) -> web.Response:
+        claim, query = requests.stop(await reading.parameters(request), _token(request))
+        return self._listed(request, await self._jobs.stop(claim, query))
+
+    async def compute_delete(self, request: web.Request) -> web.Response:
+        claim, query = requests.delete(await reading.parameters(request), _token(request))
+        return self._listed(request, await self._jobs.delete(claim, query))
+
+    async def compute_result(self, request: web.Request) -> web.StreamResponse:
+        values = await reading.parameters(request)
+        claim, job_id, index = requests.result(values, _token(request))
+        look_only = request.method == "HEAD"
+        file, path = await self._jobs.result(claim, job_id, index, look_only=look_only)
+        return FileAnswer(path, filename=file.filename, sha256=file.sha256)
+
+    async def not_offered(self, request: web.Request) -> web.Response:
+        raise NotOffered("This provider does not offer this endpoint.")
+
+    def _environments(self, loads: dict[str, Load], chain: int | None) -> list[dict[str, object]]:
+        around = self._around
+        return [
+            responses.environment(
+                item,
+                loads.get(item.id, Load()),
+                around.jobs.consumer_address(item),
+                chain,
+                around.now(),
+            )
+            for item in around.operator.environments.values()
+        ]
+
+    def _listed(self, request: web.Request, jobs: Sequence[Job]) -> web.Response:
+        base_url = self._around.public_url or f"{request.scheme}://{request.host}"
+        return web.Response(text=self._renderer.full(jobs, base_url), content_type=JSON)
+
+
+OCEAN_API = web.AppKey("ocean_api", OceanApi)
+
+_ENDPOINTS: Mapping[str, Callable[[OceanApi, web.Request], Awaitable[web.StreamResponse]]] = {
+    "nonce": OceanApi.nonce,
+    "create_auth_token": OceanApi.create_auth_token,
+    "delete_auth_token": OceanApi.delete_auth_token,
+    "encrypt": OceanApi.encrypt,
+    "decrypt": OceanApi.not_offered,
+    "fileinfo": OceanApi.not_offered,
+    "initialize": OceanApi.not_offered,
+    "initializeCompute": OceanApi.initialize_compute,
+    "download": OceanApi.not_offered,
+    "computeStart": OceanApi.compute_start,
+    "computeStatus": OceanApi.compute_status,
+    "computeStop": OceanApi.compute_stop,
+    "computeDelete": OceanApi.compute_delete,
+    "computeResult": OceanApi.compute_result,
+    "computeEnvironments": OceanApi.compute_environments,
+    "validateContainer": OceanApi.validate_container,
+}
+
+_HEAD = ("nonce", "computeStatus", "computeResult", "computeEnvironments")
+"""Endpoints that HEAD reaches; asking for a token by HEAD would only waste a nonce."""
+
+
+def add_routes(app: web.Application) -> None:
+    """Register all routes, and their spellings with repeated slashes.
+
+    The endpoints find their OceanApi under OCEAN_API once the application has started.
+    """
+    handlers = {("GET", "/"): _endpoint(OceanApi.root)}
+    for name, route in responses.ROUTES.items():
+        handlers[route] = _endpoint(_ENDPOINTS[name])
+    for path in ("/", *(responses.ROUTES[name][1] for name in _HEAD)):
+        handlers["HEAD", path] = handlers["GET", path]
+    for (method, path), handler in handlers.items():
+        app.router.add_route(method, path, handler)
+    app.router.add_route("*", "/{merged:(?:.*/)?/.*}", merging_slashes(handlers))
+
+
+def _endpoint(
+    method: Callable[[OceanApi, web.Request], Awaitable[web.StreamResponse]],
+) -> Endpoint:
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        return await method(request.app[OCEAN_API], request)
+
+    return endpoint
+
+
+def _json(document: object) -> web.Response:
+    return web.Response(text=dumps(document), content_type=JSON)
+
+
+def _token(request: web.Request) -> str:
+    return request.headers.get(TOKEN_HEADER, "")

@@ -1,0 +1,133 @@
+"""What is the same for every request: its id, its errors, who may read the answer.
+
+One middleware instead of a chain, since each link costs, and no access log: writing one
+costs more than answering. Slow requests, faults of ours, and at level debug every
+request leave one line. No line holds a query or a body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import traceback
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = web.RequestKey("request_id", str)
+SLOW_S = 10.0
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SLASHES = re.compile(r"/{2,}")
+_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
+ErrorRenderer = Callable[[Exception], web.Response | None]
+
+
+def guard(render: ErrorRenderer) -> Middleware:
+    """Every request passes here. ``render`` makes the answer to an error that a client may
+    read; all others leave as a bare 500 with the request's id."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = asyncio.get_running_loop().time()
+        request[REQUEST_ID] = _request_id(request)
+        if request.method == "OPTIONS" and not _unknown(request):
+            return _preflight(request)
+        try:
+            response = await handler(request)
+        except Exception as error:  # the loop guard of HTTP: nothing escapes unanswered
+            response = _rendered(request, render, error)
+        _note(request, response.status, asyncio.get_running_loop().time() - started)
+        return response
+
+    return middleware
+
+
+async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
+    """Signal handler: headers that each answer has, streamed ones included."""
+    origin = request.headers.get("Origin")
+    response.headers["Access-Control-Allow-Origin"] = origin or "*"
+    if origin:
+        response.headers["Vary"] = "Origin"
+    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+
+
+def merging_slashes(
+    handlers: dict[tuple[str, str], Callable[[web.Request], Awaitable[web.StreamResponse]]],
+) -> Handler:
+    """A handler for paths with repeated slashes (``//api/…``), which old components send:
+    they count as single ones. ``handlers`` is by method and path."""
+    paths = {path for _, path in handlers}
+
+    async def merged(request: web.Request) -> web.StreamResponse:
+        path = _SLASHES.sub("/", request.path)
+        handler = handlers.get((request.method, path))
+        if handler is not None:
+            return await handler(request)
+        if path in paths:
+            raise web.HTTPMethodNotAllowed(
+                request.method, [method for method, known in handlers if known == path]
+            )
+        raise web.HTTPNotFound
+
+    return merged
+
+
+def _request_id(request: web.Request) -> str:
+    given = request.headers.get("X-Request-Id")
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given
+    return secrets.token_hex(8)
+
+
+def _unknown(request: web.Request) -> bool:
+    return isinstance(request.match_info.http_exception, web.HTTPNotFound)
+
+
+def _preflight(request: web.Request) -> web.Response:
+    headers = {"Access-Control-Allow-Methods": _METHODS, "Allow": _METHODS}
+    wanted = request.headers.get("Access-Control-Request-Headers")
+    if wanted is not None:
+        headers["Access-Control-Allow-Headers"] = wanted
+    return web.Response(headers=headers, content_type="text/html")
+
+
+def _rendered(request: web.Request, render: ErrorRenderer, error: Exception) -> web.Response:
+    response = render(error)
+    if response is not None and response.status < 500:
+        return response
+    if response is None:
+        log.error("request_failed id=%s error=%s", request[REQUEST_ID], _without_values(error))
+        body = {"error": "Internal error", "requestId": request[REQUEST_ID]}
+        return web.json_response(body, status=500)
+    log.info("request_refused id=%s status=%s", request[REQUEST_ID], response.status)
+    return response
+
+
+def _without_values(error: Exception) -> str:
+    """The place in the code without the message, which may quote what was sent."""
+    return type(error).__name__ + "\n" + "".join(traceback.format_tb(error.__traceback__))
+
+
+def _note(request: web.Request, status: int, seconds: float) -> None:
+    if seconds >= SLOW_S:
+        level = logging.WARNING
+    elif log.isEnabledFor(logging.DEBUG):
+        level = logging.DEBUG
+    else:
+        return
+    log.log(
+        level,
+        "request id=%s method=%s path=%s status=%s ms=%.1f",
+        request[REQUEST_ID],
+        request.method,
+        request.path,
+        status,
+        seconds * 1000,
+    )

@@ -1,0 +1,73 @@
+"""A stand-in provider, a fresh wallet, and a client that does not wait."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestServer
+from eth_account import Account
+from standin_provider import StandIn
+
+from provider.client import ComputeClient, Patience, RawAlgorithm
+
+
+class Naps:
+    """A clock that only notes how long it was asked to wait."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.taken.append(seconds)
+
+
+@pytest.fixture
+def stand_in() -> StandIn:
+    return StandIn()
+
+
+@pytest.fixture
+def naps() -> Naps:
+    return Naps()
+
+
+@pytest.fixture
+def wallet() -> Any:
+    return Account.create()
+
+
+@pytest.fixture
+def algorithm() -> RawAlgorithm:
+    return RawAlgorithm("print(1)", "busybox", "sh $ALGO", tag="1")
+
+
+@pytest.fixture
+async def server(stand_in: StandIn) -> AsyncIterator[TestServer]:
+    async with TestServer(stand_in.application()) as server:
+        yield server
+
+
+@pytest.fixture
+def make_client(server: TestServer, wallet: Any, naps: Naps) -> Callable[..., ComputeClient]:
+    def make(**options: Any) -> ComputeClient:
+        options.setdefault("patience", Patience(attempts=4, sleep=naps))
+        key = options.pop("key", wallet)
+        return ComputeClient(str(server.make_url("/")), key, **options)
+
+    return make
+
+
+@pytest.fixture
+async def client(make_client: Callable[..., ComputeClient]) -> AsyncIterator[ComputeClient]:
+    async with make_client() as client:
+        yield client
+
+
+@pytest.fixture
+def key_file(tmp_path: Path, wallet: Any) -> Path:
+    path = tmp_path / "wallet.key"
+    path.write_text(wallet.key.hex())
+    return path

@@ -1,0 +1,203 @@
+"""What every engine owes, whichever it is."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from engine_bench import (
+    COUNTS,
+    EXITS_3,
+    GREETS,
+    IGNORES_TERM,
+    TERMINATES,
+    TEST_IMAGE,
+    WRITES,
+    Bench,
+    listening,
+)
+
+from compute.engines.base import GONE, ContainerState, Mount, PullPolicy
+from compute.errors import EngineRefused, ImageUnavailable
+from compute.models import Image
+
+NO_SUCH_ID = "sha256:" + "0" * 64
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    folder.chmod(0o777)
+    return folder
+
+
+async def test_a_container_goes_from_created_to_exited_to_gone(bench: Bench) -> None:
+    spec = bench.spec(EXITS_3)
+    assert await bench.engine.observe(spec.name) == GONE
+    await bench.engine.create(spec)
+    created = await bench.engine.observe(spec.name)
+    assert (created.state, created.exit_code, created.started_at) == (
+        ContainerState.CREATED,
+        None,
+        None,
+    )
+    await bench.engine.start(spec.name)
+    ended = await bench.ended(spec.name)
+    assert (ended.state, ended.exit_code, ended.oom_killed) == (ContainerState.EXITED, 3, False)
+    assert ended.started_at
+    assert ended.finished_at
+    assert ended.started_at <= ended.finished_at
+    await bench.engine.remove(spec.name)
+    assert await bench.engine.observe(spec.name) == GONE
+
+
+async def test_creating_twice_makes_one_container(bench: Bench) -> None:
+    spec = bench.spec()
+    await asyncio.gather(bench.engine.create(spec), bench.engine.create(spec))
+    await bench.engine.create(spec)
+    assert await bench.engine.owned() == {spec.name: spec.job_id}
+
+
+async def test_a_name_taken_by_another_job_is_refused(bench: Bench) -> None:
+    spec = bench.spec()
+    await bench.engine.create(spec)
+    with pytest.raises(EngineRefused, match="taken"):
+        await bench.engine.create(bench.spec(name=spec.name))
+
+
+async def test_a_container_never_runs_twice(bench: Bench, outputs: Path) -> None:
+    mounts = [Mount(outputs, "/data/outputs", read_only=False)]
+    spec = bench.spec(COUNTS, mounts=mounts)
+    await bench.engine.create(spec)
+    await asyncio.gather(*(bench.engine.start(spec.name) for _ in range(5)))
+    await bench.ended(spec.name)
+    await bench.engine.start(spec.name)
+    assert (await bench.engine.observe(spec.name)).state is ContainerState.EXITED
+    assert (outputs / "runs").read_text() == "x"
+
+
+async def test_a_cancelled_start_that_is_repeated_runs_once(bench: Bench, outputs: Path) -> None:
+    mounts = [Mount(outputs, "/data/outputs", read_only=False)]
+    spec = bench.spec(COUNTS, mounts=mounts)
+    await bench.engine.create(spec)
+    first = asyncio.create_task(bench.engine.start(spec.name))
+    await asyncio.sleep(0)
+    first.cancel()
+    await bench.engine.start(spec.name)
+    await bench.ended(spec.name)
+    await bench.engine.start(spec.name)
+    assert (outputs / "runs").read_text() == "x"
+
+
+async def test_outputs_are_written_through_the_mount(bench: Bench, outputs: Path) -> None:
+    spec = await bench.launch(WRITES, mounts=[Mount(outputs, "/data/outputs", read_only=False)])
+    assert (await bench.ended(spec.name)).exit_code == 0
+    assert (outputs / "result.txt").read_text() == "42\n"
+
+
+async def test_all_verbs_accept_a_container_that_is_gone(bench: Bench, tmp_path: Path) -> None:
+    name = f"ocean-test-{uuid4().hex}"
+    await bench.engine.start(name)
+    await bench.engine.stop(name, 1)
+    await bench.engine.remove(name)
+    await bench.engine.save_log(name, tmp_path / "log", 100)
+    assert (tmp_path / "log").read_bytes() == b""
+
+
+async def test_an_image_that_is_gone_is_told_apart(bench: Bench) -> None:
+    with pytest.raises(ImageUnavailable):
+        await bench.engine.create(bench.spec(image_id=NO_SUCH_ID))
+
+
+async def test_a_missing_mount_source_is_refused_without_its_path(
+    bench: Bench, tmp_path: Path
+) -> None:
+    spec = bench.spec(mounts=[Mount(tmp_path / "nothing", "/data/inputs")])
+    with pytest.raises(EngineRefused) as refusal:
+        await bench.engine.create(spec)
+    assert str(tmp_path) not in refusal.value.public
+
+
+async def test_a_container_that_honours_sigterm_ends_by_itself(bench: Bench) -> None:
+    spec = await bench.launch(TERMINATES)
+    await bench.engine.stop(spec.name, 10)
+    seen = await bench.engine.observe(spec.name)
+    assert (seen.state, seen.exit_code) == (ContainerState.EXITED, 143)
+
+
+async def test_a_container_that_ignores_sigterm_is_killed(bench: Bench) -> None:
+    spec = await bench.launch(IGNORES_TERM)
+    await bench.engine.stop(spec.name, 0.5)
+    seen = await bench.engine.observe(spec.name)
+    assert (seen.state, seen.exit_code) == (ContainerState.EXITED, 137)
+    assert not seen.oom_killed
+
+
+async def test_stopping_what_does_not_run_does_nothing(bench: Bench) -> None:
+    spec = bench.spec(EXITS_3)
+    await bench.engine.create(spec)
+    await bench.engine.stop(spec.name, 1)
+    assert (await bench.engine.observe(spec.name)).state is ContainerState.CREATED
+    await bench.engine.start(spec.name)
+    ended = await bench.ended(spec.name)
+    await bench.engine.stop(spec.name, 1)
+    assert await bench.engine.observe(spec.name) == ended
+
+
+async def test_a_running_container_is_removed(bench: Bench) -> None:
+    spec = await bench.launch(IGNORES_TERM)
+    await asyncio.gather(bench.engine.remove(spec.name), bench.engine.remove(spec.name))
+    assert await bench.engine.observe(spec.name) == GONE
+    assert await bench.engine.owned() == {}
+
+
+async def test_the_log_holds_both_streams_in_order(bench: Bench, tmp_path: Path) -> None:
+    assert await bench.output(GREETS, tmp_path) == "hello\nworld\n"
+
+
+async def test_only_the_newest_part_of_a_log_is_saved(bench: Bench, tmp_path: Path) -> None:
+    spec = await bench.launch(GREETS)
+    await bench.ended(spec.name)
+    for limit, kept in ((8, "o\nworld\n"), (12, "hello\nworld\n"), (0, ""), (1, "\n")):
+        await bench.engine.save_log(spec.name, tmp_path / "log", limit)
+        assert (tmp_path / "log").read_text() == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+async def test_an_image_is_found_by_name_and_by_checksum(bench: Bench) -> None:
+    for image in (TEST_IMAGE, TEST_IMAGE.model_copy(update={"checksum": bench.image_id})):
+        for policy in (PullPolicy.MISSING, PullPolicy.NEVER):
+            assert await bench.engine.ensure_image(image, policy) == bench.image_id
+
+
+@pytest.mark.parametrize("policy", list(PullPolicy))
+async def test_an_image_nobody_has_is_unavailable(bench: Bench, policy: PullPolicy) -> None:
+    image = Image(image="registry.invalid/nobody/has-this", tag="1")
+    with pytest.raises(ImageUnavailable, match="has-this"):
+        await bench.engine.ensure_image(image, policy)
+
+
+@pytest.mark.parametrize("policy", list(PullPolicy))
+async def test_a_tag_that_points_elsewhere_is_unavailable(bench: Bench, policy: PullPolicy) -> None:
+    with pytest.raises(ImageUnavailable):
+        await bench.engine.ensure_image(
+            TEST_IMAGE.model_copy(update={"checksum": NO_SUCH_ID}), policy
+        )
+
+
+async def test_events_begin_with_a_call_to_look_and_name_jobs(bench: Bench) -> None:
+    async with listening(bench.engine) as events:
+        assert await anext(events) == ""
+        spec = await bench.launch(EXITS_3)
+        assert await anext(events) == spec.job_id
+        assert (await bench.engine.observe(spec.name)).state is ContainerState.EXITED
+
+
+async def test_closing_the_engine_leaves_containers_alone(bench: Bench) -> None:
+    spec = await bench.launch(TERMINATES)
+    await bench.engine.close()
+    await bench.engine.connect()
+    assert (await bench.engine.observe(spec.name)).state is ContainerState.RUNNING

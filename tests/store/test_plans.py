@@ -1,0 +1,164 @@
+"""Each statement costs what it returns, not what the table holds; and PostgreSQL knows it.
+
+SQLite counts its own steps, so cost is measured without a clock: with many times the
+finished jobs in the table, the number of steps stays what it was.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from job_factory import MakeJob
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.dialects import postgresql
+
+from compute.models import Job
+from compute.status import Goal, Phase
+from compute.store import schema, sql
+
+OWNER = "0xabcdef0000000000000000000000000000000001"
+
+FINISHED = text(
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :many) "
+    "INSERT INTO jobs (id, owner, owner_key, environment, phase, goal, revision, created_at,"
+    " attempts, retry_at, image_id, finished_at, expires_at) "
+    "SELECT :mark || i, 'x' || i % 50, 'x' || i % 50, 'small',"
+    " CASE i % 3 WHEN 0 THEN 'deleted' ELSE 'completed' END,"
+    " CASE i % 3 WHEN 0 THEN 'delete' ELSE 'run' END, 1, 1, 0, 0, '', 2,"
+    " CASE i % 3 WHEN 0 THEN 5 ELSE 1000000 END FROM n"
+)
+ASSETS = text("INSERT INTO job_assets SELECT 'did:op:x', sequence FROM jobs WHERE id LIKE :mark")
+
+Statement = Callable[[Connection], object]
+
+
+def find(**conditions: Any) -> Statement:
+    every = {"owner": None, "did": None, "environment": None, "phases": None, "limit": 10}
+    return lambda connection: sql.find(connection, **(every | conditions))
+
+
+STATEMENTS: dict[str, Statement] = {
+    "job_row": lambda connection: sql.job_row(connection, "job-1"),
+    "history": lambda connection: sql.history(connection, "job-1"),
+    "specs": lambda connection: sql.specs(connection, [1, 2, 3]),
+    "count_queued": lambda connection: sql.count_queued(connection, "small"),
+    "count_active": lambda connection: sql.count_active(connection, "small"),
+    "counts": sql.counts,
+    "start_oldest": lambda connection: sql.start_oldest(connection, "small", 2),
+    "update_job": lambda connection: sql.update_job(
+        connection, "job-1", Phase.QUEUED, {"finished_at": sql.finish_time(2.0)}
+    ),
+    "raise_goal": lambda connection: sql.raise_goal(connection, "job-1", Goal.STOP),
+    "unfinished": sql.unfinished,
+    "expired": lambda connection: sql.expired(connection, 100.0, 100),
+    "find owner": find(owner=OWNER),
+    "find owner, environment": find(owner=OWNER, environment="small"),
+    "find owner, phase": find(owner=OWNER, phases=[Phase.COMPLETED]),
+    "find owner, environment, phase": find(
+        owner=OWNER, environment="small", phases=[Phase.COMPLETED]
+    ),
+    "find owner, did": find(owner=OWNER, did="did:op:data"),
+    "find owner, foreign did": find(owner=OWNER, did="did:op:x"),
+    "find did": find(did="did:op:data"),
+    "find did, phase": find(did="did:op:data", environment="small", phases=[Phase.COMPLETED]),
+    "find unfinished phases": find(environment="small", phases=[Phase.QUEUED, Phase.RUNNING]),
+    "find newest": find(),
+}
+
+ALLOWED_SCANS = {
+    # The partial index holds nothing but what is asked for.
+    "unfinished": ["SCAN jobs USING INDEX ix_jobs_deleting"],
+    # Without a condition the newest are read from the end of the table itself.
+    "find newest": ["SCAN jobs"],
+}
+
+
+@pytest.fixture
+def connection(tmp_path: Path, make_job: MakeJob) -> Iterator[Connection]:
+    """A few jobs of each kind; as in a new database, the planner has no statistics."""
+    engine = create_engine(f"sqlite:///{tmp_path}/plans.db")
+    with engine.connect() as opened:
+        schema.upgrade(opened, [schema.VERSIONS])
+        for job in few_jobs(make_job):
+            row = sql.insert_job(opened, job)
+            sql.append_history(opened, row, 1.0, "")
+        yield opened
+    engine.dispose()
+
+
+def few_jobs(make_job: MakeJob) -> Iterator[Job]:
+    for phase in (Phase.QUEUED, Phase.RUNNING, Phase.COMPLETED):
+        for _ in range(3):
+            yield make_job(phase=phase, expires_at=50.0 if phase.terminal else None)
+    yield make_job(phase=Phase.COMPLETED, goal=Goal.DELETE)
+
+
+def add_finished(connection: Connection, many: int, mark: str) -> None:
+    connection.execute(FINISHED, {"many": many, "mark": mark})
+    connection.execute(ASSETS, {"mark": f"{mark}%"})
+
+
+def steps(connection: Connection, statement: Statement) -> int:
+    """How many steps of SQLite's machine the statement takes; its effects are undone."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    with connection.begin_nested() as savepoint:
+        driver.set_progress_handler(count, 1)
+        statement(connection)
+        driver.set_progress_handler(None, 1)
+        savepoint.rollback()
+    return counted
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_the_cost_does_not_grow_with_finished_jobs(connection: Connection, name: str) -> None:
+    add_finished(connection, 60, "few")
+    before = steps(connection, STATEMENTS[name])
+    add_finished(connection, 6000, "many")
+    assert steps(connection, STATEMENTS[name]) <= before * 1.5 + 50
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_no_statement_scans_a_table(connection: Connection, name: str) -> None:
+    seen: list[tuple[str, Any]] = []
+
+    @event.listens_for(connection.engine, "before_cursor_execute")
+    def remember(
+        _connection: object, _cursor: object, statement: str, parameters: Any, *_: object
+    ) -> None:
+        seen.append((statement, parameters))
+
+    STATEMENTS[name](connection)
+    event.remove(connection.engine, "before_cursor_execute", remember)
+    assert seen
+    plan = [
+        str(row.detail)
+        for statement, parameters in seen
+        for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    ]
+    scans = [line for line in plan if line.startswith("SCAN")]
+    assert scans == ALLOWED_SCANS.get(name, []), plan
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_the_statement_can_be_said_to_postgresql(connection: Connection, name: str) -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    said: list[str] = []
+
+    @event.listens_for(connection, "before_execute")
+    def compile_it(_connection: object, clause: Any, *_: object) -> None:
+        said.append(str(clause.compile(dialect=dialect)))
+
+    STATEMENTS[name](connection)
+    assert said

@@ -1,0 +1,197 @@
+"""The service as its operator runs it: a process of its own, with files on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import docker
+import yaml
+
+from compute.engines.base import OPERATOR_LABEL
+
+Json = dict[str, Any]
+KEY = "0x" + "11" * 32
+DATASET = "did:op:" + "d1" * 32
+IMAGE = "ocean-compute-test/busybox"
+
+
+def dataset_document(did: str, files: list[Json], **compute: Any) -> Json:
+    """A DDO with one compute service over plain file objects."""
+    return {
+        "@context": ["https://w3id.org/did/v1"],
+        "id": did,
+        "version": "4.1.0",
+        "chainId": 8996,
+        "nftAddress": "0x" + "aa" * 20,
+        "metadata": {
+            "created": "2026-01-01T00:00:00Z",
+            "updated": "2026-01-01T00:00:00Z",
+            "type": "dataset",
+            "name": "Rows",
+            "description": "A small table",
+            "author": "data owner",
+            "license": "CC0-1.0",
+        },
+        "services": [
+            {
+                "id": "compute",
+                "type": "compute",
+                "files": {"files": files},
+                "datatokenAddress": "0x" + "bb" * 20,
+                "serviceEndpoint": "http://127.0.0.1:8030",
+                "timeout": 0,
+                "compute": {"allowRawAlgorithm": True, "allowNetworkAccess": False, **compute},
+            }
+        ],
+        "credentials": {"allow": [], "deny": []},
+    }
+
+
+class Service:
+    """A folder of configuration and the process that serves it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.data = root / "data"
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._environ: dict[str, str] = {}
+        for name in ("assets", "files"):
+            (root / name).mkdir(parents=True)
+        (root / "files" / "rows.csv").write_text("a,b\n1,2\n3,4\n")
+        self.publish(dataset_document(DATASET, [{"type": "localfile", "path": "rows.csv"}]))
+        self.environments({})
+
+    def publish(self, document: Json) -> None:
+        """Put a DDO where the service finds it."""
+        name = document["id"].rpartition(":")[2][:16]
+        (self.root / "assets" / f"{name}.json").write_text(json.dumps(document))
+
+    def environments(self, *changes: Json) -> None:
+        """Write environments.yaml: one small environment for each dictionary of changes."""
+        base: Json = {
+            "id": "test",
+            "cpu": 1,
+            "ramGB": 0.25,
+            "diskGB": 0.03,
+            "maxJobs": 4,
+            "maxJobDuration": 60,
+            "stopGrace": 0.5,
+            "images": {"allow": ["*"], "pull": "never"},
+        }
+        listed = [base | change for change in changes]
+        (self.root / "environments.yaml").write_text(yaml.safe_dump({"environments": listed}))
+
+    async def start(self, **environ: str) -> None:
+        """Start the process and wait until it answers."""
+        self._environ = {
+            **{k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG"}},
+            "PROVIDER_PRIVATE_KEY": KEY,
+            "DATA_DIR": str(self.data),
+            "ENVIRONMENTS_FILE": str(self.root / "environments.yaml"),
+            "ASSETS_DIR": str(self.root / "assets"),
+            "FILES_DIR": str(self.root / "files"),
+            "LISTEN_PORT": str(free_port()),
+            "PYTHONUNBUFFERED": "1",
+            **environ,
+        }
+        self.url = f"http://127.0.0.1:{self._environ['LISTEN_PORT']}"
+        await self.restart()
+
+    async def restart(self) -> None:
+        """Start the process again with the settings of the last start."""
+        with (self.root / "service.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "provider", "serve"],
+                env=self._environ,
+                stdout=log,
+                stderr=log,
+            )
+        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+            while True:
+                assert self._process.poll() is None, self.log()
+                try:
+                    async with session.get(self.url) as response:
+                        if response.status == 200:
+                            return
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.05)
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to tidy up."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        self._process.send_signal(number)
+        code = self._process.wait(30)
+        self._process = None
+        return code
+
+    def log(self) -> str:
+        return (self.root / "service.log").read_text(errors="replace")
+
+    def leftovers(self) -> list[str]:
+        """What the service's jobs have left in the engine, in the mount table and on disk."""
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+        found = [line.split()[1] for line in mounts if str(self.root) in line]
+        found += [str(path) for path in (self.data / "jobs").glob("*")]
+        found += [str(path) for path in (self.data / "cache" / "partial").glob("*")]
+        return found + containers(self.operator_id())
+
+    def operator_id(self) -> str:
+        """The name under which this service labels what it makes."""
+        return (self.data / "operator-id").read_text().strip()
+
+
+def containers(operator_id: str) -> list[str]:
+    """Names of all containers of an operator, running or not."""
+    with engine() as client:
+        listed = client.containers(all=True, filters={"label": f"{OPERATOR_LABEL}={operator_id}"})
+    return [name for container in listed for name in container["Names"]]
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[docker.APIClient]:
+    """A client of the real engine."""
+    client = docker.APIClient(version="auto")
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def image_id(reference: str = f"{IMAGE}:1") -> str:
+    """What a local image's checksum is."""
+    with engine() as client:
+        found: str = client.inspect_image(reference)["Id"]
+        return found
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
