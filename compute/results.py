@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,7 @@ from compute.models import ResultFile
 LOG_NAME = "algorithm.log"
 _COPY_BYTES = 1 << 20
 _MAX_DEPTH = 32
+_PATH_MAX = 4096
 
 ResultType = Literal["output", "algorithmLog", "filteringLog"]
 
@@ -77,6 +78,7 @@ def publish(
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
         raise PublishingFailed(f"results could not be stored: {error.strerror}") from error
     return collected
 
@@ -90,7 +92,9 @@ def _collect(sources: Sequence[Source], target: Path, budget: _Budget) -> Collec
     files: list[ResultFile] = []
     over = False
     for source in sources:
-        for path, name, size in _regular_files(source.folder):
+        found, complete = _regular_files(source.folder)
+        over |= not complete
+        for path, name, size in found:
             if source.budgeted and not budget.takes(size):
                 over = True
                 continue
@@ -100,20 +104,25 @@ def _collect(sources: Sequence[Source], target: Path, budget: _Budget) -> Collec
     return Collected(tuple(files), over)
 
 
-def _regular_files(folder: Path) -> Iterator[tuple[str, str, int]]:
-    """(path, name shown, apparent size) of each regular file below, sorted by name."""
+def _regular_files(folder: Path) -> tuple[list[tuple[str, str, int]], bool]:
+    """(path, name shown, apparent size) of each regular file below, sorted by name.
+
+    And whether these are all: false when something lies deeper than we go.
+    """
     found: list[tuple[str, str, int]] = []
-    stack = [(str(folder), "", 0)]
+    complete = True
+    stack = [] if folder.is_symlink() else [(str(folder), "", 0)]
     while stack:
         here, prefix, depth = stack.pop()
         for entry in _entries(here):
             name = prefix + _as_text(entry.name)
-            if entry.is_dir(follow_symlinks=False):
-                if depth < _MAX_DEPTH:
-                    stack.append((entry.path, name + "/", depth + 1))
+            if depth > _MAX_DEPTH or len(os.fsencode(entry.path)) >= _PATH_MAX:
+                complete = False
+            elif entry.is_dir(follow_symlinks=False):
+                stack.append((entry.path, name + "/", depth + 1))
             elif entry.is_file(follow_symlinks=False):
                 found.append((entry.path, name, entry.stat(follow_symlinks=False).st_size))
-    yield from sorted(found, key=lambda item: item[1])
+    return sorted(found, key=lambda item: (item[1], item[0])), complete
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -46,7 +46,9 @@ _INODE_BYTES = 256
 _OWN_INODES = 16
 """At least the root folder, lost+found, the two subfolders and those that ext4 reserves."""
 _FRESH_INODES = 13
-_NEARLY_NOTHING = 4 * BLOCK
+_FRESH_BLOCKS = 7
+_REFUSED_AT_ONCE = 2 << 20
+"""The kernel may refuse a write as a whole while up to this much is free."""
 _CHECKED_IMAGE = frozenset({0, 1, 2})
 _BUSY_TRIES = 5
 _BUSY_PAUSE_S = 0.1
@@ -162,11 +164,12 @@ def image_bytes(size_bytes: int, files: int) -> int:
 
     Adds what ext4 needs itself: inode tables, bitmaps and copies of the superblock in
     each group, the 2 % (at most 4096 blocks) that the kernel holds back for its
-    book-keeping, and room for folders and extents.
+    book-keeping, room for folders and extents, and as much as may stay free when a write
+    is refused, so that a space counts as full only beyond its size.
     """
     inodes = (files + _OWN_INODES) * _INODE_BYTES // BLOCK + 1
     room = files * 64 // BLOCK + size_bytes // BLOCK // 256 + 32
-    blocks = -(-size_bytes // BLOCK) + inodes + room
+    blocks = -(-size_bytes // BLOCK) + inodes + room + _REFUSED_AT_ONCE // BLOCK
     groups = blocks // _GROUP_BLOCKS + 1
     blocks += groups * (2 + _INODE_BYTES * 16 // BLOCK + 1 + groups * 64 // BLOCK + 1)
     blocks += min(blocks // 48 + 1, 4096)
@@ -319,10 +322,9 @@ def _mounted_usage(space: Path) -> Usage:
     found = os.statvfs(space)
     free = found.f_bavail * found.f_frsize
     return Usage(
-        bytes_used=(found.f_blocks - found.f_bfree) * found.f_frsize,
+        bytes_used=max(0, (found.f_blocks - found.f_bfree - _FRESH_BLOCKS) * found.f_frsize),
         files_used=max(0, found.f_files - found.f_ffree - _FRESH_INODES),
-        # ext4 may refuse a write for want of a metadata block while a few are left.
-        full=free < _NEARLY_NOTHING or found.f_favail == 0,
+        full=free < _REFUSED_AT_ONCE or found.f_favail == 0,
     )
 
 
@@ -392,7 +394,7 @@ async def _probe(probe_dir: Path) -> None:
         await space.usage(job_dir)
     finally:
         await space.release(job_dir)
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             await asyncio.to_thread(job_dir.rmdir)
 
 

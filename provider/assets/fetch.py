@@ -54,7 +54,7 @@ class FetchLimits:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class _Hop:
+class Hop:
     """One request of a chain of redirects."""
 
     url: URL
@@ -152,7 +152,7 @@ class Fetcher:
         InputUnavailable, here or while chunks are read.
         """
         deadline = asyncio.get_running_loop().time() + self._limits.total_s
-        hop = _Hop(_parsed(url), method, dict(headers or {}), body)
+        hop = Hop(_parsed(url), method, dict(headers or {}), body)
         asked = validator if method == "GET" else None
         async with AsyncExitStack() as stack:
             response = await self._opened(hop, _conditions(asked), deadline)
@@ -163,18 +163,18 @@ class Fetcher:
             yield download
 
     async def _opened(
-        self, hop: _Hop, conditions: Mapping[str, str], deadline: float
+        self, hop: Hop, conditions: Mapping[str, str], deadline: float
     ) -> aiohttp.ClientResponse:
         for _ in range(self._limits.redirects + 1):
             response = await self._request(hop, conditions, deadline)
             if response.status not in REDIRECTS:
                 return response
             response.close()
-            hop = _next_hop(hop, response)
+            hop = next_hop(hop, response.status, response.headers.get("Location"))
         raise InputUnavailable("The origin of this input redirects too often.")
 
     async def _request(
-        self, hop: _Hop, conditions: Mapping[str, str], deadline: float
+        self, hop: Hop, conditions: Mapping[str, str], deadline: float
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the fetcher is not open")
@@ -274,19 +274,24 @@ def _is_visible(text: str) -> bool:
     return text.isprintable() and " " not in text
 
 
-def _next_hop(hop: _Hop, response: aiohttp.ClientResponse) -> _Hop:
-    location = response.headers.get("Location")
+def next_hop(hop: Hop, status: int, location: str | None) -> Hop:
+    """The request that a redirect asks for.
+
+    Headers may hold the publisher's secrets, so they stay with the origin they were given
+    for. Raises InputUnavailable, also for a step from https to http.
+    """
     if not location:
         raise InputUnavailable("The origin of this input redirects to nowhere.")
     try:
         target = hop.url.join(_parsed(location))
-        same_origin = target.origin() == hop.url.origin()
     except ValueError:
         raise InputUnavailable(NOT_ALLOWED) from None
     if hop.url.scheme == "https" and target.scheme != "https":
         raise InputUnavailable("The origin of this input redirects to an unprotected address.")
-    following = replace(hop, url=target, headers=hop.headers if same_origin else {})
-    if response.status in BECOMES_GET and hop.method != "GET":
+    following = replace(
+        hop, url=target, headers=hop.headers if _origin(target) == _origin(hop.url) else {}
+    )
+    if status in BECOMES_GET and hop.method != "GET":
         return replace(following, method="GET", body=None)
     return following
 
@@ -295,6 +300,10 @@ def _conditions(validator: str | None) -> dict[str, str]:
     kind, _, value = (validator or "").partition(":")
     header = CONDITIONS.get(kind)
     return {header: value} if header else {}
+
+
+def _origin(url: URL) -> tuple[str, str, int | None]:
+    return url.scheme, (url.raw_host or "").lower(), url.port
 
 
 def _validator(response: aiohttp.ClientResponse) -> str | None:

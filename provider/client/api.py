@@ -152,7 +152,7 @@ class ComputeClient:
         when it cannot be known whether the job was started.
         """
         main, *more = [*_datasets(datasets), *map(Dataset.of, additional_datasets)]
-        parameters = {
+        parameters: dict[str, Any] = {
             "consumerAddress": self.address,
             "environment": environment,
             "dataset": main.to_wire(),

@@ -33,8 +33,9 @@ from provider.client.wallet import Call
 
 _ROUNDS = 3
 _UNCLEAR = (
-    "The provider may or may not have started the job: it got the request but did not"
-    " answer. It was not started twice. Look at the list of your jobs before trying again."
+    "The provider may or may not have started the job: it may have got the request, but its"
+    " answer did not arrive. It was not started twice. Look at the list of your jobs before"
+    " trying again."
 )
 
 

@@ -11,11 +11,19 @@ from typing import Any
 import pytest
 from aiohttp import web
 from asset_origins import Names, Origin, raw_origin
+from yarl import URL
 
 from compute.errors import InputUnavailable
 from compute.supply import Download
 from provider.assets.addresses import networks
-from provider.assets.fetch import NOT_ALLOWED, Fetcher, FetchLimits
+from provider.assets.fetch import (
+    NOT_ALLOWED,
+    Fetcher,
+    FetchLimits,
+    GuardedResolver,
+    Hop,
+    next_hop,
+)
 
 LOOPBACK = networks(["127.0.0.0/8"])
 QUICK = FetchLimits(max_bytes=1_000_000, connect_s=2, stall_s=0.3, total_s=5)
@@ -285,6 +293,19 @@ async def test_a_name_that_changes_cannot_move_the_connection(origin: Origin) ->
     assert public.requests[0].host == f"data.example:{origin.port}"
 
 
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["8.8.8.8", "::1"], ["what"]])
+async def test_a_resolver_answers_only_what_may_be_reached(addresses: list[str]) -> None:
+    resolver = GuardedResolver(Names(data_example=[addresses]), (), timeout_s=1)
+    with pytest.raises(InputUnavailable):
+        await resolver.resolve("data.example", 80)
+
+
+async def test_a_resolver_answers_every_public_address() -> None:
+    resolver = GuardedResolver(Names(data_example=[["8.8.8.8", "2606:4700::1"]]), (), timeout_s=1)
+    answers = await resolver.resolve("data.example", 80)
+    assert [answer["host"] for answer in answers] == ["8.8.8.8", "2606:4700::1"]
+
+
 def test_no_socket_is_made_for_an_inner_address() -> None:
     info = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))
     with pytest.raises(InputUnavailable):
@@ -388,10 +409,37 @@ async def test_how_a_post_is_redirected(
     assert (origin.requests[1].method, origin.bodies[1]) == (method, body)
 
 
-async def test_cookies_are_not_kept(fetcher: Fetcher, origin: Origin) -> None:
-    url = origin.serve("/t", b"", Set_Cookie="a=b; Path=/")
-    await fetched(fetcher, url)
-    await fetched(fetcher, url)
+@pytest.mark.parametrize(
+    ("start", "location", "kept"),
+    [
+        ("https://a.example/x", "/y", True),
+        ("https://a.example/x", "https://a.example:443/y", True),
+        ("https://a.example/x", "//a.example/y", True),
+        ("https://a.example/x", "https://b.example/y", False),
+        ("https://a.example/x", "https://a.example:8443/y", False),
+        ("http://a.example/x", "https://a.example/y", False),
+    ],
+)
+def test_where_headers_go(start: str, location: str, kept: bool) -> None:
+    hop = Hop(URL(start), "GET", {"Authorization": "secret"}, None)
+    assert next_hop(hop, 302, location).headers == (hop.headers if kept else {})
+
+
+@pytest.mark.parametrize(
+    "location", ["http://a.example/x", "http://b.example/", "ftp://a.example/"]
+)
+def test_a_redirect_keeps_protection(location: str) -> None:
+    hop = Hop(URL("https://a.example/x"), "GET", {}, None)
+    with pytest.raises(InputUnavailable, match="unprotected"):
+        next_hop(hop, 302, location)
+
+
+async def test_cookies_are_not_kept(origin: Origin) -> None:
+    origin.serve("/t", b"", Set_Cookie="a=b; Path=/")
+    names = Names(data_example=[["127.0.0.1"]])
+    async with Fetcher(allowed_networks=LOOPBACK, resolver=lambda: names) as fetcher:
+        for _ in range(2):
+            await fetched(fetcher, origin.url("/t", "data.example"))
     assert "Cookie" not in origin.requests[1].headers
 
 
@@ -421,16 +469,16 @@ async def test_a_file_that_never_ends_is_cut_off(fetcher: Fetcher, origin: Origi
             await response.write(b"x" * 65536)
 
     origin.on("/t", endless)
-    seen: list[int] = []
+    seen = [0]
 
     async def count() -> None:
         async with fetcher.open(origin.url("/t")) as download:
             async for chunk in download.chunks:
-                seen.append(len(chunk))
+                seen[0] += len(chunk)
 
     with pytest.raises(InputUnavailable, match="larger than"):
         await count()
-    assert 0 < sum(seen) <= QUICK.max_bytes
+    assert 0 < seen[0] <= QUICK.max_bytes
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

@@ -78,6 +78,9 @@ class StandInJob:
         status = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if status in TERMINAL:
             self.ended = self.ended or time.time()
+        return self.described(status)
+
+    def described(self, status: int) -> dict[str, Any]:
         done = self.ended is not None
         return {
             "jobId": self.id,
@@ -253,7 +256,7 @@ class StandIn:
         text = start_text(owner, did, parameters["nonce"])
         self._authorise(parameters, owner, "computeStart", "", text)
         job = self.add_job(owner, parameters)
-        return [{**job.poll(), "status": 1, "statusText": TEXTS[1]}]
+        return [job.described(1)]
 
     def add_job(self, owner: str, request: dict[str, Any], age_s: float = 0.0) -> StandInJob:
         job = StandInJob(

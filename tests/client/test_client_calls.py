@@ -46,7 +46,7 @@ async def test_a_job_from_start_to_deletion(
     stand_in.chains = chains
     async with make_client(typed=typed) as client:
         job = await client.start("small", DID, algorithm)
-        assert [seen.status async for seen in client.follow(job.id)] == [20, 40, 70]
+        assert [seen.status async for seen in client.follow(job.id)] == [1, 20, 40, 70]
         done = await client.wait(job.id)
         assert (done.succeeded, done.finished) == (True, True)
         names = [result.filename for result in await client.results(job.id)]

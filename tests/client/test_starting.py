@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, TCPConnector
 from conftest import Naps
 from standin_provider import Fault, StandIn
 
@@ -173,11 +174,24 @@ async def test_a_refused_start_is_not_repeated(
 
 
 async def test_a_provider_that_cannot_be_reached_started_nothing(
-    stand_in: StandIn, algorithm: RawAlgorithm, client: ComputeClient, server: Any
+    make_client: Any, stand_in: StandIn, algorithm: RawAlgorithm, server: Any
+) -> None:
+    async with (
+        ClientSession(connector=TCPConnector(force_close=True)) as session,
+        make_client(session=session) as client,
+    ):
+        await client.jobs()
+        await server.close()
+        with pytest.raises(ProviderUnreachableError) as failure:
+            await client.start("small", DID, algorithm)
+    assert not failure.value.maybe_received
+    assert stand_in.jobs == {}
+
+
+async def test_a_connection_that_broke_before_the_provider_vanished_is_unclear(
+    client: ComputeClient, algorithm: RawAlgorithm, server: Any
 ) -> None:
     await client.jobs()
     await server.close()
-    with pytest.raises(ProviderUnreachableError) as failure:
+    with pytest.raises(StartUnclearError):
         await client.start("small", DID, algorithm)
-    assert not failure.value.maybe_received
-    assert stand_in.jobs == {}

@@ -21,15 +21,21 @@ def operator_id() -> str:
 
 
 @pytest.fixture
-async def docker_engine(operator_id: str) -> AsyncIterator[DockerEngine]:
+def no_thread_left() -> Iterator[None]:
+    """Asked for by all that make engines, so that it looks when these are closed."""
+    yield
+    left = [one.name for one in threading.enumerate() if one.name.startswith("docker-")]
+    assert left == []
+
+
+@pytest.fixture
+async def docker_engine(operator_id: str, no_thread_left: None) -> AsyncIterator[DockerEngine]:
     engine = DockerEngine(base_url=None, operator_id=operator_id)
     await engine.connect()
     yield engine
     for name in await engine.owned():
         await engine.remove(name)
     await engine.close()
-    left = [one.name for one in threading.enumerate() if one.name.startswith("docker-")]
-    assert left == []
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import docker
 import pytest
 from engine_bench import EXITS_3, TERMINATES, TEST_IMAGE, Bench, listening
 from support.engine_proxy import EngineProxy
@@ -71,7 +70,9 @@ def _answer(status: int, body: object) -> bytes:
 
 
 @pytest.fixture
-async def engine_at(operator_id: str) -> AsyncIterator[Callable[[Path], DockerEngine]]:
+async def engine_at(
+    operator_id: str, no_thread_left: None
+) -> AsyncIterator[Callable[[Path], DockerEngine]]:
     made: list[DockerEngine] = []
 
     def make(path: Path) -> DockerEngine:
@@ -330,7 +331,7 @@ async def test_an_engine_that_was_put_back_a_version_is_asked_anew(
 
 @pytest.mark.docker
 async def test_no_more_calls_than_threads_are_in_flight(
-    operator_id: str, docker_bench: Bench, raw: docker.APIClient
+    operator_id: str, no_thread_left: None
 ) -> None:
     engine = DockerEngine(base_url=None, operator_id=operator_id, threads=2)
     await engine.connect()

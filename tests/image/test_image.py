@@ -17,16 +17,20 @@ from typing import Any
 import docker
 import pytest
 from docker.models.containers import Container
+from eth_account import Account
 
+from provider.client import ComputeClient, RawAlgorithm
 from provider.keys import ProviderKey
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "ocean-compute:local"
+TEST_IMAGE = "ocean-compute-test/busybox:1"
 SERVICE_UID = 10001
 SECOND = 10**9
 ENVIRONMENTS = """
 environments:
   - id: smoke
+    diskGB: 0.01
     images: {allow: ["ocean-compute-test/*"], pull: never}
 """
 
@@ -35,7 +39,7 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[docker.DockerClient]:
-    subprocess.run([ROOT / "scripts" / "images.sh", "provider"], check=True, timeout=300)
+    subprocess.run([ROOT / "scripts" / "images.sh", "test", "provider"], check=True, timeout=300)
     client = docker.from_env()
     yield client
     client.close()
@@ -95,11 +99,31 @@ def healthy(engine: docker.DockerClient, service: Container) -> None:
     pytest.fail(f"the service's container said:\n{service.logs().decode()}")
 
 
-def root_document(service: Container) -> Any:
+def url_of(service: Container) -> str:
     service.reload()
-    port = service.ports["8030/tcp"][0]["HostPort"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+    return f"http://127.0.0.1:{service.ports['8030/tcp'][0]['HostPort']}"
+
+
+def root_document(service: Container) -> Any:
+    with urllib.request.urlopen(url_of(service), timeout=10) as answer:
         return json.load(answer)
+
+
+def document(wallet: str) -> dict[str, Any]:
+    return {
+        "id": "did:op:words",
+        "version": "4.1.0",
+        "metadata": {"type": "dataset", "name": "words"},
+        "services": [
+            {
+                "id": "compute",
+                "type": "compute",
+                "files": {"files": [{"type": "localfile", "path": "words.txt"}]},
+                "compute": {"allowRawAlgorithm": True},
+            }
+        ],
+        "credentials": {"allow": [{"type": "address", "values": [wallet]}], "deny": []},
+    }
 
 
 def test_the_image_runs_as_an_ordinary_user(engine: docker.DockerClient) -> None:
@@ -114,6 +138,30 @@ def test_a_container_becomes_healthy_and_answers(
     healthy(engine, service)
     document = root_document(service)
     assert document["serviceEndpoints"]["computeStart"] == ["POST", "/api/services/compute"]
+
+
+async def test_a_job_runs_to_its_end_and_leaves_nothing(
+    engine: docker.DockerClient, service: Container, folder: Path
+) -> None:
+    account = Account.create()
+    (folder / "files" / "words.txt").write_text("data stays")
+    (folder / "assets" / "words.json").write_text(json.dumps(document(account.address)))
+    healthy(engine, service)
+    shell = RawAlgorithm(
+        code="mkdir $OUTPUTS/deep && tr a-z A-Z < /data/inputs/words/0 > $OUTPUTS/deep/loud",
+        image=TEST_IMAGE.partition(":")[0],
+        tag=TEST_IMAGE.partition(":")[2],
+        checksum=str(engine.images.get(TEST_IMAGE).id),
+        entrypoint="sh $ALGO",
+    )
+    async with ComputeClient(url_of(service), account) as client:
+        job = await client.start("smoke", "did:op:words#compute", shell)
+        job = await client.wait(job.id, timeout_s=30)
+        assert (job.status, job.detail) == (70, "")
+        assert await client.read(job.id, 0) == b"DATA STAYS"
+        await client.delete(job.id)
+    left = [path for name in ("jobs", "results") for path in (folder / "data" / name).iterdir()]
+    assert left == []
 
 
 def test_a_container_ends_by_itself_when_asked_to(

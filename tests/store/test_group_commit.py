@@ -196,7 +196,7 @@ async def test_no_action_for_what_was_rolled_back(notes: Database) -> None:
         connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         connection.execute(text("INSERT INTO job_specs VALUES (999, '{}')"))
 
-    for work in (failing, orphan, add("fine")):
+    for work in (failing, add("fine"), orphan, add("fine as well")):
         await outcomes(submit(notes, work))
     assert done == []
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from compute.errors import MoveLost, QueueFull, UnknownJob
 from compute.models import AlgorithmItem, Image, Job, JobSpec, Move, ResultFile, Termination
 from compute.status import Goal, Phase
-from compute.store.base import Database
+from compute.store.base import Database, T, Work
 from compute.store.jobs import JobStore
 
 
@@ -316,15 +316,39 @@ async def test_memory_and_table_agree_after_a_storm(
         assert (await store.get(job.id)).phase is Phase.COMPLETED
 
 
-async def test_a_cold_reader_never_puts_back_an_older_row(
-    database: Database, make_job: MakeJob
+class HeldReads(Database):
+    """A database whose answers to reads are on their way until ``arrive`` is set."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.read_done = asyncio.Event()
+        self.arrive = asyncio.Event()
+
+    async def write(self, work: Work[T]) -> T:
+        return await self._database.write(work)
+
+    async def read(self, work: Work[T]) -> T:
+        answer = await self._database.read(work)
+        self.read_done.set()
+        await self.arrive.wait()
+        return answer
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+async def test_a_late_reader_never_puts_back_an_older_row(
+    store: JobStore, database: Database, make_job: MakeJob
 ) -> None:
-    store = JobStore(database)
     job = await store.insert(make_job(), queue_limit=1)
-    cold = JobStore(database)
-    for phase in TO_RUNNING:
-        job, _ = await asyncio.gather(cold.move(job, phase, now=2.0), cold.get(job.id))
-        assert cold.recall(job.id) == job
+    held = HeldReads(database)
+    cold = JobStore(held)
+    reading = asyncio.create_task(cold.get(job.id))
+    await held.read_done.wait()
+    moved = await cold.move(job, Phase.STARTED, now=2.0)
+    held.arrive.set()
+    assert await reading == job
+    assert cold.recall(job.id) == moved
 
 
 async def test_memory_is_bounded_and_refilled(database: Database, make_job: MakeJob) -> None:

@@ -109,15 +109,19 @@ class Service:
         self.url = f"http://127.0.0.1:{self._environ['LISTEN_PORT']}"
         await self.restart()
 
-    async def restart(self) -> None:
-        """Start the process again with the settings of the last start."""
+    def spawn(self, **environ: str) -> subprocess.Popen[bytes]:
+        """A process of the service with the settings of the last start, some changed."""
         with (self.root / "service.log").open("ab") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "provider", "serve"],
-                env=self._environ,
+                env={**self._environ, **environ},
                 stdout=log,
                 stderr=log,
             )
+
+    async def restart(self) -> None:
+        """Start the process again with the settings of the last start."""
+        self._process = self.spawn()
         async with asyncio.timeout(30), aiohttp.ClientSession() as session:
             while True:
                 assert self._process.poll() is None, self.log()

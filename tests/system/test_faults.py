@@ -13,7 +13,7 @@ import pytest_asyncio
 from aiohttp import web
 from support.consumer import Consumer, raw
 from support.engine_proxy import EngineProxy
-from support.service import DATASET, Service, dataset_document, engine
+from support.service import DATASET, Service, dataset_document, engine, free_port
 
 from compute.engines.base import JOB_LABEL
 
@@ -254,9 +254,8 @@ async def test_a_terminated_service_leaves_jobs_running_for_the_next_start(
 
 async def test_a_second_service_on_the_same_data_is_refused(service: Service) -> None:
     await service.start()
-    rival = Service.__new__(Service)
-    rival.__dict__.update(service.__dict__, _process=None)
-    with pytest.raises(AssertionError):
-        await rival.restart()
+    rival = service.spawn(LISTEN_PORT=str(free_port()))
+    assert await asyncio.to_thread(rival.wait, 20) == 2
+    assert "cannot start" in service.log()
     async with Consumer(service.url) as consumer:
         assert (await consumer.call("GET", "/"))["software"] == "Provider"

@@ -15,14 +15,14 @@ MiB = 1 << 20
     ("code", "environment", "number", "reason", "exit_code"),
     [
         ("exit 3", "test", 41, "exit_code", 3),
-        ("kill -9 $$", "test", 41, "exit_code", 137),
+        ("sh -c 'kill -9 $$'; exit $?", "test", 41, "exit_code", 137),
         ("exec awk 'BEGIN{s=\"x\"; while(1) s=s s}'", "test", 41, "out_of_memory", 137),
         ("sleep 100", "short", 41, "time_limit", None),
         ("trap '' TERM; while :; do sleep 1; done", "short", 41, "time_limit", 137),
         ("f() { f | f & }; f; sleep 100", "short", 41, None, None),
         ("cat /dev/zero > /data/outputs/big", "tiny", 42, "disk_quota", None),
         ("i=0; while : > /data/outputs/$i; do i=$((i+1)); done", "tiny", 42, "disk_quota", None),
-        ("truncate -s 1T /data/outputs/giant", "tiny", 42, "disk_quota", None),
+        ("for i in 1 2 3; do truncate -s 3M /data/outputs/$i; done", "tiny", 42, "disk_quota", 0),
     ],
 )
 async def test_each_fault_has_its_number_and_reason(

@@ -18,10 +18,13 @@ from urllib.parse import quote
 
 import requests
 from docker import APIClient
+from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, create_api_error_from_http_exception
 from docker.types import CancellableStream
+from docker.utils import parse_host
 
 from compute.engines.docker.errors import SILENT, translated, wants_other_version
+from compute.engines.docker.transport import UNIX, TidyAdapter
 from compute.errors import EngineUnavailable
 
 T = TypeVar("T")
@@ -118,9 +121,7 @@ class Calls:
     def fresh(self) -> APIClient:
         """A client of one's own, which has read the present registry credentials."""
         with translated():
-            client = APIClient(self._base_url, version=self._version or "auto", timeout=CALL_S)
-        self._version = client.api_version
-        return client
+            return self._build()
 
     def forget_version(self) -> None:
         """Agree on a version anew at the next use."""
@@ -140,14 +141,26 @@ class Calls:
     def _client(self) -> APIClient:
         with self._building:
             if self._shared is None:
-                self._shared = APIClient(
-                    self._base_url,
-                    version=self._version or "auto",
-                    timeout=CALL_S,
-                    max_pool_size=self._threads,
-                )
-                self._version = self._shared.api_version
+                self._shared = self._build()
             return self._shared
+
+    def _build(self) -> APIClient:
+        """A client pinned to the version that was agreed on at the first contact."""
+        if self._version is None:
+            with self._client_of(MINIMUM_DOCKER_API_VERSION) as probe:
+                self._version = str(probe.version(api_version=False)["ApiVersion"])
+        return self._client_of(self._version)
+
+    def _client_of(self, version: str) -> APIClient:
+        client = APIClient(
+            self._base_url, version=version, timeout=CALL_S, max_pool_size=self._threads
+        )
+        address = str(parse_host(self._base_url))
+        if address.startswith(UNIX):
+            client.mount(
+                "http+docker://", TidyAdapter(address, CALL_S, max_pool_size=self._threads)
+            )
+        return client
 
 
 def request(

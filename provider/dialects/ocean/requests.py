@@ -59,6 +59,7 @@ def status(values: Parameters, token: str) -> tuple[JobQuery, Claim | None]:
     """computeStatus. A signature counts when it can be checked: with address and nonce."""
     form = Form(values)
     query = _query(form)
+    form.check()
     if not query.consumer and not query.job_id:
         form.fault("consumerAddress", "field is required when jobId is not present.")
     form.check()

@@ -1,0 +1,263 @@
+"""What the commands do: ask the client, show the answer, choose the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from typer import Exit
+
+from provider.cli.output import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    exit_code,
+    leave,
+    print_bytes,
+    print_json,
+    print_line,
+    print_table,
+    say,
+)
+from provider.cli.requests import Request
+from provider.cli.watching import describe, transfer_bars, watch
+from provider.client import ComputeClient, ComputeClientError, Job, Result
+from provider.client.errors import ClientUsageError, plain
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which provider, as whom, and how to show the answer."""
+
+    url: str
+    key: str = field(repr=False)
+    as_json: bool = False
+    typed: bool = False
+
+    def client(self) -> ComputeClient:
+        return ComputeClient(self.url, self.key, typed=self.typed)
+
+
+def environments(target: Target, chain_id: int | None) -> None:
+    """Without a key any will do: nothing is signed."""
+    key: Any = target.key or "1".zfill(64)
+
+    async def work() -> None:
+        async with ComputeClient(target.url, key) as client:
+            found = await client.environments(chain_id)
+        if target.as_json:
+            print_json([{**one.raw, "chainId": one.chain_id} for one in found])
+            return
+        rows = [
+            [
+                plain(one.id, 80),
+                str(one.chain_id or "-"),
+                _told(one.raw, "cpuNumber", "nCPU"),
+                _told(one.raw, "ramGB"),
+                _told(one.raw, "gpuNumber", "nGPU"),
+                _told(one.raw, "maxJobDuration"),
+                _told(one.raw, "priceMin"),
+                plain(one.description, 80),
+            ]
+            for one in found
+        ]
+        columns = ["environment", "chain", "cpu", "ram GB", "gpu", "max s", "price/min", ""]
+        print_table(columns, rows)
+
+    _run(work)
+
+
+def start(
+    target: Target, request: Request, *, follow: bool, folder: Path | None, overwrite: bool
+) -> None:
+    job_id = ""
+
+    async def work() -> Job:
+        nonlocal job_id
+        datasets, algorithm = request.the_datasets(), request.the_algorithm()
+        async with target.client() as client:
+            environment = request.environment or await _only_environment(client)
+            job = await client.start(environment, datasets, algorithm)
+            job_id = job.id
+            if not (follow or folder):
+                return job
+            say(f"Job {job.id} at {plain(environment)}")
+            job = await watch(client.follow(job.id))
+            if folder is not None:
+                await _download_all(client, job, folder, overwrite=overwrite)
+            return job
+
+    def interrupted() -> str:
+        if not job_id:
+            return "Interrupted. The job may have been started: see 'ocean-compute status'."
+        return _keeps_running(job_id)
+
+    job = _run(work, interrupted)
+    _show_job(target, job)
+    _leave_with(job)
+
+
+def status(target: Target, job_id: str, *, follow: bool) -> None:
+    async def work() -> Job:
+        async with target.client() as client:
+            return await (watch(client.follow(job_id)) if follow else client.status(job_id))
+
+    job = _run(work, lambda: _keeps_running(job_id))
+    _show_job(target, job)
+    if follow:
+        _leave_with(job)
+
+
+def jobs(target: Target) -> None:
+    async def work() -> list[Job]:
+        async with target.client() as client:
+            return await client.jobs()
+
+    found = _run(work)
+    if target.as_json:
+        print_json([job.raw for job in found])
+        return
+    rows = [
+        [job.id, describe(job), plain(job.environment, 80), _when(job.created), _when(job.ended)]
+        for job in found
+    ]
+    print_table(["job", "status", "environment", "created", "finished"], rows)
+
+
+def logs(target: Target, job_id: str) -> None:
+    async def work() -> None:
+        async with target.client() as client:
+            print_bytes(await client.log(job_id))
+
+    _run(work)
+
+
+def results(target: Target, job_id: str) -> None:
+    async def work() -> Job:
+        async with target.client() as client:
+            return await client.status(job_id)
+
+    job = _run(work)
+    if target.as_json:
+        print_json(job.raw.get("results") or [])
+        return
+    if not job.finished:
+        say(f"The job is not finished: {describe(job)}")
+    rows = [
+        [str(one.index), plain(one.type, 30), _size(one.filesize), plain(one.filename, 300)]
+        for one in job.results
+    ]
+    print_table(["index", "type", "bytes", "file"], rows)
+
+
+def download(target: Target, job_id: str, index: int | None, to: Path, *, overwrite: bool) -> None:
+    async def work() -> Sequence[Path]:
+        async with target.client() as client:
+            job = await client.status(job_id)
+            if index is None:
+                return await _download_all(client, job, to, overwrite=overwrite)
+            with transfer_bars() as bars:
+                one = Result(index, f"result {index}", None, "")
+                path = await client.download(
+                    job_id, index, to, lambda *told: bars(one, *told), overwrite=overwrite
+                )
+            return [path]
+
+    interrupted = "Interrupted. The same command goes on where it stopped."
+    paths = _run(work, lambda: interrupted)
+    if target.as_json:
+        print_json([str(path) for path in paths])
+    else:
+        for path in paths:
+            print_line(str(path))
+
+
+def stop(target: Target, job_id: str, *, follow: bool) -> None:
+    async def work() -> Job:
+        async with target.client() as client:
+            job = await client.stop(job_id)
+            return await watch(client.follow(job_id)) if follow else job
+
+    _show_job(target, _run(work))
+
+
+def delete(target: Target, job_id: str) -> None:
+    async def work() -> None:
+        async with target.client() as client:
+            await client.delete(job_id)
+
+    _run(work)
+    if target.as_json:
+        print_json({"jobId": job_id, "deleted": True})
+    else:
+        say(f"Job {job_id} is deleted.")
+
+
+def _run(
+    work: Callable[[], Coroutine[Any, Any, T]],
+    interrupted: Callable[[], str] = lambda: "Interrupted.",
+) -> T:
+    """Run to the end, or leave with the exit code of what went wrong."""
+    try:
+        return asyncio.run(work())
+    except ComputeClientError as error:
+        leave(str(error), exit_code(error))
+    except KeyboardInterrupt:
+        leave(interrupted(), EXIT_INTERRUPTED)
+
+
+async def _only_environment(client: ComputeClient) -> str:
+    ids = sorted({one.id for one in await client.environments()})
+    if len(ids) != 1:
+        raise ClientUsageError(
+            f"Choose one with --environment: {', '.join(plain(one, 80) for one in ids) or 'none'}."
+        )
+    return ids[0]
+
+
+async def _download_all(
+    client: ComputeClient, job: Job, folder: Path, *, overwrite: bool
+) -> Sequence[Path]:
+    with transfer_bars() as bars:
+        return await client.download_all(job.id, folder, bars, overwrite=overwrite)
+
+
+def _keeps_running(job_id: str) -> str:
+    return (
+        f"Interrupted; job {job_id} keeps running. Go on with"
+        f" 'ocean-compute status {job_id} --follow', end it with 'ocean-compute stop {job_id}'."
+    )
+
+
+def _show_job(target: Target, job: Job) -> None:
+    if target.as_json:
+        print_json(job.raw)
+    else:
+        print_line(f"{job.id}\t{describe(job)}")
+
+
+def _leave_with(job: Job) -> None:
+    """A job that is over and did not succeed is a failed command."""
+    if job.finished and not job.succeeded:
+        if job.detail:
+            say(plain(job.detail))
+        raise Exit(EXIT_FAILED)
+
+
+def _told(raw: Mapping[str, Any], *names: str) -> str:
+    return next((plain(str(raw[name]), 30) for name in names if raw.get(name) is not None), "-")
+
+
+def _when(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _size(size: int | None) -> str:
+    return "-" if size is None else str(size)

@@ -1,0 +1,232 @@
+"""All commands and their options. What they do is in ``actions``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 the job failed, or the provider refused for another reason;"
+    " 2 wrong usage or configuration; 3 not authorised; 4 not found;"
+    " 5 the provider cannot be reached; 130 interrupted."
+)
+
+app = typer.Typer(
+    help="Bring algorithms to data: serve a compute provider, or run jobs at one.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+key_app = typer.Typer(help="Make and look at wallet keys.", no_args_is_help=True)
+app.add_typer(key_app, name="key")
+
+Url = Annotated[
+    str,
+    typer.Option("--url", envvar="OCEAN_COMPUTE_URL", help="The provider's URL."),
+]
+Key = Annotated[
+    str,
+    typer.Option(
+        "--key",
+        envvar="OCEAN_COMPUTE_KEY",
+        help="The file of the wallet's private key (see 'key new').",
+        metavar="FILE",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, to stdout only.")]
+Typed = Annotated[bool, typer.Option("--typed", help="Sign the stricter EIP-712 form of requests.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+Follow = Annotated[
+    bool, typer.Option("--follow", "-f", help="Stay until the job is finished, telling changes.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+
+
+@app.command(epilog=EXIT_CODES)
+def serve() -> None:
+    """Serve a provider; its configuration comes from the environment."""
+    from provider.cli import serving
+
+    serving.serve()
+
+
+@app.command(epilog=EXIT_CODES)
+def environments(
+    url: Url,
+    key: Key = "",
+    chain_id: Annotated[int | None, typer.Option("--chain", help="Only of this chain.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the environments that a provider offers. Needs no key."""
+    from provider.cli import actions
+
+    actions.environments(actions.Target(url, key, as_json=as_json), chain_id)
+
+
+@app.command(epilog=EXIT_CODES)
+def start(
+    url: Url,
+    key: Key,
+    algorithm: Annotated[
+        str,
+        typer.Option("--algorithm", "-a", help="A file to send, or DID or DID#SERVICE of one."),
+    ],
+    dataset: Annotated[
+        list[str],
+        typer.Option("--dataset", "-d", help="DID or DID#SERVICE; repeat it for more."),
+    ],
+    environment: Annotated[
+        str, typer.Option("--environment", "-e", help="Where to run. May be left out if only one.")
+    ] = "",
+    image: Annotated[str, typer.Option(help="Container image for an algorithm file.")] = "",
+    tag: Annotated[str, typer.Option(help="Tag of the image.")] = "",
+    checksum: Annotated[str, typer.Option(help="Digest of the image, sha256:….")] = "",
+    entrypoint: Annotated[
+        str,
+        typer.Option(help="Command line; $ALGO is the file. Chosen by suffix if left out."),
+    ] = "",
+    service: Annotated[
+        str, typer.Option(help="Service id of DIDs that are given without #SERVICE.")
+    ] = "0",
+    userdata: Annotated[
+        str, typer.Option(help="Parameters of the first dataset: JSON or @file.")
+    ] = "",
+    algorithm_userdata: Annotated[
+        str, typer.Option(help="Parameters of a published algorithm: JSON or @file.")
+    ] = "",
+    algocustomdata: Annotated[
+        str, typer.Option(help="Data that the algorithm finds as a file: JSON or @file.")
+    ] = "",
+    follow: Follow = False,
+    download: Annotated[
+        Path | None, typer.Option(help="Wait, then bring all results into this folder.")
+    ] = None,
+    overwrite: Overwrite = False,
+    typed: Typed = False,
+    as_json: Json = False,
+) -> None:
+    """Start a job. Prints it; its id is what the other commands want."""
+    from provider.cli import actions
+    from provider.cli.requests import Request
+
+    request = Request(
+        environment=environment,
+        datasets=tuple(dataset),
+        algorithm=algorithm,
+        image=image,
+        tag=tag,
+        checksum=checksum,
+        entrypoint=entrypoint,
+        service=service,
+        userdata=userdata,
+        algorithm_userdata=algorithm_userdata,
+        algocustomdata=algocustomdata,
+    )
+    target = actions.Target(url, key, as_json=as_json, typed=typed)
+    actions.start(target, request, follow=follow, folder=download, overwrite=overwrite)
+
+
+@app.command(epilog=EXIT_CODES)
+def status(
+    url: Url,
+    key: Key,
+    job: Annotated[str, typer.Argument(metavar="[JOB]", help="All jobs if left out.")] = "",
+    follow: Follow = False,
+    typed: Typed = False,
+    as_json: Json = False,
+) -> None:
+    """Show a job, or list all jobs of this wallet."""
+    from provider.cli import actions
+
+    target = actions.Target(url, key, as_json=as_json, typed=typed)
+    if job:
+        actions.status(target, job, follow=follow)
+    else:
+        actions.jobs(target)
+
+
+@app.command(epilog=EXIT_CODES)
+def logs(url: Url, key: Key, job: JobId, typed: Typed = False) -> None:
+    """Print what the algorithm printed."""
+    from provider.cli import actions
+
+    actions.logs(actions.Target(url, key, typed=typed), job)
+
+
+@app.command(epilog=EXIT_CODES)
+def results(url: Url, key: Key, job: JobId, typed: Typed = False, as_json: Json = False) -> None:
+    """List the files that a job published."""
+    from provider.cli import actions
+
+    actions.results(actions.Target(url, key, as_json=as_json, typed=typed), job)
+
+
+@app.command(epilog=EXIT_CODES)
+def download(
+    url: Url,
+    key: Key,
+    job: JobId,
+    index: Annotated[
+        int | None, typer.Argument(min=0, help="Which result; all if left out.")
+    ] = None,
+    to: Annotated[
+        Path, typer.Option("--to", "-o", help="Folder, or file for a single result.")
+    ] = Path(),
+    overwrite: Overwrite = False,
+    typed: Typed = False,
+    as_json: Json = False,
+) -> None:
+    """Bring results to disk, resuming and verifying; prints their paths."""
+    from provider.cli import actions
+
+    target = actions.Target(url, key, as_json=as_json, typed=typed)
+    actions.download(target, job, index, to, overwrite=overwrite)
+
+
+@app.command(epilog=EXIT_CODES)
+def stop(
+    url: Url,
+    key: Key,
+    job: JobId,
+    follow: Follow = False,
+    typed: Typed = False,
+    as_json: Json = False,
+) -> None:
+    """Stop a job. With --follow, stay until it has stopped."""
+    from provider.cli import actions
+
+    actions.stop(actions.Target(url, key, as_json=as_json, typed=typed), job, follow=follow)
+
+
+@app.command(epilog=EXIT_CODES)
+def delete(url: Url, key: Key, job: JobId, typed: Typed = False, as_json: Json = False) -> None:
+    """Delete a job with all its files and results."""
+    from provider.cli import actions
+
+    actions.delete(actions.Target(url, key, as_json=as_json, typed=typed), job)
+
+
+@key_app.command("new", epilog=EXIT_CODES)
+def key_new(
+    file: Annotated[Path, typer.Argument(help="The file to make; never overwritten.")],
+    as_json: Json = False,
+) -> None:
+    """Make a new key, readable only by you, and print its address."""
+    from provider.cli import keyfiles
+
+    keyfiles.new(file, as_json=as_json)
+
+
+@key_app.command("show", epilog=EXIT_CODES)
+def key_show(
+    file: Annotated[Path, typer.Argument(envvar="OCEAN_COMPUTE_KEY", help="The file of a key.")],
+    as_json: Json = False,
+) -> None:
+    """Print the address of a key."""
+    from provider.cli import keyfiles
+
+    keyfiles.show(file, as_json=as_json)

@@ -1,0 +1,95 @@
+"""Where output goes: results to stdout, everything else to stderr; and exit codes.
+
+Names, texts and logs come from strangers: nothing of them reaches a terminal as markup
+or as a control sequence.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from typer import Exit
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from provider.client.errors import ComputeClientError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOT_AUTHORISED = 3
+EXIT_NOT_FOUND = 4
+EXIT_UNREACHABLE = 5
+EXIT_INTERRUPTED = 130
+
+
+def print_line(text: str) -> None:
+    """A line of results."""
+    sys.stdout.write(text + "\n")
+
+
+def print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not _utf8()) + "\n")
+
+
+def print_bytes(chunk: bytes) -> None:
+    """Results as they are; on a terminal without what would command it."""
+    if sys.stdout.isatty():
+        text = chunk.decode("utf-8", "replace")
+        sys.stdout.write("".join(c if c.isprintable() or c in "\n\t" else "�" for c in text))
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(chunk)
+
+
+def say(text: str) -> None:
+    """A message to the person, not part of the output."""
+    sys.stderr.write(text + "\n")
+
+
+def leave(text: str, code: int) -> NoReturn:
+    """End the command with a message."""
+    say(text)
+    raise Exit(code)
+
+
+def exit_code(error: ComputeClientError) -> int:
+    """The exit code that tells this error."""
+    from provider.client import errors
+
+    kinds: list[tuple[type[ComputeClientError], int]] = [
+        (errors.ClientUsageError, EXIT_USAGE),
+        (errors.NotAuthorisedError, EXIT_NOT_AUTHORISED),
+        (errors.NotFoundError, EXIT_NOT_FOUND),
+        (errors.ProviderUnreachableError, EXIT_UNREACHABLE),
+    ]
+    return next((code for kind, code in kinds if isinstance(error, kind)), EXIT_FAILED)
+
+
+def messages_console() -> Console:
+    """For progress bars and live lines, on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_table(columns: list[str], rows: list[list[str]]) -> None:
+    """A table on stdout; plain columns where it is no terminal."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print_line("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def _utf8() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
