@@ -17,6 +17,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -34,6 +35,11 @@ BATCH_BYTES = 1 << 20
 
 FRESH_S = 30.0
 """How long an origin that offers no validator is not asked again."""
+
+_FETCHES = 2
+"""What is evicted between the answer of its origin and its use is fetched once more."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +77,12 @@ class InputCache:
         Callers link or copy it at once: it may be evicted later.
         """
         async with self._sole(file.identity):
-            path = await self._current(file)
-            os.utime(path)
-            return path
+            for _ in range(_FETCHES):
+                path = await self._current(file)
+                with contextlib.suppress(FileNotFoundError):
+                    os.utime(path)
+                    return path
+        raise InputUnavailable("the provider's cache is too small for its jobs", temporary=True)
 
     @contextlib.asynccontextmanager
     async def _sole(self, identity: str) -> AsyncIterator[None]:
@@ -89,8 +98,9 @@ class InputCache:
                 del self._holders[identity], self._locks[identity]
 
     async def _current(self, file: InputFile) -> Path:
-        if file.sha256 and self._path(file.sha256).exists():
-            return self._path(file.sha256)
+        promised = (file.sha256 or "").lower()
+        if _DIGEST.fullmatch(promised) and self._path(promised).exists():
+            return self._path(promised)
         known = self._recall(file.identity)
         if known and known.validator is None and self._clock() - known.at < FRESH_S:
             return self._promised(file, known.sha256)
@@ -148,15 +158,16 @@ class InputCache:
             raise InputUnavailable("the provider has no disk space for the file", temporary=True)
 
     def _path(self, digest: str) -> Path:
-        return self._contents / digest.lower()
+        return self._contents / digest
 
     def _recall(self, identity: str) -> Known | None:
         try:
             stored: Any = json.loads((self._origins / identity).read_text())
             known = Known(stored["sha256"], stored["validator"], stored["at"])
+            usable = _DIGEST.fullmatch(known.sha256) and self._path(known.sha256).exists()
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return known if self._path(known.sha256).exists() else None
+        return known if usable else None
 
     def _remember(self, identity: str, known: Known) -> None:
         stored = {"sha256": known.sha256, "validator": known.validator, "at": known.at}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from compute.engines.base import ContainerState, Observation
 from compute.environments import Environment
 from compute.models import Job, Termination
-from compute.status import Goal, Phase
+from compute.status import Goal, Phase, may_move
 
 FILE_SIZE_SIGNAL_EXIT = 128 + 25
 """Exit code of a process ended by SIGXFSZ: it wrote a file beyond the disk limit."""
@@ -126,6 +126,8 @@ def next_step(
         return Purge() if deleting else Rest()
     if job.phase is Phase.QUEUED:
         return _queued(job, environment, now)
+    if job.termination is not None and _is_ending(job.phase, job.termination):
+        return Finish(job.termination)
     if job.goal is Goal.RUN and job.retry_at > now:
         return Rest(job.retry_at)
     if job.phase is Phase.PUBLISHING:
@@ -141,6 +143,13 @@ def next_step(
     if job.phase is Phase.RUNNING:
         return _running(job, environment, now, observation, space_full)
     return _filtering(job, environment, now, observation)
+
+
+def _is_ending(phase: Phase, termination: Termination) -> bool:
+    """True when cleaning up after this outcome had begun already."""
+    if phase is Phase.PUBLISHING:
+        return termination.phase is Phase.PUBLISHING_FAILED
+    return may_move(phase, termination.phase)
 
 
 def _queued(job: Job, environment: Environment, now: float) -> Step:

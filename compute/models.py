@@ -87,6 +87,23 @@ class JobSpec(Stored):
     max_duration_s: int
     agreement_id: str = ""
 
+    def forgotten(self) -> JobSpec:
+        """Only which assets the job was about: no code, parameter or document."""
+        return JobSpec(
+            datasets=tuple(
+                DatasetItem(did=item.did, service_id=item.service_id) for item in self.datasets
+            ),
+            algorithm=AlgorithmItem(
+                did=self.algorithm.did,
+                service_id=self.algorithm.service_id,
+                image=self.algorithm.image,
+                entrypoint="",
+            ),
+            network=self.network,
+            max_duration_s=self.max_duration_s,
+            agreement_id=self.agreement_id,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:

@@ -73,7 +73,9 @@ class Operator:
             spec=spec,
             created_at=self._clock(),
         )
-        stored = await self._store.insert(job, queue_limit=configured.maxQueue, also=also)
+        stored = await self._store.insert(
+            job, queue_limit=configured.maxQueue, places=configured.maxJobs, also=also
+        )
         self._reconciler.queued(stored)
         log.info("job_queued job=%s environment=%s", stored.id, environment)
         return stored

@@ -289,7 +289,9 @@ class Reconciler:
             return
         now, tries = self._clock(), job.attempts + 1
         end = gives_up(job.phase, _reason(error), public)
-        if end and (tries >= self._limits.tries or _is_final(error)) and job.goal is Goal.RUN:
+        # A job that is to stop does nothing but clean up before it has results.
+        may_give_up = job.goal is Goal.RUN or job.phase in {Phase.FILTERING, Phase.PUBLISHING}
+        if end and may_give_up and (tries >= self._limits.tries or _is_final(error)):
             self._after(job, await self._steps.finish(job, end))
             self._queue.put(job.id)
             return

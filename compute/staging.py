@@ -8,6 +8,7 @@ shown in place by a read-only mount of its own, never copied.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -36,13 +37,13 @@ class Stager:
         """Inputs, their flat names, custom data and DDOs. Raises InputUnavailable."""
         for folder in (folders.inputs, folders.ddos):
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True, mode=0o755)
+            _make_folder(folder)
         numbers: Counter[str] = Counter()
         names: list[tuple[str, str]] = []
         mounts: list[Mount] = []
         for item in job.spec.datasets:
             place = folders.inputs / item.short_did
-            place.mkdir(exist_ok=True, mode=0o755)
+            _make_folder(place)
             for file in await self._supplier.dataset(item):
                 number = str(numbers[item.did])
                 numbers[item.did] += 1
@@ -57,7 +58,7 @@ class Stager:
     async def algorithm(self, job: Job, folders: JobFolders) -> None:
         """The algorithm's files, executable. Raises InputUnavailable."""
         shutil.rmtree(folders.transformations, ignore_errors=True)
-        folders.transformations.mkdir(parents=True, mode=0o755)
+        _make_folder(folders.transformations)
         for number, file in enumerate(await self._supplier.algorithm(job.spec.algorithm)):
             name = "algorithm" if number == 0 else str(number)
             target = folders.transformations / name
@@ -92,16 +93,22 @@ def _custom_data(inputs: Path, custom_data: Any) -> None:
 
 
 def _flat_names(inputs: Path, names: Sequence[tuple[str, str]]) -> None:
-    """A link by the file's own name where that name is free."""
+    """A link by the file's own name where that name is free and can be one."""
     for name, place in names:
-        link = inputs / name
-        if not os.path.lexists(link):
-            link.symlink_to(place)
+        if "/" not in name and not os.path.lexists(inputs / name):
+            with contextlib.suppress(OSError, ValueError):
+                (inputs / name).symlink_to(place)
 
 
 def _documents(ddos: Path, documents: dict[str, dict[str, Any]]) -> None:
     for did, document in documents.items():
         _write(ddos / did.removeprefix("did:op:"), json.dumps(document))
+
+
+def _make_folder(folder: Path) -> None:
+    """A folder that the container's user can enter, whatever our umask."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
 
 
 def _write(path: Path, text: str) -> None:

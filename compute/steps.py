@@ -21,6 +21,7 @@ from compute import decide, layout, results
 from compute.engines.base import Engine
 from compute.environments import Environment, Environments
 from compute.errors import (
+    EngineRefused,
     InputUnavailable,
     UnknownJob,
 )
@@ -78,7 +79,13 @@ class Steps:
     # ends
 
     async def finish(self, job: Job, termination: Termination) -> Job:
-        """Clean up, then end the job without results."""
+        """Clean up, then end the job without results.
+
+        Where a second look would find something else once the container is gone, the
+        outcome is written down first.
+        """
+        if job.phase in _WITH_CONTAINER and job.termination != termination:
+            job = await self._store.note(job, now=self._clock(), termination=termination)
         await self.clean_up(job)
         environment = self._environment_of(job)
         now = self._clock()
@@ -111,7 +118,19 @@ class Steps:
     async def space_full(self, job: Job) -> bool:
         """True when the job's output space is exhausted."""
         root = self.folders(job.id).root
-        return root.exists() and (await self._space.usage(root)).full
+        await self._open_space(job)
+        return (await self._space.usage(root)).full
+
+    async def _open_space(self, job: Job) -> None:
+        """Have the output space there: made now, or found again after a crash or a reboot."""
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        folders.root.mkdir(parents=True, exist_ok=True)
+        await self._space.prepare(
+            folders.root,
+            size_bytes=environment.disk_bytes,
+            files=environment.maxOutputFiles,
+            owner=_user(environment),
+        )
 
     async def sweep_containers(self) -> None:
         """Remove containers of ours whose job is over or unknown."""
@@ -148,14 +167,9 @@ class Steps:
         return await self._move(job, Phase.CONFIGURING_VOLUMES, image_id=image_id)
 
     async def _provision(self, job: Job, step: decide.Provision) -> Job:
-        environment, folders = self._environment_of(job), self.folders(job.id)
+        folders = self.folders(job.id)
         folders.log.mkdir(parents=True, exist_ok=True)
-        await self._space.prepare(
-            folders.root,
-            size_bytes=environment.disk_bytes,
-            files=environment.maxOutputFiles,
-            owner=_user(environment),
-        )
+        await self._open_space(job)
         stages = (
             (self._stager.datasets, Phase.DATA_FAILED),
             (self._stager.algorithm, Phase.ALGORITHM_MISSING),
@@ -172,9 +186,13 @@ class Steps:
 
     async def _launch(self, job: Job, step: decide.Launch) -> Job:
         environment, folders = self._environment_of(job), self.folders(job.id)
-        spec = layout.algorithm_container(
-            job, environment, folders, local_mounts(folders), secrets.token_hex(32)
-        )
+        mounts = local_mounts(folders)
+        try:
+            spec = layout.algorithm_container(
+                job, environment, folders, mounts, secrets.token_hex(32)
+            )
+        except ValueError as error:
+            raise EngineRefused(f"The entrypoint cannot be used: {error}") from error
         await self._engine.create(spec)
         await self._engine.start(spec.name)
         observation = await self._engine.observe(spec.name)
@@ -212,6 +230,7 @@ class Steps:
 
     async def _filter(self, job: Job, step: decide.Filter) -> Job:
         environment, folders = self._environment_of(job), self.folders(job.id)
+        await self._open_space(job)
         image = _image(environment.filterImage)
         image_id = await self._engine.ensure_image(image, environment.images.pull)
         await asyncio.to_thread(_give, folders.log, *_user(environment))
@@ -224,31 +243,36 @@ class Steps:
         return await self._move(job, Phase.PUBLISHING)
 
     async def _publish(self, job: Job, step: decide.Publish) -> Job:
-        environment, folders = self._environment_of(job), self.folders(job.id)
+        if job.goal is not Goal.DELETE and not job.results:
+            job = await self._collect(job)
         termination = job.termination or decide.STOPPED
-        files: tuple[Any, ...] = ()
-        if job.goal is not Goal.DELETE:
-            collected = await asyncio.to_thread(
-                functools.partial(
-                    results.publish,
-                    _sources(folders, filtered=bool(environment.filterImage)),
-                    folders.results,
-                    max_bytes=environment.disk_bytes,
-                    max_files=environment.maxOutputFiles,
-                )
-            )
-            files = collected.files
-            if collected.over_quota and termination.phase is Phase.COMPLETED:
-                termination = decide.over_quota(termination)
         await self.clean_up(job)
-        now = self._clock()
         return await self._move(
             job,
             termination.phase,
             note=termination.detail or termination.reason,
             termination=termination,
-            results=files,
-            expires_at=now + environment.storageExpiry,
+            expires_at=self._clock() + self._environment_of(job).storageExpiry,
+        )
+
+    async def _collect(self, job: Job) -> Job:
+        """Make the results, and write down what they are before their sources go."""
+        environment, folders = self._environment_of(job), self.folders(job.id)
+        await self._open_space(job)
+        collected = await asyncio.to_thread(
+            functools.partial(
+                results.publish,
+                _sources(folders, filtered=bool(environment.filterImage)),
+                folders.results,
+                max_bytes=environment.disk_bytes,
+                max_files=environment.maxOutputFiles,
+            )
+        )
+        termination = job.termination or decide.STOPPED
+        if collected.over_quota and termination.phase is Phase.COMPLETED:
+            termination = decide.over_quota(termination)
+        return await self._store.note(
+            job, now=self._clock(), termination=termination, results=collected.files
         )
 
     async def _purge(self, job: Job, step: decide.Purge) -> Job:

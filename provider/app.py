@@ -38,6 +38,7 @@ from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
 from provider.auth.sessions import Sessions
+from provider.auth.shown import Shown
 from provider.auth.tokens import PURPOSE, Tokens
 from provider.dialects.ocean.envelopes import render
 from provider.dialects.ocean.routes import OCEAN_API, OceanApi, Surroundings, add_routes
@@ -151,8 +152,12 @@ async def _gate(
     """Who is asking: nonces, tokens, signatures."""
     tokens = Tokens(settings.key.derive(PURPOSE), settings.token_max_age_s)
     revocations = Revocations(database)
+    nonces = Nonces(database)
+    shown = Shown(nonces)
+    stack.push_async_callback(shown.write)
     callers = Callers(
-        nonces=Nonces(database),
+        nonces=nonces,
+        shown=shown,
         revocations=revocations,
         tokens=tokens,
         provider_address=settings.key.address,

@@ -126,17 +126,14 @@ class FileAnswer(web.StreamResponse):
         self._path = path
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        loop = asyncio.get_running_loop()
         try:
-            file, size = await loop.run_in_executor(None, _open, self._path)
+            file, size = _open(self._path)
         except OSError:
             self.set_status(404)
             self.content_length = 0
             return await super().prepare(request)
-        try:
+        with file:
             return await self._send(request, file, size)
-        finally:
-            await loop.run_in_executor(None, file.close)
 
     async def _send(
         self, request: BaseRequest, file: BufferedReader, size: int
@@ -175,7 +172,11 @@ class FileAnswer(web.StreamResponse):
 
 
 def _open(path: Path) -> tuple[BufferedReader, int]:
-    """Open a regular file, never through a link. Raises OSError."""
+    """Open a regular file, never through a link. Raises OSError.
+
+    Called on the event loop: it reads nothing, and a thread could be left holding the file
+    when the client goes away meanwhile.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)

@@ -8,6 +8,7 @@ request leave one line. No line holds a query or a body.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 import secrets
@@ -33,10 +34,12 @@ def guard(render: ErrorRenderer) -> Middleware:
     """Every request passes here. ``render`` makes the answer to an error that a client may
     read; all others leave as a bare 500 with the request's id."""
 
+    process, count = secrets.token_hex(4), itertools.count(1)
+
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = asyncio.get_running_loop().time()
-        request[REQUEST_ID] = _request_id(request)
+        request[REQUEST_ID] = _own_id(request) or f"{process}-{next(count):x}"
         if request.method == "OPTIONS" and not _unknown(request):
             return _preflight(request)
         try:
@@ -79,11 +82,10 @@ def merging_slashes(
     return merged
 
 
-def _request_id(request: web.Request) -> str:
+def _own_id(request: web.Request) -> str | None:
+    """The id that the client gave its request, if it is a sane one."""
     given = request.headers.get("X-Request-Id")
-    if given is not None and _SANE_ID.fullmatch(given):
-        return given
-    return secrets.token_hex(8)
+    return given if given is not None and _SANE_ID.fullmatch(given) else None
 
 
 def _unknown(request: web.Request) -> bool:

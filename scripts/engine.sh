@@ -14,7 +14,7 @@ set -euo pipefail
 SOCKET=/var/run/docker.sock
 DAEMON_PID=/var/run/docker.pid
 STATE=/run/ocean-compute-engine # who started a daemon and who uses it; root only
-LOG=$CACHE/log/dockerd.log
+LOG=$STATE/dockerd.log
 PATIENCE=60 # seconds for a daemon to answer
 
 answers() { timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
@@ -63,7 +63,7 @@ mount_cgroups() {
 
 start_daemon() {
     step "starting Docker Engine"
-    mkdir -p "$STATE" "$(dirname "$LOG")"
+    mkdir -p "$STATE"
     if [ -d /run/systemd/system ] && systemctl cat docker.service >/dev/null 2>&1; then
         systemctl start docker
     else
@@ -77,9 +77,9 @@ start_daemon() {
     pid=$(cat "$STATE/started" 2>/dev/null || systemctl show -p MainPID --value docker)
     echo "$pid" >"$STATE/started"
     wait_for_answer "$pid" && return
-    tail -n 20 "$LOG" >&2 || true
+    tail -n 20 "$LOG" >&2 || journalctl -n 20 -u docker >&2 || true
     stop_daemon
-    die "The Docker Engine that was started does not answer. Its log: $LOG (with systemd: journalctl -u docker)"
+    die "The Docker Engine that was started does not answer. Above are its last words."
 }
 
 stop_daemon() {
@@ -94,6 +94,7 @@ stop_daemon() {
     kill -TERM "$pid"
     local end=$((SECONDS + 30))
     while kill -0 "$pid" 2>/dev/null && [ $SECONDS -lt $end ]; do sleep 0.1; done
+    rm -f "$LOG"
 }
 
 lock() {

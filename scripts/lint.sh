@@ -5,11 +5,15 @@ set -euo pipefail
 cd "$ROOT"
 export PATH=$VENV/bin:$PATH
 
-step "format"
-ruff format --check --quiet .
-step "lint"
-ruff check --quiet .
-step "types"
-mypy --no-error-summary
-step "layers"
-quietly layers lint-imports
+status=0
+check() { # check NAME COMMAND…: all of them run, whatever one finds
+    step "$1"
+    shift
+    "$@" || status=1
+}
+
+check format ruff format --check --quiet .
+check lint ruff check --quiet .
+check types mypy --no-error-summary
+check layers quietly layers lint-imports
+exit $status

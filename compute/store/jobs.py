@@ -41,16 +41,19 @@ class JobStore:
         self._database = database
         self._recent: Recent[str, _Copy] = Recent(recent)
 
-    async def insert(self, job: Job, *, queue_limit: int, also: Work[object] = nothing) -> Job:
+    async def insert(
+        self, job: Job, *, queue_limit: int, places: int = 0, also: Work[object] = nothing
+    ) -> Job:
         """Add a new job, carrying out ``also`` before in the same transaction.
 
-        Raises QueueFull when the environment has ``queue_limit`` queued jobs already, and
-        what ``also`` raises; nothing is kept then.
+        Raises QueueFull when the environment has ``queue_limit`` queued jobs already that
+        none of its free ``places`` waits for, and what ``also`` raises; nothing is kept then.
         """
 
         def work(connection: Connection) -> Job:
             also(connection)
-            if sql.count_queued(connection, job.environment) >= queue_limit:
+            free = max(0, places - sql.count_active(connection, job.environment)) if places else 0
+            if sql.count_queued(connection, job.environment) >= queue_limit + free:
                 raise QueueFull("The queue of this compute environment is full")
             row = sql.insert_job(connection, job)
             sql.append_history(connection, row, job.created_at, "")
@@ -124,7 +127,8 @@ class JobStore:
         """Take the job from ``job.phase`` to ``phase``; returns it with all that is new.
 
         ``attempts`` and ``retry_at`` start anew unless given; ``finished_at`` becomes
-        ``now`` with the first terminal phase. Raises MoveLost when the job is in another
+        ``now`` with the first terminal phase. A deleted job keeps only which assets it was
+        about of its specification. Raises MoveLost when the job is in another
         phase by now, UnknownJob, ValueError for a move that is not in the table.
         """
         if not may_move(job.phase, phase):
@@ -133,7 +137,8 @@ class JobStore:
         values = rows.changed_values({**fresh, **changes}) | {"phase": phase.value}
         if phase in TERMINAL:
             values["finished_at"] = sql.finish_time(now)
-        return await self._update(job, values, now=now, note=note, record=True)
+        forgotten = job.spec.forgotten() if phase is Phase.DELETED else None
+        return await self._update(job, values, now=now, note=note, record=True, spec=forgotten)
 
     async def note(
         self, job: Job, *, now: float, note: str = "", **changes: Unpack[Changes]
@@ -193,7 +198,14 @@ class JobStore:
         )
 
     async def _update(
-        self, job: Job, values: dict[str, object], *, now: float, note: str, record: bool
+        self,
+        job: Job,
+        values: dict[str, object],
+        *,
+        now: float,
+        note: str,
+        record: bool,
+        spec: JobSpec | None = None,
     ) -> Job:
         def work(connection: Connection) -> Job:
             row = sql.update_job(connection, job.id, job.phase, values)
@@ -201,7 +213,9 @@ class JobStore:
                 raise self._lost(connection, job)
             if record:
                 sql.append_history(connection, row, now, note)
-            return self._changed(connection, row, job.spec)
+            if spec is not None:
+                sql.replace_spec(connection, row, spec)
+            return self._changed(connection, row, spec or job.spec)
 
         try:
             return await self._database.write(work)

@@ -37,5 +37,9 @@ class Recent(Generic[K, V]):
         if len(self._entries) > self._size:
             del self._entries[next(iter(self._entries))]
 
+    def items(self) -> list[tuple[K, V]]:
+        """All entries, those used longest ago first."""
+        return list(self._entries.items())
+
     def drop(self, key: K) -> None:
         self._entries.pop(key, None)

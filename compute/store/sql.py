@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from compute.models import Job
+from compute.models import Job, JobSpec
 from compute.status import ACTIVE, TERMINAL, UNFINISHED, Goal, Phase
 from compute.store import rows
 from compute.store.tables import DELETING, EXPIRING, job_assets, job_history, job_specs, jobs
@@ -43,6 +43,11 @@ def insert_job(connection: Connection, job: Job) -> JobRow:
     if assets:
         connection.execute(insert(job_assets), assets)
     return row
+
+
+def replace_spec(connection: Connection, row: JobRow, spec: JobSpec) -> None:
+    statement = update(job_specs).where(job_specs.c.job == row.sequence)
+    connection.execute(statement.values(spec=rows.spec_text(spec)))
 
 
 def job_row(connection: Connection, job_id: str) -> JobRow | None:

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from provider.assets.ddo import ComputeRules, Container, Ddo, Service, TrustedAlgorithm
+from provider.assets.ddo import ComputeRules, TrustedAlgorithm
 
 ALL = "*"
 NO_RAW = "no_raw_algo_allowed"
@@ -36,28 +36,6 @@ class AlgorithmFacts:
     owner: str
     files_checksum: str
     container_checksum: str
-
-
-def facts_of(ddo: Ddo, service: Service, digests: Sequence[str]) -> AlgorithmFacts:
-    """The facts of an algorithm's document. ``digests`` are the SHA-256 of its files."""
-    about = ddo.metadata.algorithm if ddo.metadata else None
-    container = about.container if about else Container()
-    return AlgorithmFacts(
-        did=ddo.id,
-        service_id=service.id,
-        owner=ddo.owner,
-        files_checksum=files_checksum(digests),
-        container_checksum=container_checksum(container.entrypoint, container.checksum),
-    )
-
-
-def container_fault(container: Container) -> str | None:
-    """The code of a container section that cannot be run or pinned, None when it can."""
-    if not (container.entrypoint and container.image and container.checksum):
-        return "missing_entrypoint_image_checksum"
-    if not container.checksum.startswith("sha256:"):
-        return "checksum_prefix"
-    return None
 
 
 def files_checksum(digests: Sequence[str]) -> str:

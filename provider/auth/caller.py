@@ -5,19 +5,21 @@ has an ``expiry``), a signature over the plain text that old clients use, a toke
 comes with a nonce that must be greater than the last one used. Here it is only read;
 what the request causes consumes it, in the same transaction (:meth:`Callers.consume`).
 
-Plain texts name no operation, and a signed status request does not consume its nonce.
-Its signature would therefore also pass for a stop of the same job until a greater nonce
-is used. Old clients leave no choice; ``REQUIRE_TYPED_SIGNATURES`` closes it.
+Plain texts name no operation, and a signed status request does not consume its nonce, so
+its signature would also pass for a stop of the same job; :mod:`provider.auth.shown`
+remembers what each text was good for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from compute.store.base import Work, nothing
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
+from provider.auth.shown import Shown
 from provider.auth.signatures import personal_digest, recover
 from provider.auth.tokens import Claims, Tokens
 from provider.auth.typed import TypedRequest
@@ -35,6 +37,7 @@ FIRST_NONCE = 1
 
 _AHEAD_S = 24 * 3600
 _MAX_DIGITS = 20
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Callers:
         self,
         *,
         nonces: Nonces,
+        shown: Shown,
         revocations: Revocations,
         tokens: Tokens,
         provider_address: str,
@@ -85,6 +89,7 @@ class Callers:
         now: Callable[[], float],
     ) -> None:
         self._nonces = nonces
+        self._shown = shown
         self._revocations = revocations
         self._tokens = tokens
         self._provider_address = provider_address
@@ -98,21 +103,32 @@ class Callers:
         Raises SignatureError in one of its forms, NonceInvalid, or InvalidRequest.
         """
         if claim.signature:
-            return await self._by_signature(claim)
-        if not claim.token:
+            nonce = await self._signed_nonce(claim)
+        elif claim.token:
+            nonce = read_nonce(claim.nonce, self._now())
+            await self.read_token(claim.token, claim.address)
+        else:
             raise SignatureMissing(
                 "Invalid signature provided. Please check the nonce or documentId."
             )
-        nonce = read_nonce(claim.nonce, self._now())
-        await self.read_token(claim.token, claim.address)
-        return await self._fresh(claim.address, nonce)
+        await self._require_fresh(claim.address, nonce)
+        return Caller(claim.address.lower(), nonce)
 
     async def recognise(self, claim: Claim) -> Caller:
-        """As :meth:`identify`, for a question that changes nothing: a token needs no nonce."""
-        if claim.signature or not claim.token:
-            return await self.identify(claim)
-        claims = await self.read_token(claim.token, claim.address)
-        return Caller(claims.address, None)
+        """As :meth:`identify`, for a question that changes nothing.
+
+        A token needs no nonce; a signed nonce may be shown again until a greater one is
+        used up.
+        """
+        if not claim.signature:
+            claims = await self.read_token(claim.token, claim.address)
+            return Caller(claims.address, None)
+        nonce = await self._signed_nonce(claim)
+        used = await self._require_fresh(claim.address, nonce)
+        wallet = claim.address.lower()
+        if used and nonce:
+            self._shown.question(wallet, nonce)
+        return Caller(wallet, nonce)
 
     async def read_token(self, token: str, address: str) -> Claims:
         """The claims of a living token of this wallet. Raises TokenInvalid and its kin."""
@@ -136,23 +152,35 @@ class Callers:
 
     async def last_nonce(self, address: str) -> int:
         """The last nonce used, ``FIRST_NONCE`` for an unknown wallet. Writes nothing."""
-        return await self._nonces.last(address.lower()) or FIRST_NONCE
+        used = await self._nonces.last(address) or FIRST_NONCE
+        return max(used, self._shown.last_question(address.lower()))
 
-    async def _by_signature(self, claim: Claim) -> Caller:
+    async def _require_fresh(self, address: str, nonce: int | None) -> int | None:
+        """Refuse cheaply what could not be consumed later anyhow; the last nonce used."""
+        used = await self._nonces.last(address)
+        if nonce is not None and used is not None and nonce <= used:
+            raise NonceTooLow(used, nonce)
+        return used
+
+    async def _signed_nonce(self, claim: Claim) -> int | None:
+        """The nonce that the wallet has signed; None where it signed a text without one."""
         if claim.expiry is not None or self._require_typed:
             nonce = read_nonce(claim.nonce, self._now())
             self._verify_typed(claim, nonce)
-            return await self._fresh(claim.address, nonce)
-        if claim.nonceless_text is not None and _signed_by(claim, [claim.nonceless_text]):
-            return Caller(claim.address.lower(), None)
+            return nonce
+        if claim.nonceless_text is not None and _signed(claim, [claim.nonceless_text]):
+            return None
         text = await self._nonce_text(claim)
         nonce = read_nonce(text, self._now())
-        if not _signed_by(claim, claim.texts(str(text))):
+        digest = _signed(claim, claim.texts(str(text)))
+        if digest is None:
             raise SignatureWrong(
                 f"Invalid signature for ethereum address {claim.address}. Please check the nonce"
                 f" or documentId: {claim.words} was expected to be signed, each part as sent."
             )
-        return await self._fresh(claim.address, nonce)
+        if await self._nonces.last(claim.address) is not None:
+            self._shown.claim(claim.address.lower(), digest, claim.operation)
+        return nonce
 
     async def _nonce_text(self, claim: Claim) -> object:
         """The nonce as sent. Where it may be missing, the one the client must have used.
@@ -184,14 +212,6 @@ class Callers:
                 f" {claim.operation} with these parameters was expected to be signed."
             )
 
-    async def _fresh(self, address: str, nonce: int) -> Caller:
-        """Refuse cheaply what could not be consumed later anyhow."""
-        wallet = address.lower()
-        stored = await self._nonces.last(wallet)
-        if stored is not None and nonce <= stored:
-            raise NonceTooLow(stored, nonce)
-        return Caller(wallet, nonce)
-
 
 def read_nonce(value: object, now: float) -> int:
     """A nonce from text or JSON: decimal digits, positive, at most a day ahead in
@@ -217,6 +237,19 @@ def _whole_number(value: object) -> int | None:
     return int(value)
 
 
-def _signed_by(claim: Claim, texts: Sequence[str]) -> bool:
+def _signed(claim: Claim, texts: Sequence[str]) -> bytes | None:
+    """The digest of that of ``texts`` which the wallet has signed, None if none."""
     wallet = claim.address.lower()
-    return any(recover(personal_digest(text), claim.signature) == wallet for text in texts)
+    for text in texts:
+        digest, signer = _signer(text, claim.signature)
+        if signer == wallet:
+            return digest
+    return None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _signer(text: str, signature: str) -> tuple[bytes, str]:
+    """The digest of a text and who signed it. Clients that poll send the same signed
+    question again and again, and recovering the key is most of what answering it costs."""
+    digest = personal_digest(text)
+    return digest, recover(digest, signature)

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from provider.auth.signatures import is_address, keccak256
+from provider.auth.keccak import keccak256
+from provider.auth.signatures import is_address
 from provider.errors import InvalidRequest, SignatureMalformed
 
 DOMAIN_NAME = "Ocean Compute"

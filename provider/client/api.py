@@ -80,7 +80,7 @@ class ComputeClient:
         session = self._session
         if session is None:
             session = await self._stack.enter_async_context(ClientSession(timeout=TIMEOUT))
-        transport = Transport(self._url, session, self._patience)
+        transport = Transport(self._url, session)
         calls = SignedCalls(transport, self._wallet, self._patience, self._chain_id)
         self._opened = calls, Starter(calls, self.jobs, self._patience)
         return self
@@ -98,11 +98,11 @@ class ComputeClient:
 
     async def provider(self) -> dict[str, Any]:
         """The provider's root document: software, version, addresses, serviceEndpoints."""
-        return await self._calls.transport.root()
+        return await self._patience.persist(self._calls.transport.root)
 
     async def nonce(self) -> int:
         """The last nonce of this wallet that the provider has seen."""
-        return await self._calls.last_nonce()
+        return await self._patience.persist(self._calls.last_nonce)
 
     async def environments(self, chain_id: int | None = None) -> list[Environment]:
         """The environments offered, all or those of one chain."""
@@ -234,7 +234,11 @@ class ComputeClient:
 
     async def read(self, job_id: str, index: int) -> bytes:
         """A result in memory, for small ones."""
-        return b"".join([chunk async for chunk in self.stream(job_id, index)])
+
+        async def attempt() -> bytes:
+            return b"".join([chunk async for chunk in self.stream(job_id, index)])
+
+        return await self._patience.persist(attempt)
 
     async def log(self, job_id: str) -> bytes:
         """What the algorithm printed. Raises NotFoundError until it is published."""

@@ -39,9 +39,9 @@ class SignedCalls:
         self._nonces = NonceCounter(self.last_nonce)
 
     async def last_nonce(self) -> int:
-        """The last nonce of this wallet that the provider has seen."""
+        """The last nonce of this wallet that the provider has seen, in one try."""
         query = {"userAddress": self._wallet.address}
-        answer = await self._patience.persist(lambda: self.transport.json("nonce", query=query))
+        answer = await self.transport.json("nonce", query=query)
         try:
             return int(answer["nonce"] or 0)
         except (TypeError, KeyError, ValueError):

@@ -63,7 +63,7 @@ class Starter:
 
     async def _start(self, call: Call) -> Job:
         for remaining in reversed(range(_ROUNDS)):
-            await self._calls.transport.root()
+            await self._patience.persist(self._calls.transport.root)
             since = self._calls.transport.server_time()
             attempt = _Attempt(self._calls, call, self._patience)
             try:
@@ -109,7 +109,9 @@ class _Attempt:
 
     async def run(self, *, ask_again: bool) -> Job:
         async with self._calls.lock:
-            parameters = await self._calls.sign(self._call, ask_again=ask_again)
+            parameters = await self._patience.persist(
+                lambda: self._calls.sign(self._call, ask_again=ask_again)
+            )
             pauses = self._patience.pauses()
             for _ in range(self._patience.attempts - 1):
                 try:

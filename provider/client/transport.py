@@ -33,7 +33,6 @@ from provider.client.errors import (
     ProviderUnreachableError,
     refusal,
 )
-from provider.client.patience import Patience
 
 TIMEOUT = ClientTimeout(total=None, connect=15, sock_read=60)
 _MAX_JSON_BYTES = 64 * 1024 * 1024
@@ -44,20 +43,19 @@ _CLOCK_SLACK_S = 60.0
 class Transport:
     """One provider. ``session`` stays the caller's to close."""
 
-    def __init__(self, url: URL, session: ClientSession, patience: Patience) -> None:
+    def __init__(self, url: URL, session: ClientSession) -> None:
         self._url = url
         self._session = session
-        self._patience = patience
         self._root: dict[str, Any] | None = None
         self._root_lock = asyncio.Lock()
         self._clock_offset = 0.0
         self._clock_slack = _CLOCK_SLACK_S
 
     async def root(self) -> dict[str, Any]:
-        """The provider's root document."""
+        """The provider's root document; asked for in one try unless it is known."""
         async with self._root_lock:
             if self._root is None:
-                self._root = await self._patience.persist(self._ask_root)
+                self._root = await self._ask_root()
             return self._root
 
     async def json(

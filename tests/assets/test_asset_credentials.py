@@ -33,6 +33,7 @@ def entry(*wallets: Any, kind: str = "address") -> dict[str, Any]:
         ([entry(OTHER), entry(WALLET)], [], OK),
         ([entry()], [], OK),
         ([entry("member", kind="passport")], [], NOT_ALLOWED),
+        ([entry(kind="passport")], [], NOT_ALLOWED),
         ([entry("member", kind="passport"), entry(WALLET)], [], OK),
         ([entry(WALLET, kind="Address")], [], OK),
         ([entry(WALLET)], [entry(WALLET)], OK),

@@ -26,6 +26,7 @@ from provider.assets.fetch import (
 )
 
 LOOPBACK = networks(["127.0.0.0/8"])
+HEAD = b"HTTP/1.1 200 OK\r\n"
 QUICK = FetchLimits(max_bytes=1_000_000, connect_s=2, stall_s=0.3, total_s=5)
 
 
@@ -48,7 +49,7 @@ async def read(download: Download) -> bytes:
 
 
 async def fetched(fetcher: Fetcher, url: str, **more: Any) -> bytes:
-    async with fetcher.open(url, **more) as download:
+    async with asyncio.timeout(10), fetcher.open(url, **more) as download:
         return await read(download)
 
 
@@ -456,7 +457,9 @@ async def test_a_file_announced_too_large_is_not_read(origin: Origin) -> None:
     limits = FetchLimits(max_bytes=3)
     async with Fetcher(allowed_networks=LOOPBACK, limits=limits) as fetcher:
         assert await fetched(fetcher, origin.serve("/s", b"abc")) == b"abc"
-        error = await refused(fetcher, origin.serve("/t", b"abcd"))
+        announced = HEAD + b"Content-Length: 4\r\n\r\n"
+        async with raw_origin(announced, then_wait=True) as url:
+            error = await refused(fetcher, url)
     assert "larger than the 3 bytes" in error.public
     assert not error.temporary
 
@@ -479,9 +482,6 @@ async def test_a_file_that_never_ends_is_cut_off(fetcher: Fetcher, origin: Origi
     with pytest.raises(InputUnavailable, match="larger than"):
         await count()
     assert 0 < seen[0] <= QUICK.max_bytes
-
-
-HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 @pytest.mark.parametrize(

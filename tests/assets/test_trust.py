@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from asset_documents import ALGORITHM, PUBLISHER, algorithm, compute_rules, dataset, service
+from asset_documents import ALGORITHM, PUBLISHER, compute_rules, dataset, service
 
-from provider.assets.ddo import ComputeRules, Container, Ddo
+from provider.assets.ddo import ComputeRules, Ddo
 from provider.assets.trust import (
     AlgorithmFacts,
     container_checksum,
-    container_fault,
-    facts_of,
     files_checksum,
     needs_checksums,
     raw_refused,
@@ -129,26 +127,3 @@ def test_container_checksum_vector() -> None:
 def test_files_checksum_joins_in_order() -> None:
     assert files_checksum(["AB" * 32, "cd" * 32]) == "ab" * 32 + "cd" * 32
     assert files_checksum([]) == ""
-
-
-def test_facts_come_from_the_document() -> None:
-    ddo = Ddo.parse(algorithm())
-    facts = facts_of(ddo, ddo.services[0], ["AB" * 32])
-    assert (facts.did, facts.service_id, facts.owner) == (ALGORITHM, "access-1", PUBLISHER)
-    assert facts.files_checksum == "ab" * 32
-    assert facts.container_checksum == container_checksum("python $ALGO", "sha256:" + "c3" * 32)
-
-
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({}, None),
-        ({"image": ""}, "missing_entrypoint_image_checksum"),
-        ({"entrypoint": ""}, "missing_entrypoint_image_checksum"),
-        ({"checksum": ""}, "missing_entrypoint_image_checksum"),
-        ({"checksum": "abc"}, "checksum_prefix"),
-    ],
-)
-def test_a_container_is_pinned(changes: dict[str, str], code: str | None) -> None:
-    fields = {"image": "example/python", "entrypoint": "python $ALGO", "checksum": "sha256:ab"}
-    assert container_fault(Container(**{**fields, **changes})) == code

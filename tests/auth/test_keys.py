@@ -60,6 +60,14 @@ def test_a_signature_is_that_of_eth_account() -> None:
     assert key.sign_digest(digest) == "0x" + bytes(expected).hex()
 
 
+def test_the_published_provider_fee_signature() -> None:
+    digest = bytes.fromhex("6c0f75187ef041a796037ec6841db9730eb374f8ed47d11426a106376642f08c")
+    assert ProviderKey.from_text(PROVIDER_SECRET).sign_digest(digest) == (
+        "0xe45b6ae1f57fb5a4978c3dae236e4cc6d66c4f31f0990d33bbd251a9b8563059"
+        "65e804d4260f59da6580782b15717ac6e44a86a6936744f531e773272c5f95d61b"
+    )
+
+
 def test_derived_secrets_depend_on_purpose_and_key() -> None:
     one, other = ProviderKey.from_text("11" * 32), ProviderKey.from_text("22" * 32)
     derived = {one.derive("auth tokens"), one.derive("cache"), other.derive("auth tokens")}

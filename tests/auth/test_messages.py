@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pytest
 
 from provider.auth import messages
-from provider.auth.signatures import keccak256, personal_digest, recover
+from provider.auth.keccak import keccak256
+from provider.auth.signatures import personal_digest, recover
 
 USER = "0x1563915e194D8CfBA1943570603F7606A3115508"
 DID = "did:op:test"

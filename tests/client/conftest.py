@@ -9,19 +9,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 from eth_account import Account
-from standin_provider import StandIn
+from standin_provider import Naps, StandIn
 
 from provider.client import ComputeClient, Patience, RawAlgorithm
-
-
-class Naps:
-    """A clock that only notes how long it was asked to wait."""
-
-    def __init__(self) -> None:
-        self.taken: list[float] = []
-
-    async def __call__(self, seconds: float) -> None:
-        self.taken.append(seconds)
 
 
 @pytest.fixture

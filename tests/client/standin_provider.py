@@ -48,6 +48,16 @@ TEXTS = {
 TERMINAL = {7, 41, 70}
 
 
+class Naps:
+    """A clock that only notes how long it was asked to wait."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.taken.append(seconds)
+
+
 @dataclass
 class Fault:
     """What to do with one request: answer ``status``, or break the connection.

@@ -199,8 +199,21 @@ async def test_a_stream_tells_of_a_break(
     client: ComputeClient, stand_in: StandIn, job: StandInJob
 ) -> None:
     stand_in.spoil("computeResult", Fault(cut=400_000))
+    received = bytearray()
+
+    async def receive() -> None:
+        async for chunk in client.stream(job.id, 0):
+            received.extend(chunk)
+
     with pytest.raises(ProviderUnreachableError):
-        await client.read(job.id, 0)
+        await receive()
+    assert len(received) < len(LARGE)
+
+
+async def test_a_result_in_memory_is_read_again_after_a_break(
+    client: ComputeClient, stand_in: StandIn, job: StandInJob
+) -> None:
+    stand_in.spoil("computeResult", Fault(cut=400_000), Fault(503))
     assert await client.read(job.id, 0) == LARGE
 
 

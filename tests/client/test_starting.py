@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, TCPConnector
-from conftest import Naps
-from standin_provider import Fault, StandIn
+from standin_provider import Fault, Naps, StandIn
 
 from provider.client import (
     ComputeClient,

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 from compute_samples import Clock
+from workshop import Workshop
+
+from compute.store.database import open_database
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+async def workshop(tmp_path: Path) -> AsyncIterator[Workshop]:
+    """A machine with a fake engine, a real SQLite store, and nothing running."""
+    database = await open_database(f"sqlite:///{tmp_path}/jobs.db")
+    workshop = Workshop(database, tmp_path / "data")
+    try:
+        yield workshop
+    finally:
+        await workshop.world.end()
+        await database.close()

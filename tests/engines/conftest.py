@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import docker
@@ -36,6 +37,21 @@ async def docker_engine(operator_id: str, no_thread_left: None) -> AsyncIterator
     for name in await engine.owned():
         await engine.remove(name)
     await engine.close()
+
+
+@pytest.fixture
+async def engine_at(
+    operator_id: str, no_thread_left: None
+) -> AsyncIterator[Callable[[Path], DockerEngine]]:
+    made: list[DockerEngine] = []
+
+    def make(path: Path) -> DockerEngine:
+        made.append(DockerEngine(base_url=f"unix://{path}", operator_id=operator_id))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        await engine.close()
 
 
 @pytest.fixture

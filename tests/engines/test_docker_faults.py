@@ -4,13 +4,13 @@ fault; the daemon itself is never touched."""
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from engine_bench import EXITS_3, TERMINATES, TEST_IMAGE, Bench, listening
+from scripted_engine import ScriptedEngine, answer
 from support.engine_proxy import EngineProxy
 
 from compute.engines.base import ContainerState, Engine, PullPolicy
@@ -32,56 +32,6 @@ VERBS: dict[str, Verb] = {
     "remove": lambda engine, _: engine.remove("ocean-test-nothing"),
     "owned": lambda engine, _: engine.owned(),
 }
-
-
-class Answering:
-    """An engine that answers the same to everything but the question for its version."""
-
-    def __init__(self, path: Path, status: int, words: str, *, hangs_up: bool = False) -> None:
-        self._path = path
-        self._status = status
-        self._words = words
-        self._hangs_up = hangs_up
-
-    async def __aenter__(self) -> Answering:
-        self._server = await asyncio.start_unix_server(self._serve, self._path)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = await reader.readline()
-        while (await reader.readline()).strip():
-            pass
-        if b"/version" in line:
-            writer.write(_answer(200, {"ApiVersion": "1.41"}))
-        elif not self._hangs_up:
-            writer.write(_answer(self._status, {"message": self._words}))
-        writer.close()
-
-
-def _answer(status: int, body: object) -> bytes:
-    data = json.dumps(body).encode()
-    return (
-        f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n"
-        f"Content-Length: {len(data)}\r\n\r\n"
-    ).encode() + data
-
-
-@pytest.fixture
-async def engine_at(
-    operator_id: str, no_thread_left: None
-) -> AsyncIterator[Callable[[Path], DockerEngine]]:
-    made: list[DockerEngine] = []
-
-    def make(path: Path) -> DockerEngine:
-        made.append(DockerEngine(base_url=f"unix://{path}", operator_id=operator_id))
-        return made[-1]
-
-    yield make
-    for engine in made:
-        await engine.close()
 
 
 @pytest.fixture
@@ -117,7 +67,7 @@ async def test_without_an_engine_every_verb_says_unavailable(
 async def test_an_engine_in_trouble_is_unavailable(
     engine_at: Callable[[Path], DockerEngine], tmp_path: Path, verb: Verb
 ) -> None:
-    async with Answering(tmp_path / "sick.sock", 503, "shutting down"):
+    async with ScriptedEngine(tmp_path / "sick.sock", (".", 503, {"message": "stopping"})):
         engine = engine_at(tmp_path / "sick.sock")
         await engine.connect()
         with pytest.raises(EngineUnavailable):
@@ -128,7 +78,7 @@ async def test_an_engine_in_trouble_is_unavailable(
 async def test_an_engine_that_hangs_up_is_unavailable(
     engine_at: Callable[[Path], DockerEngine], tmp_path: Path, verb: Verb
 ) -> None:
-    async with Answering(tmp_path / "rude.sock", 0, "", hangs_up=True):
+    async with ScriptedEngine(tmp_path / "rude.sock", (".", 0, "")):
         engine = engine_at(tmp_path / "rude.sock")
         await engine.connect()
         with pytest.raises(EngineUnavailable):
@@ -291,7 +241,7 @@ async def test_a_pull_cut_short_by_closing_is_unavailable(operator_id: str, tmp_
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = await reader.readline()
         if b"/version" in line:
-            writer.write(_answer(200, {"ApiVersion": "1.41"}))
+            writer.write(answer(200, {"ApiVersion": "1.41"}))
         elif b"/images/create" in line:
             body = b'{"status":"Downloading"}\n'
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -301,7 +251,7 @@ async def test_a_pull_cut_short_by_closing_is_unavailable(operator_id: str, tmp_
             await reader.read(1 << 20)
             await reader.read(1)
         else:
-            writer.write(_answer(404, {"message": "no such image"}))
+            writer.write(answer(404, {"message": "no such image"}))
         writer.close()
 
     pulling = asyncio.Event()
@@ -322,7 +272,7 @@ async def test_an_engine_that_was_put_back_a_version_is_asked_anew(
     engine_at: Callable[[Path], DockerEngine], tmp_path: Path
 ) -> None:
     words = "client version 1.41 is too new. Maximum supported API version is 1.40"
-    async with Answering(tmp_path / "old.sock", 400, words):
+    async with ScriptedEngine(tmp_path / "old.sock", (".", 400, {"message": words})):
         engine = engine_at(tmp_path / "old.sock")
         await engine.connect()
         with pytest.raises(EngineUnavailable):

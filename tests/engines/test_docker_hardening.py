@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import docker
@@ -186,6 +187,29 @@ async def test_volumes_of_the_image_are_bounded_and_leave_nothing(
     assert {volume["Name"] for volume in raw.volumes()["Volumes"] or ()} <= before
 
 
+async def test_a_volume_above_our_mounts_hides_none_of_these(
+    docker_bench: Bench, make_image: ImageMaker, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "rows.csv").write_text("a,b\n")
+    text = await docker_bench.output(
+        "cat /data/inputs/rows.csv",
+        tmp_path,
+        image_id=make_image("VOLUME /data"),
+        mounts=[Mount(tmp_path / "in", "/data/inputs")],
+    )
+    assert text == "a,b\n"
+
+
+async def test_a_mount_of_ours_may_take_the_place_of_tmp(
+    docker_bench: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "x").write_text("ours\n")
+    mounts = [Mount(tmp_path / "scratch", "/tmp")]
+    assert await docker_bench.output("cat /tmp/x", tmp_path, mounts=mounts) == "ours\n"
+
+
 async def test_an_image_with_too_many_volumes_is_refused(
     docker_bench: Bench, make_image: ImageMaker
 ) -> None:
@@ -241,7 +265,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("changes", "words"), REFUSALS.values(), ids=REFUSALS.keys())
 async def test_what_cannot_run_is_refused_in_words_for_the_public(
-    docker_bench: Bench, changes: dict[str, object], words: str
+    docker_bench: Bench, changes: dict[str, Any], words: str
 ) -> None:
     spec = docker_bench.spec(**changes)
 

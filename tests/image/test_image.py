@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -27,11 +28,12 @@ IMAGE = "ocean-compute:local"
 TEST_IMAGE = "ocean-compute-test/busybox:1"
 SERVICE_UID = 10001
 SECOND = 10**9
-ENVIRONMENTS = """
+ENVIRONMENTS = f"""
 environments:
   - id: smoke
+    user: "{SERVICE_UID}:{SERVICE_UID}"
     diskGB: 0.01
-    images: {allow: ["ocean-compute-test/*"], pull: never}
+    images: {{allow: ["ocean-compute-test/*"], pull: never}}
 """
 
 pytestmark = pytest.mark.docker
@@ -70,7 +72,7 @@ def service(engine: docker.DockerClient, folder: Path) -> Iterator[Container]:
         tmpfs={"/tmp": ""},
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
-        ports={"8030/tcp": ("127.0.0.1", None)},
+        ports={"8030/tcp": ("127.0.0.1", 0)},
         volumes=[f"{folder}:{folder}", "/var/run/docker.sock:/var/run/docker.sock"],
         environment={
             "DATA_DIR": str(folder / "data"),
@@ -82,6 +84,7 @@ def service(engine: docker.DockerClient, folder: Path) -> Iterator[Container]:
         healthcheck={"interval": SECOND, "timeout": 5 * SECOND, "retries": 30},
     )
     yield container
+    sys.stdout.write(container.logs().decode())  # shown when a test fails
     container.remove(force=True, v=True)
 
 
@@ -96,12 +99,13 @@ def healthy(engine: docker.DockerClient, service: Container) -> None:
             return
         if event["Action"] in {"die", "health_status: unhealthy"}:
             break
-    pytest.fail(f"the service's container said:\n{service.logs().decode()}")
+    pytest.fail("the service did not become healthy")
 
 
 def url_of(service: Container) -> str:
     service.reload()
-    return f"http://127.0.0.1:{service.ports['8030/tcp'][0]['HostPort']}"
+    [published] = service.ports["8030/tcp"] or []
+    return f"http://127.0.0.1:{published['HostPort']}"
 
 
 def root_document(service: Container) -> Any:

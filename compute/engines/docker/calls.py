@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 CONNECT_S = 5.0
 CALL_S = 60
+LEAVE_S = 10.0
 
 
 class CutOff(Exception):
@@ -103,10 +104,13 @@ class Calls:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="docker-call")
 
     async def close(self) -> None:
-        """Give up what waits, let what runs end, drop the connections."""
+        """Give up what waits, let what runs end (but not wait long), drop the connections."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            await alone(lambda: pool.shutdown(wait=True, cancel_futures=True), name="docker-close")
+            pool.shutdown(wait=False, cancel_futures=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_S):
+                    await alone(lambda: pool.shutdown(wait=True), name="docker-close")
         with self._building:
             client, self._shared = self._shared, None
         if client is not None:
@@ -217,14 +221,15 @@ async def alone(work: Callable[[], T], *, name: str, answer: Answer | None = Non
     thread = threading.Thread(target=body, name=name, daemon=True)
     thread.start()
     try:
-        result = await done
+        return await done
     except asyncio.CancelledError:
         if answer is not None:
             answer.cut()
         raise
-    # It has nothing more to do than to return.
-    thread.join()
-    return result
+    finally:
+        if not done.cancelled():
+            # It has nothing more to do than to return.
+            thread.join()
 
 
 class Turns:

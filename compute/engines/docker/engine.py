@@ -117,15 +117,17 @@ class DockerEngine(Engine):
         with self._turns.holding(f"container {spec.name}"):
             if self._is_made(client, spec):
                 return
+            volumes = _volumes(client, spec.image_id)
+            arguments = options.create_arguments(client, spec, self._operator_id, volumes)
             try:
-                volumes = images.volumes_of(client, spec.image_id)
-                arguments = options.create_arguments(client, spec, self._operator_id, volumes)
                 client.create_container(**arguments)
             except ImageNotFound as error:
-                raise ImageUnavailable("The algorithm's image is no longer here") from error
+                raise _image_gone() from error
             except APIError as error:
-                if error.status_code != 409 or not self._is_made(client, spec):
+                if error.status_code != 409:
                     raise
+                if not self._is_made(client, spec):
+                    raise EngineUnavailable("The container's name is being freed") from error
 
     def _is_made(self, client: APIClient, spec: ContainerSpec) -> bool:
         found = _inspect(client, spec.name)
@@ -188,7 +190,7 @@ class DockerEngine(Engine):
     async def owned(self) -> Mapping[str, str]:
         filters = {"label": f"{OPERATOR_LABEL}={self._operator_id}"}
         found = await self._calls.run(lambda client: client.containers(all=True, filters=filters))
-        return {_name(container): container["Labels"][JOB_LABEL] for container in found}
+        return {_name(one): str((one["Labels"] or {}).get(JOB_LABEL, "")) for one in found}
 
     async def events(self) -> AsyncIterator[str]:
         reader = EventReader(self._calls, self._operator_id)
@@ -207,6 +209,17 @@ def _inspect(client: APIClient, name: str) -> dict[str, Any] | None:
     except NotFound:
         return None
     return found
+
+
+def _volumes(client: APIClient, image_id: str) -> list[str]:
+    try:
+        return images.volumes_of(client, image_id)
+    except NotFound as error:
+        raise _image_gone() from error
+
+
+def _image_gone() -> ImageUnavailable:
+    return ImageUnavailable("The algorithm's image is no longer here")
 
 
 def _stop(client: APIClient, name: str, grace_s: int) -> None:

@@ -17,13 +17,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 
 import requests
-import urllib3
 from docker import APIClient
-from docker.errors import DockerException
 
 from compute.engines.base import JOB_LABEL, OPERATOR_LABEL
 from compute.engines.docker.calls import Answer, Calls, CutOff, request
-from compute.errors import ComputeError
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +76,11 @@ class EventReader:
             since = time.monotonic()
             try:
                 self._read_once()
-            except (
-                ComputeError,
-                DockerException,
-                requests.RequestException,
-                urllib3.exceptions.HTTPError,
-            ) as error:
-                log.warning("events.broken reason=%s", type(error).__name__)
+            except CutOff:
+                raise
+            except Exception as error:  # the listener must outlive whatever the engine does
+                level = logging.WARNING if delay == FIRST_DELAY_S else logging.DEBUG
+                log.log(level, "events.broken reason=%s", type(error).__name__)
             if time.monotonic() - since > STEADY_S:
                 delay = FIRST_DELAY_S
             self._answer.wait(delay)

@@ -93,7 +93,7 @@ def tmpfs_mounts(spec: ContainerSpec, volumes: Iterable[str]) -> Mapping[str, st
         raise EngineRefused(f"The image declares more than {MOST_VOLUMES} volumes")
     if "/" in paths or "//" in paths:
         raise EngineRefused("The image declares its root folder as a volume")
-    return dict.fromkeys(sorted(paths | {TMP}), how)
+    return dict.fromkeys(sorted(paths | ({TMP} - taken)), how)
 
 
 def _bind(source: str, mount: Any) -> Mount:

@@ -1,0 +1,195 @@
+"""Death at every call: the job ends the same, runs once, and nothing is left over.
+
+A first operator dies at its k-th call to engine, store or space, before or after that call
+took effect; a second one on the same machine must bring the job to the same end. k counts
+up until the first operator survives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+from compute_samples import OTHER_DID, OWNER, a_job, a_spec
+from small_inputs import MemoryFile, MemorySupplier
+from workshop import (
+    HASTY,
+    NOTHING_LEFT,
+    Fate,
+    MortalDatabase,
+    MortalEngine,
+    MortalSpace,
+    Workshop,
+    ended,
+    reach,
+    writes_a_result,
+)
+
+from compute.engines.fake import FakeRun, until_stopped
+from compute.models import DatasetItem, Job
+from compute.operator import Operator
+from compute.status import Phase
+from compute.store.jobs import JobStore
+
+IMAGE = "python:3.11"
+Drive = Callable[[Workshop, Operator, Job], Awaitable[Job]]
+
+
+async def exits_3(run: FakeRun) -> int:
+    run.path("/data/outputs/result.txt").write_text("half")
+    return 3
+
+
+async def let_run(workshop: Workshop, operator: Operator, job: Job) -> Job:
+    return await ended(operator, job)
+
+
+async def stop_when_running(workshop: Workshop, operator: Operator, job: Job) -> Job:
+    await up(workshop, operator, job)
+    await operator.stop([job.id], wait_s=0)
+    return await ended(operator, job)
+
+
+async def delete_when_running(workshop: Workshop, operator: Operator, job: Job) -> Job:
+    await up(workshop, operator, job)
+    await operator.delete([job.id], wait_s=0)
+    return await reach(operator, job, Phase.DELETED)
+
+
+async def delete_when_done(workshop: Workshop, operator: Operator, job: Job) -> Job:
+    await ended(operator, job)
+    await operator.delete([job.id], wait_s=0)
+    return await reach(operator, job, Phase.DELETED)
+
+
+async def up(workshop: Workshop, operator: Operator, job: Job) -> None:
+    """Wait until the algorithm runs, or is over."""
+    async with asyncio.timeout(10):
+        while (await operator.job(job.id)).phase.number < 40:
+            if (await operator.job(job.id)).phase.terminal:
+                return
+            await asyncio.sleep(0.001)
+
+
+def plain(workshop: Workshop) -> None:
+    workshop.world.add_image(IMAGE, writes_a_result)
+
+
+def failing(workshop: Workshop) -> None:
+    workshop.world.add_image(IMAGE, exits_3)
+
+
+def filtered(workshop: Workshop) -> None:
+    workshop.environment(filterImage="lab/filter:1")
+    workshop.world.add_image("lab/filter:1", writes_a_result)
+
+
+def badly_filtered(workshop: Workshop) -> None:
+    workshop.environment(filterImage="lab/filter:1")
+    workshop.world.add_image("lab/filter:1", exits_3)
+
+
+def endless(workshop: Workshop) -> None:
+    workshop.world.add_image(IMAGE, until_stopped)
+
+
+def without_data(workshop: Workshop) -> None:
+    workshop.supplier = MemorySupplier({}, [MemoryFile("x", b"code")])
+
+
+SCENARIOS: dict[str, tuple[Callable[[Workshop], None], Drive, Phase, list[str]]] = {
+    "completes": (plain, let_run, Phase.COMPLETED, ["result.txt", "algorithm.log"]),
+    "fails": (failing, let_run, Phase.ALGORITHM_FAILED, ["result.txt", "algorithm.log"]),
+    "filtered": (filtered, let_run, Phase.COMPLETED, ["result.txt", "algorithm.log"]),
+    "badly filtered": (badly_filtered, let_run, Phase.PUBLISHING_FAILED, []),
+    "stopped": (endless, stop_when_running, Phase.STOPPED, ["algorithm.log"]),
+    "deleted while it runs": (endless, delete_when_running, Phase.DELETED, []),
+    "deleted when it is done": (plain, delete_when_done, Phase.DELETED, []),
+    "without its data": (without_data, let_run, Phase.DATA_FAILED, []),
+}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_a_job_survives_death_at_every_call(
+    workshop: Workshop, scenario: str, after: bool
+) -> None:
+    prepare, drive, phase, names = SCENARIOS[scenario]
+    prepare(workshop)
+    workshop.limits = replace(HASTY, watch_s=60.0)
+    deaths = 0
+    for fatal in range(1, 200):
+        job = await insert(workshop, f"{fatal:032}")
+        fate = Fate(fatal, after=after)
+        survived = await first_life(workshop, fate, drive, job)
+        async with workshop.operator(store=JobStore(workshop.database)) as operator:
+            job = await drive(workshop, operator, job)
+            where = f"died at call {fatal}: {fate.names[-1] if fate.names else ''}"
+            assert job.phase is phase, where
+            assert [file.filename for file in job.results] == names, where
+            assert workshop.leftovers() == NOTHING_LEFT, where
+        assert set(workshop.world.starts.values()) <= {1}, where
+        if survived:
+            assert deaths > 5
+            return
+        deaths += 1
+    pytest.fail("the operator never survived")
+
+
+async def insert(workshop: Workshop, job_id: str) -> Job:
+    spec = a_spec()
+    job = a_job(id=job_id, owner=OWNER, spec=spec, created_at=workshop.clock())
+    return await JobStore(workshop.database).insert(job, queue_limit=10)
+
+
+async def first_life(workshop: Workshop, fate: Fate, drive: Drive, job: Job) -> bool:
+    """Drive the job until its end or the process's; True for the former."""
+    store = JobStore(MortalDatabase(workshop.database, fate))
+    engine = MortalEngine(workshop.world, fate)
+    space = MortalSpace(workshop.space, fate)
+    struck = asyncio.create_task(fate.struck.wait())
+    life = asyncio.create_task(live(workshop, store, engine, space, drive, job))
+    async with asyncio.timeout(15):
+        await asyncio.wait({struck, life}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (struck, life):
+            task.cancel()
+        await asyncio.gather(struck, life, return_exceptions=True)
+    if not life.cancelled() and (error := life.exception()):
+        raise error
+    return not fate.struck.is_set()
+
+
+async def live(
+    workshop: Workshop,
+    store: JobStore,
+    engine: MortalEngine,
+    space: MortalSpace,
+    drive: Drive,
+    job: Job,
+) -> None:
+    async with workshop.operator(store=store, engine=engine, space=space) as operator:
+        await drive(workshop, operator, job)
+
+
+async def test_jobs_of_each_kind_survive_one_death_together(workshop: Workshop) -> None:
+    workshop.environment(maxJobs=2)
+    for fatal in range(3, 60, 4):
+        jobs = [await insert(workshop, f"{fatal:016}{n:016}") for n in range(4)]
+        missing = a_spec(datasets=(DatasetItem(did=OTHER_DID, service_id="s"),))
+        lost = a_job(id=f"{fatal:032}", spec=missing, created_at=workshop.clock())
+        jobs.append(await JobStore(workshop.database).insert(lost, queue_limit=10))
+        await first_life(workshop, Fate(fatal, after=True), all_of(jobs), jobs[0])
+        async with workshop.operator(store=JobStore(workshop.database)) as operator:
+            phases = [(await ended(operator, job)).phase.number for job in jobs]
+        assert phases == [70, 70, 70, 70, 31]
+        assert workshop.leftovers() == NOTHING_LEFT
+    assert set(workshop.world.starts.values()) == {1}
+
+
+def all_of(jobs: list[Job]) -> Drive:
+    async def drive(workshop: Workshop, operator: Operator, job: Job) -> Job:
+        return [await ended(operator, each) for each in jobs][0]
+
+    return drive

@@ -1,0 +1,223 @@
+"""Status: who sees what of which jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ocean_consumer import (
+    ALGORITHM,
+    ALICE,
+    BOB,
+    COMPUTE,
+    CONTAINER,
+    DATA,
+    OPEN,
+    RESULT,
+    SERVICES,
+    Api,
+    Serve,
+    sign,
+)
+
+FIELDS = {
+    "owner",
+    "documentId",
+    "jobId",
+    "agreementId",
+    "dateCreated",
+    "dateFinished",
+    "status",
+    "statusText",
+    "environment",
+    "algoDID",
+    "inputDID",
+    "results",
+    "algorithmLogUrl",
+    "resultsUrls",
+    "resultsDid",
+    "stopreq",
+    "removed",
+    "terminationDetails",
+    "expireTimestamp",
+}
+ORDER = "0x" + "cd" * 32
+
+
+async def listed(api: Api, **params: str) -> list[dict[str, Any]]:
+    status, jobs = await api.call("GET", COMPUTE, params=params)
+    assert status == 200, jobs
+    assert isinstance(jobs, list)
+    return jobs
+
+
+async def test_a_new_job_has_every_field_that_clients_read(api: Api) -> None:
+    dataset = {"documentId": DATA, "serviceId": "compute", "transferTxId": ORDER}
+    status, [job] = await api.call("POST", COMPUTE, json=api.start_body(dataset=dataset))
+    assert status == 200
+    assert set(job) == FIELDS
+    assert (job["status"], job["statusText"]) == (1, "Warming up")
+    assert (job["owner"], job["agreementId"]) == (ALICE.address, ORDER)
+    assert (job["documentId"], job["inputDID"], job["algoDID"]) == (DATA, [DATA], ALGORITHM)
+    assert float(job["dateCreated"]) > 1e9
+    assert job["dateFinished"] is None
+    assert job["results"] == []
+    assert job["terminationDetails"] is None
+
+
+async def test_a_finished_job_tells_how_it_ended_and_where_its_results_are(api: Api) -> None:
+    job_id = await api.start()
+    job = await api.finished(job_id)
+    assert set(job) == FIELDS
+    assert isinstance(job["dateFinished"], str)
+    assert job["terminationDetails"]["exitCode"] == 0
+    assert job["terminationDetails"]["OOMKilled"] is False
+    assert job["expireTimestamp"] > float(job["dateFinished"])
+    first = job["results"][0]
+    assert set(first) == {"filename", "filesize", "type", "index", "sha256"}
+    base = str(api.client.make_url(RESULT))
+    assert job["resultsUrls"] == [f"{base}?jobId={job_id}&index={index}" for index in (0, 1)]
+    assert job["algorithmLogUrl"] == f"{base}?jobId={job_id}&index=2"
+
+
+async def test_result_urls_work_with_nonce_and_signature_added(api: Api) -> None:
+    job_id = await api.start()
+    url = (await api.finished(job_id))["algorithmLogUrl"]
+    nonce = api.nonce(ALICE)
+    signature = sign(ALICE, f"{ALICE.address}{job_id}2{nonce}")
+    url += f"&consumerAddress={ALICE.address}&nonce={nonce}&signature={signature}"
+    async with api.client.session.get(url) as response:
+        assert (response.status, await response.read()) == (200, b"hello from the algorithm\n")
+
+
+async def test_the_public_address_can_be_configured(serve: Serve) -> None:
+    api = await serve(PUBLIC_URL="https://data.example.org/")
+    job = await api.finished(await api.start())
+    assert job["algorithmLogUrl"].startswith("https://data.example.org/api/services/computeResult?")
+
+
+async def test_an_algorithms_failure_is_told_apart(api: Api) -> None:
+    meta = {"rawcode": "x", "container": {**CONTAINER, "entrypoint": "false"}}
+    dataset = {"documentId": OPEN, "serviceId": "compute"}
+    job = await api.finished(await api.start(dataset=dataset, algorithm={"meta": meta}))
+    assert (job["status"], job["statusText"]) == (41, "Algorithm failed")
+    assert job["terminationDetails"]["exitCode"] == 3
+    assert job["algoDID"] == ""
+    assert [each["type"] for each in job["results"]] == ["algorithmLog"]
+
+
+async def test_the_id_alone_shows_all_and_an_unknown_one_nothing(api: Api) -> None:
+    job_id = await api.start()
+    assert (await listed(api, jobId=job_id))[0]["documentId"] == DATA
+    for unknown in ("0" * 32, "../../etc/passwd", job_id + "/..", "%", job_id.upper(), "x" * 5000):
+        assert await listed(api, jobId=unknown) == []
+
+
+async def test_the_owner_alone_shows_only_how_jobs_are(api: Api) -> None:
+    job_id = await api.start()
+    await api.finished(job_id)
+    [job] = await listed(api, consumerAddress=ALICE.address.lower())
+    assert set(job) == FIELDS
+    assert (job["jobId"], job["status"], job["owner"]) == (job_id, 70, ALICE.address)
+    assert job["results"] == job["inputDID"] == job["resultsUrls"] == []
+    assert job["documentId"] == job["algoDID"] == job["agreementId"] == job["environment"] == ""
+    assert job["terminationDetails"] is None
+
+
+async def test_a_signed_question_shows_all_jobs_and_uses_up_no_nonce(api: Api) -> None:
+    first, second = await api.start(), await api.start()
+    await api.start(BOB)
+    query = api.job_query(ALICE)
+    for _ in range(2):
+        jobs = await listed(api, **query)
+        assert [job["jobId"] for job in jobs] == [second, first]
+        assert jobs[0]["documentId"] == DATA
+
+
+async def test_a_signed_question_is_checked(api: Api) -> None:
+    job_id = await api.start()
+    good = api.job_query(ALICE, job_id, DATA)
+    assert [job["jobId"] for job in await listed(api, **good)] == [job_id]
+    for wrong in (
+        {**good, "signature": sign(BOB, "x")},
+        {**good, "signature": "0x00"},
+        {**good, "nonce": "1"},
+        {**good, "jobId": "another"},
+    ):
+        status, body = await api.call("GET", COMPUTE, params=wrong)
+        assert status == 400
+        assert "signature" in body["errors"]
+
+
+async def test_a_signature_that_cannot_be_checked_counts_as_none(api: Api) -> None:
+    job_id = await api.start()
+    assert len(await listed(api, jobId=job_id, signature="0x00")) == 1
+    [job] = await listed(api, consumerAddress=ALICE.address, signature="0x00")
+    assert job["documentId"] == ""
+
+
+async def test_filters_narrow_the_list(api: Api) -> None:
+    dataset = {"documentId": OPEN, "serviceId": "compute", "transferTxId": ORDER}
+    opened, other = await api.start(dataset=dataset), await api.start()
+
+    async def ids(**params: str) -> list[str]:
+        return [job["jobId"] for job in await listed(api, **params)]
+
+    mine = {"consumerAddress": ALICE.address}
+    assert await ids(**mine, documentId=OPEN) == [opened]
+    assert await ids(**mine, documentId=ALGORITHM) == [other, opened]
+    assert await ids(**mine, agreementId=ORDER) == [opened]
+    assert await ids(**mine, agreementId="0x00") == []
+    assert await ids(jobId=opened, documentId=DATA) == []
+    assert await ids(jobId=opened, agreementId=ORDER) == [opened]
+    assert await ids(jobId=opened, consumerAddress=BOB.address) == []
+
+
+async def test_nobody_and_nothing_asked_for_is_a_mistake(api: Api) -> None:
+    for params in ({}, {"documentId": DATA}, {"agreementId": ORDER}):
+        status, body = await api.call("GET", COMPUTE, params=params)
+        assert status == 400
+        assert body["errors"] == {
+            "consumerAddress": ["The consumerAddress field is required when jobId is not present."]
+        }
+    status, body = await api.call("GET", COMPUTE, params={"consumerAddress": "me"})
+    assert body["errors"] == {"consumerAddress": ["The consumerAddress format is invalid."]}
+
+
+async def test_a_signature_can_be_demanded(serve: Serve) -> None:
+    api = await serve(REQUIRE_SIGNED_STATUS="true")
+    job_id = await api.start()
+    for params in ({"jobId": job_id}, {"consumerAddress": ALICE.address}):
+        status, body = await api.call("GET", COMPUTE, params=params)
+        assert (status, list(body["errors"])) == (400, ["signature"])
+    assert len(await listed(api, **api.job_query(ALICE, job_id))) == 1
+    assert await listed(api, **api.job_query(BOB, job_id)) == []
+
+
+async def test_a_token_serves_for_status_without_a_nonce(api: Api) -> None:
+    job_id = await api.start()
+    nonce = api.nonce(ALICE)
+    params = {
+        "address": ALICE.address,
+        "expiration": "9999999999",
+        "nonce": str(nonce),
+        "signature": sign(ALICE, f"{ALICE.address}{nonce}"),
+    }
+    params["expiration"] = str(int(float((await api.status(job_id))["dateCreated"])) + 600)
+    _, body = await api.call("GET", SERVICES + "createAuthToken", params=params)
+    headers = {"AuthToken": body["token"]}
+    query = {"consumerAddress": ALICE.address}
+    _, [job] = await api.call("GET", COMPUTE, params=query, headers=headers)
+    assert job["documentId"] == DATA
+    other = {"consumerAddress": BOB.address}
+    assert (await api.call("GET", COMPUTE, params=other, headers=headers))[0] == 400
+
+
+@pytest.mark.parametrize("host", ["evil.example", "a b", 'x"y'])
+async def test_the_host_a_client_names_is_only_told_to_itself(api: Api, host: str) -> None:
+    job_id = await api.start()
+    await api.finished(job_id)
+    headers = {"Host": host}
+    status, _ = await api.call("GET", COMPUTE, params={"jobId": job_id}, headers=headers)
+    assert status in {200, 400}
+    assert "evil" not in (await api.status(job_id))["algorithmLogUrl"]
