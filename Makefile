@@ -31,8 +31,8 @@ bench: ## speed against Docker's own and a bare HTTP server's, as ratios
 	@scripts/venv.sh test
 	@scripts/engine.sh run scripts/bench.sh
 
-venv: ## the virtual environment in .venv
-	@scripts/venv.sh test
+venv: ## the command ocean-compute, in .venv/bin
+	@scripts/venv.sh
 
 image: ## the service's container image, ocean-compute:local
 	@scripts/venv.sh

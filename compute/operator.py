@@ -193,9 +193,6 @@ async def operating(
         limits=limits,
         clock=clock,
     )
-    await engine.connect()
-    await steps.sweep_folders()
-    await reconciler.resume()
     operator = Operator(
         environments=environments,
         engine=engine,
@@ -204,11 +201,14 @@ async def operating(
         data_dir=data_dir,
         clock=clock,
     )
-    tasks = [
-        asyncio.create_task(reconciler.run(), name="reconciler"),
-        asyncio.create_task(_janitor(store, reconciler, clock, limits.janitor_s), name="janitor"),
-    ]
+    tasks: list[asyncio.Task[None]] = []
     try:
+        await engine.connect()
+        await steps.sweep_folders()
+        await reconciler.resume()
+        janitor = _janitor(store, reconciler, clock, limits.janitor_s)
+        tasks.append(asyncio.create_task(reconciler.run(), name="reconciler"))
+        tasks.append(asyncio.create_task(janitor, name="janitor"))
         yield operator
     finally:
         for task in tasks:
@@ -229,4 +229,6 @@ async def _janitor(
                 log.info("job_expired job=%s", job.id)
         except ComputeError as error:
             log.warning("janitor_failed cause=%s", error.public)
+        except Exception:
+            log.exception("janitor_failed")
         await asyncio.sleep(interval_s)

@@ -101,7 +101,8 @@ class Reconciler:
 
     def wake_environment(self, environment_id: str) -> None:
         """Fill this environment's free places from its queue."""
-        self._queue.put(_CLAIM + environment_id)
+        if environment_id in self._environments:
+            self._queue.put(_CLAIM + environment_id)
 
     def queued(self, job: Job) -> None:
         """A job has entered the queue: try to place it, and look when its wait is over."""
@@ -206,6 +207,7 @@ class Reconciler:
             try:
                 step = await self._decide(job)
                 if isinstance(step, Rest):
+                    self._unanswered.pop(job_id, None)
                     self._rest(job, step)
                     return
                 await self._act(job, step)
@@ -263,8 +265,7 @@ class Reconciler:
     def _after(self, before: Job, after: Job) -> None:
         """A place may have become free."""
         if before.phase in ACTIVE and after.phase not in ACTIVE:
-            if before.environment in self._environments:
-                self.wake_environment(before.environment)
+            self.wake_environment(before.environment)
             log.info("job_ended job=%s status=%s", after.id, after.phase.number)
 
     def _rest(self, job: Job, step: Rest) -> None:

@@ -24,6 +24,7 @@ from compute.errors import (
     EngineRefused,
     InputUnavailable,
     UnknownJob,
+    VolumeFailed,
 )
 from compute.layout import JobFolders
 from compute.models import Image, Job, Termination
@@ -150,8 +151,11 @@ class Steps:
         for root in list(jobs.iterdir()):
             if root.name not in unfinished:
                 log.info("folder_swept job=%s", root.name)
-                await self._space.release(root)
-                await asyncio.to_thread(_remove_tree, root)
+                try:
+                    await self._space.release(root)
+                    await asyncio.to_thread(_remove_tree, root)
+                except (VolumeFailed, OSError) as error:
+                    log.warning("folder_not_swept job=%s cause=%s", root.name, error)
         for partial in (self._data_dir / "results").glob("*.partial"):
             if partial.name.removesuffix(".partial") not in unfinished:
                 await asyncio.to_thread(_remove_tree, partial)
@@ -194,6 +198,9 @@ class Steps:
         except ValueError as error:
             raise EngineRefused(f"The entrypoint cannot be used: {error}") from error
         await self._engine.create(spec)
+        fresh = await self._store.get(job.id)
+        if fresh.goal is not Goal.RUN:
+            return fresh
         await self._engine.start(spec.name)
         observation = await self._engine.observe(spec.name)
         return await self._adopt(job, decide.Adopt(observation.started_at or self._clock()))

@@ -31,6 +31,7 @@ from compute.engines.fake import FakeRun, until_stopped
 from compute.models import DatasetItem, Job
 from compute.operator import Operator
 from compute.status import Phase
+from compute.store.base import nothing
 from compute.store.jobs import JobStore
 
 IMAGE = "python:3.11"
@@ -156,6 +157,8 @@ async def first_life(workshop: Workshop, fate: Fate, drive: Drive, job: Job) -> 
         for task in (struck, life):
             task.cancel()
         await asyncio.gather(struck, life, return_exceptions=True)
+    # What was handed to the writer is on disk or not when a process is gone, never later.
+    await workshop.database.write(nothing)
     if not life.cancelled() and (error := life.exception()):
         raise error
     return not fate.struck.is_set()

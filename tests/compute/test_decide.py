@@ -212,6 +212,33 @@ def test_filtering(goal: Goal, seen: Observation, now: float, expected: Step) ->
     assert step(Phase.FILTERING, goal, seen, now=now) == expected
 
 
+PUBLISHING_FAILED = Termination(Phase.PUBLISHING_FAILED, "filter_failed", "withheld")
+
+
+@pytest.mark.parametrize("goal", list(Goal))
+@pytest.mark.parametrize("seen", STATES, ids=lambda seen: str(seen.state))
+@pytest.mark.parametrize(
+    ("phase", "termination"),
+    [
+        (Phase.PROVISIONED, Termination(Phase.CONTAINER_FAILED, "engine_refused")),
+        (Phase.PROVISIONED, STOPPED),
+        (Phase.FILTERING, PUBLISHING_FAILED),
+        (Phase.PUBLISHING, PUBLISHING_FAILED),
+    ],
+)
+def test_an_end_that_was_written_down_is_carried_through(
+    goal: Goal, seen: Observation, phase: Phase, termination: Termination
+) -> None:
+    assert step(phase, goal, seen, termination=termination) == Finish(termination)
+
+
+@pytest.mark.parametrize("ended", [COMPLETED, STOPPED, QUOTA, TIME_LIMIT])
+def test_an_outcome_before_its_results_is_no_end(ended: Termination) -> None:
+    assert step(Phase.PUBLISHING, termination=ended) == Publish()
+    assert step(Phase.FILTERING, seen=GONE, termination=ended) == Filter()
+    assert step(Phase.RUNNING, seen=EXITED, termination=ended) == Conclude(ended, 550.0)
+
+
 BUSY = sorted(UNFINISHED - {Phase.QUEUED})
 
 

@@ -119,7 +119,10 @@ def test_a_file_without_its_list(text: str) -> None:
     ("text", "start"),
     [
         ("environments:", "environments.yaml: environments: Input should be a valid tuple; "),
-        ("environments: []", "environments.yaml: environments: the list is empty; write at least one environment"),
+        (
+            "environments: []",
+            "environments.yaml: environments: the list is empty; write at least one environment",
+        ),
         ("environments: {a: 1}", "environments.yaml: environments: Input should be a valid tuple"),
         ("environments: [a]", "environments.yaml: environments[0]: Input should be a valid dict"),
         ("envs: []\nenvironments: [{id: a}]", "environments.yaml: envs: Extra inputs"),

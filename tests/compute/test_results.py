@@ -306,9 +306,7 @@ def test_a_full_disk_is_told_and_nothing_stays_on_it(outputs: Path, tmp_path: Pa
 
 
 @needs_root
-def test_a_full_disk_does_not_cost_results_published_before(
-    outputs: Path, tmp_path: Path
-) -> None:
+def test_a_full_disk_does_not_cost_results_published_before(outputs: Path, tmp_path: Path) -> None:
     disk = tmp_path / "results"
     with tiny_disk(disk):
         (outputs / "a").write_bytes(b"x" * 20_000)

@@ -202,9 +202,7 @@ async def test_staging_again_gives_the_same(cache: InputCache, folders: JobFolde
     assert files[0].sent == 1
 
 
-async def test_what_a_broken_try_left_does_not_stay(
-    cache: InputCache, folders: JobFolders
-) -> None:
+async def test_what_a_broken_try_left_does_not_stay(cache: InputCache, folders: JobFolders) -> None:
     for folder in (folders.inputs, folders.ddos, folders.transformations):
         (folder / "left" / "over").mkdir(parents=True)
     staging = stager(cache, [MemoryFile("x", b"1")], a=[])

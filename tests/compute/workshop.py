@@ -165,17 +165,9 @@ async def start(operator: Operator, **spec: object) -> Job:
 
 async def reach(operator: Operator, job: Job, *phases: Phase) -> Job:
     """The job once it is in one of these phases. Fails in any other that is terminal."""
-    import time as _t
-    t0=_t.time()
     async with asyncio.timeout(PATIENCE_S):
         while True:
             now = await operator.job(job.id)
-            if _t.time()-t0 > 3:
-                r=operator._reconciler
-                print("STUCK", now, await operator.history(job.id), vars(r._queue), r._acting, operator._engine.calls[-10:], operator._engine.world.containers, operator._engine.world.listeners)
-                for task in asyncio.all_tasks():
-                    if task.get_name()!="x" : print(task.get_name(), task.get_stack()[-1:] , task)
-                raise SystemExit
             if now.phase in phases:
                 return now
             assert not (now.phase.terminal and now.phase is not Phase.DELETED and len(phases) == 1

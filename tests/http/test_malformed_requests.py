@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from io import BytesIO
 
 import pytest
@@ -49,7 +50,7 @@ async def test_an_oversize_body_answers_413_as_json(api: Api) -> None:
 
 
 async def test_an_oversize_body_without_length_answers_413(api: Api) -> None:
-    async def chunks():  # type: ignore[no-untyped-def]
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(40):
             yield b" " * 65536
 

@@ -30,7 +30,7 @@ def test_deep_nesting_never_reaches_the_parser(opening: str) -> None:
 
 
 def test_brackets_in_texts_are_no_nesting() -> None:
-    value = {"code": "[[[{{{\\\"" * 50, "list": [[] for _ in range(100)]}
+    value = {"code": '[[[{{{\\"' * 50, "list": [[] for _ in range(100)]}
     assert parse_json(json.dumps(value)) == value
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -24,7 +25,7 @@ from provider import logs
 from provider.app import create_app
 from provider.middlewares import guard
 
-SLEEPING = {
+SLEEPING: dict[str, Any] = {
     "dataset": {"documentId": OPEN, "serviceId": "compute"},
     "algorithm": {"meta": {"rawcode": "x", "container": {**CONTAINER, "entrypoint": "sleep 1"}}},
 }

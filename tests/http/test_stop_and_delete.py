@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ocean_consumer import ALICE, BOB, COMPUTE, CONTAINER, DATA, OPEN, SERVICES, Api, sign
 
-SLEEPING = {
+SLEEPING: dict[str, Any] = {
     "dataset": {"documentId": OPEN, "serviceId": "compute"},
     "algorithm": {"meta": {"rawcode": "x", "container": {**CONTAINER, "entrypoint": "sleep 1"}}},
 }

@@ -219,7 +219,7 @@ async def test_only_its_wallet_may_delete_a_token(api: Api) -> None:
 
 
 async def test_a_tokens_request_cannot_be_replayed(api: Api) -> None:
-    fixed = {"nonce": "9", "signature": sign(ALICE, f"{ALICE.address}9")}
+    fixed: dict[str, Any] = {"nonce": "9", "signature": sign(ALICE, f"{ALICE.address}9")}
     assert (await token_of(api, **fixed))[0] == 200
     assert (await token_of(api, **fixed))[0] == 400
 
@@ -237,7 +237,8 @@ async def test_a_tokens_request_cannot_be_replayed(api: Api) -> None:
     ],
 )
 async def test_a_token_is_asked_for_properly(api: Api, field: str, value: str, text: str) -> None:
-    status, body = await token_of(api, **{field: value})
+    changes: dict[str, Any] = {field: value}
+    status, body = await token_of(api, **changes)
     assert (status, body["errors"]) == (400, {field: [text]})
 
 
