@@ -132,10 +132,8 @@ def next_step(
         return Rest(job.retry_at)
     if job.phase is Phase.PUBLISHING:
         return Publish()
-    if job.phase is Phase.STARTED:
-        return PrepareImage() if job.goal is Goal.RUN else Finish(STOPPED)
-    if job.phase is Phase.CONFIGURING_VOLUMES:
-        return Provision() if job.goal is Goal.RUN else Finish(STOPPED)
+    if job.phase in {Phase.STARTED, Phase.CONFIGURING_VOLUMES}:
+        return _preparing(job)
     if observation is None:
         raise ValueError(f"phase {job.phase} needs an observation")
     if job.phase is Phase.PROVISIONED:
@@ -160,6 +158,12 @@ def _queued(job: Job, environment: Environment, now: float) -> Step:
         waited = f"waited longer than {environment.maxQueueWait} s for a place"
         return Finish(Termination(Phase.EXPIRED, "queue_wait", waited))
     return Rest(expiry)
+
+
+def _preparing(job: Job) -> Step:
+    if job.goal is not Goal.RUN:
+        return Finish(STOPPED)
+    return PrepareImage() if job.phase is Phase.STARTED else Provision()
 
 
 def _provisioned(job: Job, now: float, observation: Observation) -> Step:

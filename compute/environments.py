@@ -7,6 +7,7 @@ object, so that an operator and a consumer use the same words.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -28,6 +29,8 @@ from compute.engines.base import PullPolicy
 from compute.errors import EnvironmentsInvalid, UnknownEnvironment
 from compute.models import Image
 
+_NOBODY = "65534:65534"
+_USER = re.compile(r"[1-9][0-9]{0,8}:[0-9]{1,9}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _HINTS = {
     "missing": "add it",
@@ -48,6 +51,26 @@ def _address(text: str) -> str:
     if not _ADDRESS.fullmatch(text):
         raise ValueError("an Ethereum address is 0x and 40 hexadecimal digits, in quotes")
     return text.lower()
+
+
+def _own_user() -> str:
+    """Nobody, if the service is root; else the service's own user.
+
+    What an algorithm leaves in nested folders can only be removed by root or by the user
+    that it ran as.
+    """
+    return _NOBODY if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
+
+
+def _container_user(text: str) -> str:
+    if not _USER.fullmatch(text):
+        raise ValueError('write uid:gid as numbers, in quotes, never root: "65534:65534"')
+    if os.geteuid() != 0 and text.partition(":")[0] != str(os.geteuid()):
+        raise ValueError(
+            "a service that is not root cannot clean up what another user wrote;"
+            f' leave it out, or write "{_own_user()}"'
+        )
+    return text
 
 
 Address = Annotated[str, AfterValidator(_address)]
@@ -120,7 +143,7 @@ class Environment(_Section):
     tmpMB: Annotated[int, Field(ge=1, le=1048576)] = 64
     pids: Annotated[int, Field(ge=1, le=100_000)] = 256
     writableRoot: bool = False
-    user: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}:[1-9][0-9]{0,8}$")] = "65534:65534"
+    user: Annotated[str, AfterValidator(_container_user)] = Field(default_factory=_own_user)
     network: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "none"
     images: Images = Images()
     consumers: Consumers = Consumers()

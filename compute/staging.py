@@ -1,14 +1,15 @@
 """Putting a job's inputs where its container will look for them.
 
 The job's folder is filled anew on each try, so an interrupted one needs no repair.
-Fetched files are hard links into the cache; a file that already lies on this machine is
-shown in place by a read-only mount of its own, never copied.
+Fetched files are hard links into the cache, or copies where it lies on another disk; a file
+that already lies on this machine is shown in place by a read-only mount of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -73,7 +74,13 @@ class Stager:
             return [Mount(file.path, inside)]
         source = await self._cache.fetch(file)
         target.unlink(missing_ok=True)
-        os.link(source, target)
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in {errno.EXDEV, errno.EMLINK}:
+                raise
+            await asyncio.to_thread(shutil.copyfile, source, target)
+            target.chmod(0o444)
         return []
 
 

@@ -119,8 +119,16 @@ class Steps:
     async def space_full(self, job: Job) -> bool:
         """True when the job's output space is exhausted."""
         root = self.folders(job.id).root
-        await self._open_space(job)
-        return (await self._space.usage(root)).full
+        try:
+            return (await self._space.usage(root)).full
+        except VolumeFailed:
+            log.warning("space_lost job=%s", job.id)
+        try:
+            await self._open_space(job)
+            return (await self._space.usage(root)).full
+        except VolumeFailed:
+            # The run is over all the same; what cannot be had is missed when it is collected.
+            return False
 
     async def _open_space(self, job: Job) -> None:
         """Have the output space there: made now, or found again after a crash or a reboot."""

@@ -8,7 +8,6 @@ or a DID that two files claim, is refused rather than guessed, and said once in 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import stat
@@ -18,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from provider import bounded_json
 from provider.assets.ddo import Ddo, is_did, is_sealed
 from provider.assets.files import parse_files
 from provider.errors import AssetMalformed, FileObjectInvalid, UnknownAsset
@@ -172,8 +172,8 @@ def _is_settled(status: os.stat_result) -> bool:
 
 def _parse_entry(stamp: tuple[int, int, int], content: bytes) -> _Entry:
     try:
-        raw = json.loads(content)
-    except (ValueError, RecursionError):
+        raw = bounded_json.loads(content)
+    except ValueError:
         return _Entry(stamp, None, ("is not valid JSON",))
     if not isinstance(raw, dict):
         return _Entry(stamp, None, ("is not a JSON object",))

@@ -15,6 +15,7 @@ from typing import Any
 
 import ecies
 
+from provider import bounded_json
 from provider.assets.ddo import Ddo, Service, is_sealed
 from provider.assets.files import FileObject, UrlFile, parse_file, parse_files
 from provider.errors import AssetMalformed, FileObjectInvalid
@@ -83,8 +84,8 @@ def open_url_file(sealed: str, key: ProviderKey) -> UrlFile:
 
 def _json(plain: bytes) -> Any:
     try:
-        return json.loads(plain)
-    except (ValueError, RecursionError):
+        return bounded_json.loads(plain)
+    except ValueError:
         pass
     raise AssetMalformed(CANNOT_OPEN)
 

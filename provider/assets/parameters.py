@@ -10,11 +10,11 @@ number and ``"true"`` for a boolean. Keys that nobody declared pass unchanged.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from provider import bounded_json
 from provider.assets.ddo import ConsumerParameter
 from provider.errors import AssetMalformed, BadParameter
 
@@ -56,8 +56,8 @@ def _decoded(given: Json) -> Json:
     if not isinstance(given, str):
         return given
     try:
-        value = json.loads(given, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        value = bounded_json.loads(given, parse_constant=_no_constant)
+    except ValueError:
         return given
     return value if isinstance(value, (dict, list)) or value is None else given
 
@@ -125,8 +125,8 @@ def _number(value: Json) -> Json:
 
 def _number_of(text: str) -> Json:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = bounded_json.loads(text)
+    except ValueError:
         return None
     return value
 

@@ -78,7 +78,7 @@ class LocalInput(InputFile):
 
     @asynccontextmanager
     async def open(self, validator: str | None) -> AsyncIterator[Download]:
-        stream, status = await asyncio.to_thread(_open_regular, self.path)
+        stream, status = _open_regular(self.path)
         try:
             current = f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
             if current == validator:

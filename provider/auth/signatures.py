@@ -1,10 +1,11 @@
 """Ethereum signatures: the digest that wallets sign, and who signed it.
 
 This is the hot path of every signed request, so it talks to libsecp256k1 directly
-instead of through eth_account (same answers, see the tests; several times quicker). Accepted is what the API's clients send: 65 bytes
-``r || s || v`` in hexadecimal, with or without ``0x``, ``v`` being 0, 1, 27 or 28.
-A high ``s`` is accepted, as the API always did: requests are kept unique by their
-nonce, never by their signature, so malleability gains nobody anything.
+instead of through eth_account (same answers, see the tests; several times quicker).
+Accepted is what the API's clients send: 65 bytes ``r || s || v`` in hexadecimal, with
+or without ``0x``, ``v`` being 0, 1, 27 or 28. A high ``s`` is accepted, as the API always
+did: requests are kept unique by their nonce, never by their signature, so malleability
+gains nobody anything.
 """
 
 from __future__ import annotations

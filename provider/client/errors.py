@@ -11,10 +11,11 @@ them, and says in words what the known codes mean.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from provider import bounded_json
 
 _NONCE_REFUSED = re.compile(r"expected nonce \(.*?\) > current nonce", re.DOTALL)
 _TEXT_LIMIT = 500
@@ -137,7 +138,7 @@ def _class_of(status: int, code: str, text: str) -> type[RefusedError]:
 def unfold(body: bytes) -> tuple[str, str]:
     """Code and sentence of a refusal's body, in whichever shape it comes."""
     try:
-        document = json.loads(body)
+        document = bounded_json.loads(body)
     except ValueError:
         return "", plain(body.decode("utf-8", "replace"))
     if not isinstance(document, dict):

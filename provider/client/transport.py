@@ -8,7 +8,6 @@ nowhere but where it was meant to.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -26,6 +25,7 @@ from aiohttp import (
 )
 from yarl import URL
 
+from provider import bounded_json
 from provider.client.errors import (
     AnswerNotUnderstoodError,
     ClientUsageError,
@@ -166,7 +166,7 @@ async def read_json(response: ClientResponse) -> Any:
     """The answer's body as JSON."""
     body = await _body(response, _MAX_JSON_BYTES)
     try:
-        return json.loads(body)
+        return bounded_json.loads(body)
     except ValueError:
         raise AnswerNotUnderstoodError(
             "The provider's answer is not JSON.", status=response.status

@@ -120,7 +120,6 @@ async def test_a_job_survives_death_at_every_call(
     prepare, drive, phase, names = SCENARIOS[scenario]
     prepare(workshop)
     workshop.limits = replace(HASTY, watch_s=60.0)
-    deaths = 0
     for fatal in range(1, 200):
         job = await insert(workshop, f"{fatal:032}")
         fate = Fate(fatal, after=after)
@@ -133,9 +132,8 @@ async def test_a_job_survives_death_at_every_call(
             assert workshop.leftovers() == NOTHING_LEFT, where
         assert set(workshop.world.starts.values()) <= {1}, where
         if survived:
-            assert deaths > 5
+            assert fatal > 6, "it hardly did anything"
             return
-        deaths += 1
     pytest.fail("the operator never survived")
 
 
@@ -193,6 +191,8 @@ async def test_jobs_of_each_kind_survive_one_death_together(workshop: Workshop) 
 
 def all_of(jobs: list[Job]) -> Drive:
     async def drive(workshop: Workshop, operator: Operator, job: Job) -> Job:
-        return [await ended(operator, each) for each in jobs][0]
+        for each in jobs:
+            await ended(operator, each)
+        return await operator.job(job.id)
 
     return drive

@@ -24,7 +24,7 @@ FOLDERS = JobFolders(Path("/srv/data"), "j1")
         ("$ALGO", (ALGO,)),
         ("node  $ALGO\t--fast\n", ("node", ALGO, "--fast")),
         ("Rscript '$ALGO'", ("Rscript", ALGO)),
-        ('sh -c "python $ALGO > /data/outputs/log"', ("sh", "-c", f"python {ALGO} > /data/outputs/log")),
+        ('sh -c "python $ALGO > log"', ("sh", "-c", f"python {ALGO} > log")),
         ("run --in=$ALGO", ("run", f"--in={ALGO}")),
         ("run $ALGO $ALGO", ("run", ALGO, ALGO)),
         ("run", ("run",)),

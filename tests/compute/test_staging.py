@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -128,6 +129,23 @@ async def test_a_fetched_file_is_the_caches_own_and_outlives_it(
     assert cached.samefile(folders.inputs / SHORT / "0")
     cached.unlink()
     assert (folders.inputs / SHORT / "0").read_text() == "data"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+async def test_a_cache_on_another_disk_is_copied_from(
+    cache: InputCache, folders: JobFolders, tmp_path: Path
+) -> None:
+    contents = tmp_path / "cache" / "contents"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "other", contents], check=True)
+    try:
+        file = MemoryFile("x", b"data", sha256=digest(b"data"))
+        (contents / digest(b"data")).write_bytes(b"data")
+        await stager(cache, a=[file]).datasets(a_job(), folders)
+    finally:
+        subprocess.run(["umount", contents], check=True)
+    copy = folders.inputs / SHORT / "0"
+    assert copy.read_text() == "data"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o444
 
 
 @pytest.fixture

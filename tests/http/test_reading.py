@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from provider.dialects.ocean.reading import MAX_DEPTH, parse_json
+from provider.bounded_json import MAX_DEPTH
+from provider.dialects.ocean.reading import parse_json
 from provider.errors import RequestMalformed
 
 

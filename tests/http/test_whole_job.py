@@ -88,7 +88,7 @@ async def test_an_input_that_is_gone_by_then_ends_the_job_with_its_reason(
 
 
 async def test_an_image_that_does_not_exist_ends_the_job_with_its_reason(api: Api) -> None:
-    missing = {**CONTAINER, "image": "example/python-missing"}
+    missing = {**CONTAINER, "checksum": "sha256:" + "00" * 32}
     job = await api.finished(
         await api.start(
             dataset={"documentId": OPEN, "serviceId": "compute"},

@@ -8,25 +8,20 @@ valid text, finite numbers, bounded depth. Everything behind may take that for g
 from __future__ import annotations
 
 import asyncio
-import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
 
+from provider import bounded_json
+from provider.bounded_json import MAX_DEPTH
 from provider.errors import RequestMalformed
 
-MAX_DEPTH = 32
 BODY_S = 60.0
 """How long a client may take to send its body."""
 
 Parameters = Mapping[str, Any]
-
-_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"|["\[\]{}]', re.DOTALL)
-"""Brackets outside of texts, and the texts, to skip what is in them. A quotation mark alone
-is a text without an end: stopping there keeps the scan linear."""
 
 
 async def parameters(request: web.Request) -> Parameters:
@@ -73,10 +68,9 @@ def parse_object(raw: bytes | str) -> Parameters:
 def parse_json(raw: bytes | str) -> Any:
     """JSON without its traps. Raises RequestMalformed."""
     try:
-        text = raw if isinstance(raw, str) else raw.decode()
-        _require_shallow(text)
-        value = json.loads(
-            text,
+        value = bounded_json.loads(
+            raw,
+            max_depth=MAX_DEPTH,
             parse_constant=_no_constant,
             parse_float=_finite,
         )
@@ -119,26 +113,6 @@ def _sound_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _require_shallow(text: str) -> None:
-    """Raise ValueError before the parser meets nesting beyond MAX_DEPTH.
-
-    The parser recurses in C. Python's own limit would stop it, but libraries raise that
-    (py_ecc, which comes with Ethereum's, to 100,000), and the process would die instead.
-    """
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return
-    depth = 0
-    for token in _STRUCTURE.finditer(text):
-        if token[0] == '"':
-            raise ValueError("a text without an end")
-        if token[0] in "[{":
-            depth += 1
-        elif token[0] in "]}":
-            depth -= 1
-        if depth > MAX_DEPTH:
-            raise ValueError("nested too deeply")
 
 
 def _require_sound(value: Any) -> None:
