@@ -98,7 +98,8 @@ async def trivial_job(consumer: Consumer, rounds: int) -> Figure:
 
 
 async def signed_status(consumer: Consumer, service: Service, bare: Bare, rounds: int) -> Figure:
-    """Signed status requests a second, each with a signature of its own, against bare aiohttp."""
+    """Status requests a second, each with a signature of its own, against a handler that only
+    answers the same JSON."""
     job = await consumer.start(raw("true", checksum=image_id()), [DATASET])
     await consumer.follow(job["jobId"])
 
