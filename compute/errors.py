@@ -1,8 +1,8 @@
 """Everything that can go wrong on the ground floor.
 
 ``public`` is what an owner may read: it names no path, URL or secret. Only
-:class:`EngineUnavailable` and a :class:`InputUnavailable` marked temporary may be
-retried; everything else ends what it belongs to.
+:class:`EngineUnavailable`, and an :class:`InputUnavailable` or :class:`ImageUnavailable`
+marked temporary, may be retried; everything else ends what it belongs to.
 """
 
 from __future__ import annotations
@@ -45,7 +45,14 @@ class EngineRefused(ComputeError):
 
 
 class ImageUnavailable(ComputeError):
-    """The image is not here and cannot be pulled, or is not the one asked for."""
+    """The image is not here and cannot be pulled, or is not the one asked for.
+
+    ``temporary`` when the registry could not be asked, so that trying again may help.
+    """
+
+    def __init__(self, public: str, *, temporary: bool = False) -> None:
+        super().__init__(public)
+        self.temporary = temporary
 
 
 class VolumeFailed(ComputeError):

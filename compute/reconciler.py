@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from compute.decide import (
+    Kill,
     PrepareImage,
     Provision,
     Rest,
@@ -48,6 +49,8 @@ from compute.workqueue import WorkQueue, backoff_s
 log = logging.getLogger(__name__)
 
 _CLAIM = "claim:"
+_TRIES_TOLD = 20
+"""Failed tries of a phase that the history tells; what fails for days must not fill it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Limits:
     watch_s: float = 1.0
     first_backoff_s: float = 0.5
     most_backoff_s: float = 30.0
+    store_retry_s: float = 2.0
     janitor_s: float = 60.0
     most_workers: int = 256
 
@@ -181,6 +185,9 @@ class Reconciler:
                     await self._claim(key.removeprefix(_CLAIM))
                 else:
                     await self._reconcile(key)
+            except StoreUnavailable as error:
+                log.warning("store_silent key=%s cause=%s", key, error.public)
+                self._queue.put_in(key, self._limits.store_retry_s)
             except Exception:
                 log.exception("reconcile_failed key=%s", key)
                 self._queue.put_in(key, self._limits.most_backoff_s)
@@ -189,16 +196,12 @@ class Reconciler:
 
     async def _claim(self, environment_id: str) -> None:
         places = self._environments[environment_id].maxJobs
-        try:
-            claimed = await self._store.claim(environment_id, places, now=self._clock())
-        except StoreUnavailable:
-            self._queue.put_in(_CLAIM + environment_id, self._limits.first_backoff_s)
-            return
-        for job in claimed:
+        for job in await self._store.claim(environment_id, places, now=self._clock()):
             self._queue.put(job.id)
 
     async def _reconcile(self, job_id: str) -> None:
         """Steps until the job rests. Each round starts from the row as it is."""
+        killed = False
         while True:
             try:
                 job = await self._store.get(job_id)
@@ -210,7 +213,11 @@ class Reconciler:
                     self._unanswered.pop(job_id, None)
                     self._rest(job, step)
                     return
+                if killed and isinstance(step, Kill):
+                    self._queue.put_in(job_id, self._limits.first_backoff_s)
+                    return
                 await self._act(job, step)
+                killed = isinstance(step, Kill)
                 self._unanswered.pop(job_id, None)
             except MoveLost:
                 continue
@@ -297,7 +304,7 @@ class Reconciler:
             self._queue.put(job.id)
             return
         delay = self._backoff(job.attempts)
-        note = f"try {tries} failed: {public}"
+        note = f"try {tries} failed: {public}" if tries <= _TRIES_TOLD else ""
         await self._store.note(job, now=now, note=note, attempts=tries, retry_at=now + delay)
         self._queue.put_in(job.id, delay)
 
@@ -328,7 +335,9 @@ _REASONS: dict[type[Exception], str] = {
 
 def _is_final(error: Exception) -> bool:
     """True for what will not be better next time."""
-    return isinstance(error, EngineRefused | ImageUnavailable)
+    if isinstance(error, ImageUnavailable):
+        return not error.temporary
+    return isinstance(error, EngineRefused)
 
 
 def environment_of(environments: Environments, job: Job) -> Environment:

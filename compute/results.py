@@ -22,6 +22,7 @@ from compute.models import ResultFile
 
 LOG_NAME = "algorithm.log"
 _COPY_BYTES = 1 << 20
+_FLUSHED_SINGLY = 32
 _MAX_DEPTH = 32
 _PATH_MAX = 4096
 
@@ -75,12 +76,28 @@ def publish(
     try:
         partial.mkdir(parents=True)
         collected = _collect(sources, partial, _Budget(max_bytes, max_files))
+        _make_durable(partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise PublishingFailed(f"results could not be stored: {error.strerror}") from error
     return collected
+
+
+def _make_durable(folder: Path) -> None:
+    """Have all files of the folder on disk. Each flush costs milliseconds, so many files
+    are flushed with one call for the whole machine."""
+    paths = [*folder.iterdir(), folder]
+    if len(paths) > _FLUSHED_SINGLY:
+        os.sync()
+        return
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def path_of(results: Path, file: ResultFile) -> Path:
@@ -157,6 +174,4 @@ def _copy(
                 digest.update(chunk)
                 out.write(chunk)
                 size += len(chunk)
-            out.flush()
-            os.fsync(out.fileno())
     return ResultFile(index, name, size, digest.hexdigest(), result_type)

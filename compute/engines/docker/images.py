@@ -150,6 +150,19 @@ def _familiar(repository: str) -> str:
     return name.removeprefix("library/")
 
 
+_FINAL = (
+    "not found",
+    "manifest unknown",
+    "does not exist",
+    "denied",
+    "unauthorized",
+    "no matching manifest",
+    "invalid reference",
+    "unsupported",
+)
+"""Words of a registry's answer that asking again will not change."""
+
+
 def _check_progress(image: Image, line: bytes) -> None:
     try:
         step = json.loads(line)
@@ -168,4 +181,6 @@ def _refusal(image: Image, error: APIError) -> Exception:
 
 
 def _not_pulled(image: Image, words: str) -> ImageUnavailable:
-    return ImageUnavailable(f"Image {image.reference} cannot be pulled: {public_text(words)}")
+    final = any(sign in words.lower() for sign in _FINAL)
+    text = f"Image {image.reference} cannot be pulled: {public_text(words)}"
+    return ImageUnavailable(text, temporary=not final)
