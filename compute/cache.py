@@ -181,6 +181,17 @@ class InputCache:
             partial.unlink(missing_ok=True)
 
 
+async def pour(file: InputFile, target: Path) -> None:
+    """Fetch a file to ``target`` past the cache. Raises InputUnavailable."""
+    try:
+        async with file.open(None) as download:
+            with target.open("wb") as out:
+                async for batch in batches(download.chunks):
+                    await asyncio.to_thread(out.write, batch)
+    except OSError as error:
+        raise _disk_fault(error) from error
+
+
 async def batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same bytes in pieces of about BATCH_BYTES, to spare trips to a thread."""
     gathered: list[bytes] = []

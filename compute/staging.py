@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from compute import layout
-from compute.cache import InputCache
+from compute.cache import InputCache, pour
 from compute.engines.base import Mount
 from compute.layout import JobFolders
 from compute.models import Job
@@ -57,14 +57,20 @@ class Stager:
         _save_mounts(folders.local_files, mounts)
 
     async def algorithm(self, job: Job, folders: JobFolders) -> None:
-        """The algorithm's files, executable. Raises InputUnavailable."""
+        """The algorithm's files, executable. Raises InputUnavailable.
+
+        A raw algorithm is its consumer's own and leaves no copy in the cache.
+        """
         shutil.rmtree(folders.transformations, ignore_errors=True)
         _make_folder(folders.transformations)
         for number, file in enumerate(await self._supplier.algorithm(job.spec.algorithm)):
             name = "algorithm" if number == 0 else str(number)
             target = folders.transformations / name
-            source = await self._cache.fetch(file)
-            await asyncio.to_thread(shutil.copyfile, source, target)
+            if job.spec.algorithm.did:
+                source = await self._cache.fetch(file)
+                await asyncio.to_thread(shutil.copyfile, source, target)
+            else:
+                await pour(file, target)
             target.chmod(0o555)
 
     async def _place(self, file: InputFile, target: Path, inside: str) -> list[Mount]:

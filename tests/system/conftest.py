@@ -29,7 +29,6 @@ async def shared(service_root: Path) -> AsyncIterator[Service]:
         {"id": "closed", "consumers": {"allow": ["0x" + "cc" * 20]}},
         {"id": "picky", "images": {"allow": ["python:*"], "pull": "never"}},
         {"id": "one", "maxJobs": 1, "maxQueueWait": 2},
-        {"id": "filtered", "filterImage": "ocean-compute-test/filter:1"},
     )
     await service.start()
     yield service
