@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from asset_fetching import LOOPBACK, QUICK
 from asset_origins import Origin
+
+from provider.assets.fetch import Fetcher
 
 
 @pytest.fixture
@@ -14,3 +17,17 @@ async def origin() -> AsyncIterator[Origin]:
     await server.start()
     yield server
     await server.close()
+
+
+@pytest.fixture
+async def fetcher() -> AsyncIterator[Fetcher]:
+    """One that may reach loopback."""
+    async with Fetcher(allowed_networks=LOOPBACK, limits=QUICK) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def guarded() -> AsyncIterator[Fetcher]:
+    """One that may reach public addresses only, as by default."""
+    async with Fetcher(limits=QUICK) as opened:
+        yield opened

@@ -112,7 +112,8 @@ async def test_memory_without_swap_is_the_limit(docker_bench: Bench, raw: docker
 
 
 async def test_a_single_file_is_bounded(docker_bench: Bench, tmp_path: Path) -> None:
-    script = "sh -c 'head -c 9000000 /dev/zero > /tmp/f' 2>/dev/null; stat -c %s /tmp/f; ulimit -c; ulimit -n"
+    fill = "sh -c 'head -c 9000000 /dev/zero > /tmp/f' 2>/dev/null"
+    script = f"{fill}; stat -c %s /tmp/f; ulimit -c; ulimit -n"
     text = await docker_bench.output(script, tmp_path, file_bytes=MIB)
     assert text.split()[-3:] == [str(MIB), "0", "4096"]
 
