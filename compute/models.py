@@ -5,8 +5,10 @@ Times are seconds since the epoch (UTC, float), sizes are bytes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -86,6 +88,11 @@ class JobSpec(Stored):
     network: bool = False
     max_duration_s: int
     agreement_id: str = ""
+
+    @cached_property
+    def weight(self) -> int:
+        """About how many bytes it is, as JSON."""
+        return len(json.dumps(self.model_dump()))
 
     def forgotten(self) -> JobSpec:
         """Only which assets the job was about: no code, parameter or document."""

@@ -152,12 +152,9 @@ def document(consumer: str, url: str) -> dict[str, object]:
 
 
 def environments(consumer: str) -> str:
-    # Without root, what algorithms write must be ours, or it could not be removed.
-    user = f"{os.getuid()}:{os.getgid()}" if os.getuid() else "65534:65534"
     return f"""\
 environments:
   - id: {ENVIRONMENT}
-    user: "{user}"
     description: One processor beside the data, no network
     cpu: 1
     ramGB: 1

@@ -25,6 +25,11 @@ from compute.store.rows import Changes
 from compute.store.sql import JobRow
 
 RECENT_JOBS = 4096
+RECENT_BYTES = 64 << 20
+"""What jobs in memory may weigh together: consumers choose how much code they send."""
+
+_BYTES_A_JOB = 4096
+_BYTES_A_RESULT = 512
 
 
 class _Copy(NamedTuple):
@@ -34,12 +39,18 @@ class _Copy(NamedTuple):
     job: Job
 
 
+def _weight(copy: _Copy) -> int:
+    """About how many bytes a job takes in memory. The same at any time for one copy."""
+    job = copy.job
+    return _BYTES_A_JOB + job.spec.weight + _BYTES_A_RESULT * len(job.results)
+
+
 class JobStore:
     """Jobs in a database that only this process writes."""
 
     def __init__(self, database: Database, *, recent: int = RECENT_JOBS) -> None:
         self._database = database
-        self._recent: Recent[str, _Copy] = Recent(recent)
+        self._recent: Recent[str, _Copy] = Recent(recent, budget=RECENT_BYTES, weigh=_weight)
 
     async def insert(
         self, job: Job, *, queue_limit: int, places: int = 0, also: Work[object] = nothing

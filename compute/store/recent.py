@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -9,13 +10,18 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """Keeps the ``size`` entries used last.
+    """Keeps the ``size`` entries used last, and of these no more than weigh ``budget``.
 
     Changed and read on the event loop only; ``peek`` alone may be called from any thread.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(
+        self, size: int, *, budget: int = 0, weigh: Callable[[V], int] | None = None
+    ) -> None:
         self._size = size
+        self._budget = budget
+        self._weigh = weigh
+        self._weight = 0
         self._entries: dict[K, V] = {}
 
     def __len__(self) -> int:
@@ -32,14 +38,18 @@ class Recent(Generic[K, V]):
         return self._entries.get(key)
 
     def put(self, key: K, value: V) -> None:
-        self._entries.pop(key, None)
+        self.drop(key)
         self._entries[key] = value
-        if len(self._entries) > self._size:
-            del self._entries[next(iter(self._entries))]
+        if self._weigh is not None:
+            self._weight += self._weigh(value)
+        while len(self._entries) > self._size or self._weight > self._budget > 0:
+            self.drop(next(iter(self._entries)))
 
     def items(self) -> list[tuple[K, V]]:
         """All entries, those used longest ago first."""
         return list(self._entries.items())
 
     def drop(self, key: K) -> None:
-        self._entries.pop(key, None)
+        value = self._entries.pop(key, None)
+        if value is not None and self._weigh is not None:
+            self._weight -= self._weigh(value)

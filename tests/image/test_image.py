@@ -28,12 +28,11 @@ IMAGE = "ocean-compute:local"
 TEST_IMAGE = "ocean-compute-test/busybox:1"
 SERVICE_UID = 10001
 SECOND = 10**9
-ENVIRONMENTS = f"""
+ENVIRONMENTS = """
 environments:
   - id: smoke
-    user: "{SERVICE_UID}:{SERVICE_UID}"
     diskGB: 0.01
-    images: {{allow: ["ocean-compute-test/*"], pull: never}}
+    images: {allow: ["ocean-compute-test/*"], pull: never}
 """
 
 pytestmark = pytest.mark.docker

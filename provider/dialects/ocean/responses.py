@@ -43,7 +43,8 @@ NO_ORDER = "0x" + "0" * 64
 NO_TOKEN = "0x" + "0" * 40
 
 _STOPPED_BY_USER, _TIMED_OUT = 1, 2
-_REMEMBERED = 4096
+_REMEMBERED = 1024
+_REMEMBERED_TEXT = 32768
 
 
 def dumps(value: Any) -> str:
@@ -160,7 +161,8 @@ def _outline(item: Job) -> dict[str, Any]:
 
 class Renderer:
     """Job objects as JSON text. Remembers the last text of each job: clients poll, and a
-    job changes far less often than it is asked for."""
+    job changes far less often than it is asked for. What is remembered is bounded, since
+    the address in it comes from the request."""
 
     def __init__(self) -> None:
         self._texts: dict[tuple[str, str], tuple[Job, str]] = {}
@@ -175,10 +177,11 @@ class Renderer:
         known = self._texts.get((item.id, base_url))
         if known is not None and known[0] is item:
             return known[1]
-        if len(self._texts) >= _REMEMBERED:
-            self._texts.clear()
         text = dumps(job(item, base_url))[:-1]
-        self._texts[item.id, base_url] = (item, text)
+        if len(text) <= _REMEMBERED_TEXT:
+            if len(self._texts) >= _REMEMBERED:
+                self._texts.clear()
+            self._texts[item.id, base_url] = (item, text)
         return text
 
 
