@@ -33,6 +33,14 @@ from compute.supply import Download, InputFile
 BATCH_BYTES = 1 << 20
 """How much is hashed and written in one trip to a thread."""
 
+RESERVE_BYTES = 64 << 20
+"""What is always left free on the disk: the database lies there too."""
+
+ALGORITHM_BYTES = 64 << 20
+"""The largest algorithm that a consumer may bring along."""
+
+_LOOK_BYTES = 64 << 20
+
 FRESH_S = 30.0
 """How long an origin that offers no validator is not asked again."""
 
@@ -66,10 +74,14 @@ class InputCache:
         self._holders: Counter[str] = Counter()
 
     def open(self) -> None:
-        """Make the folders and remove what a crash left half-fetched."""
+        """Make the folders; remove what a crash left half-fetched, and what is known of
+        origins whose content has been evicted."""
         shutil.rmtree(self._partial, ignore_errors=True)
         for folder in (self._contents, self._origins, self._partial):
             folder.mkdir(parents=True, exist_ok=True)
+        for origin in self._origins.iterdir():
+            if self._recall(origin.name) is None:
+                origin.unlink(missing_ok=True)
 
     async def fetch(self, file: InputFile) -> Path:
         """The file's content as a path in the cache, read-only. Raises InputUnavailable.
@@ -117,11 +129,15 @@ class InputCache:
         return self._path(digest)
 
     async def _keep(self, download: Download) -> str:
-        """Stream into the cache; the digest of what came."""
+        """Stream into the cache; the digest of what came.
+
+        An origin need not say how much it sends, so room is made and the disk is looked at
+        again and again on the way.
+        """
         self._make_room(download.size or 0)
         loop = asyncio.get_running_loop()
         partial = self._partial / uuid.uuid4().hex
-        digest = hashlib.sha256()
+        digest, written, looked_at = hashlib.sha256(), 0, 0
         try:
             with partial.open("xb") as out:
 
@@ -131,9 +147,14 @@ class InputCache:
 
                 async for batch in batches(download.chunks):
                     await loop.run_in_executor(None, take, batch)
+                    written += len(batch)
+                    if written - looked_at >= _LOOK_BYTES:
+                        self._make_room(written, already=written)
+                        looked_at = written
                 out.flush()
                 os.fchmod(out.fileno(), 0o444)
                 await loop.run_in_executor(None, os.fsync, out.fileno())
+            self._make_room(written, already=written)
             partial.rename(self._path(digest.hexdigest()))
         except OSError as error:
             raise _disk_fault(error) from error
@@ -141,8 +162,11 @@ class InputCache:
             partial.unlink(missing_ok=True)
         return digest.hexdigest()
 
-    def _make_room(self, size: int) -> None:
-        """Evict the least recently used contents until ``size`` more fits the budget."""
+    def _make_room(self, size: int, already: int = 0) -> None:
+        """Evict the least recently used contents until ``size`` more fits the budget.
+
+        ``already`` of them are on the disk; the rest, and a reserve, must still fit there.
+        """
         held = sorted(
             ((entry.stat(), entry) for entry in self._contents.iterdir()),
             key=lambda pair: pair[0].st_mtime,
@@ -150,11 +174,10 @@ class InputCache:
         total = sum(stat.st_size for stat, _ in held)
         for stat, entry in held:
             if total + size <= self._max_bytes:
-                return
+                break
             entry.unlink(missing_ok=True)
             total -= stat.st_size
-        free = shutil.disk_usage(self._contents).free
-        if size > free:
+        if size - already + RESERVE_BYTES > shutil.disk_usage(self._contents).free:
             raise InputUnavailable("the provider has no disk space for the file", temporary=True)
 
     def _path(self, digest: str) -> Path:
@@ -182,11 +205,16 @@ class InputCache:
 
 
 async def pour(file: InputFile, target: Path) -> None:
-    """Fetch a file to ``target`` past the cache. Raises InputUnavailable."""
+    """Fetch a consumer's own file to ``target`` past the cache. Raises InputUnavailable."""
+    written = 0
     try:
         async with file.open(None) as download:
             with target.open("wb") as out:
                 async for batch in batches(download.chunks):
+                    written += len(batch)
+                    if written > ALGORITHM_BYTES:
+                        limit = f"{ALGORITHM_BYTES >> 20} MiB"
+                        raise InputUnavailable(f"the algorithm is larger than {limit}")
                     await asyncio.to_thread(out.write, batch)
     except OSError as error:
         raise _disk_fault(error) from error

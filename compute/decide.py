@@ -108,9 +108,12 @@ Step = (
 STOPPED = Termination(Phase.STOPPED, "stopped", "stopped by its owner")
 
 
+ORPHANED = "environment_removed"
+
+
 def next_step(
     job: Job,
-    environment: Environment,
+    environment: Environment | None,
     now: float,
     observation: Observation | None = None,
     space_full: bool = False,
@@ -119,21 +122,33 @@ def next_step(
 
     ``observation`` is of the algorithm's container, in FILTERING of the filter's; it must
     be given in PROVISIONED, RUNNING and FILTERING. ``space_full`` says that the output
-    space is exhausted.
+    space is exhausted. ``environment`` is None for one that is no longer configured.
     """
     if job.phase.terminal:
         deleting = job.goal is Goal.DELETE and job.phase is not Phase.DELETED
         return Purge() if deleting else Rest()
-    if job.phase is Phase.QUEUED:
-        return _queued(job, environment, now)
     if job.termination is not None and _is_ending(job.phase, job.termination):
         return Finish(job.termination)
+    if environment is None:
+        return _orphaned(job, observation)
+    if job.phase is Phase.QUEUED:
+        return _queued(job, environment, now)
     if job.goal is Goal.RUN and job.retry_at > now:
         return Rest(job.retry_at)
     if job.phase is Phase.PUBLISHING:
         return Publish()
     if job.phase in {Phase.STARTED, Phase.CONFIGURING_VOLUMES}:
         return _preparing(job)
+    return _with_container(job, environment, now, observation, space_full)
+
+
+def _with_container(
+    job: Job,
+    environment: Environment,
+    now: float,
+    observation: Observation | None,
+    space_full: bool,
+) -> Step:
     if observation is None:
         raise ValueError(f"phase {job.phase} needs an observation")
     if job.phase is Phase.PROVISIONED:
@@ -148,6 +163,19 @@ def _is_ending(phase: Phase, termination: Termination) -> bool:
     if phase is Phase.PUBLISHING:
         return termination.phase is Phase.PUBLISHING_FAILED
     return may_move(phase, termination.phase)
+
+
+def _orphaned(job: Job, observation: Observation | None) -> Step:
+    """Nothing leaves: the filter and the limits that were to hold are not known any more."""
+    detail = "the environment was removed by its operator; nothing is published"
+    if job.phase is Phase.RUNNING and observation is not None:
+        end = Termination(Phase.PUBLISHING_FAILED, ORPHANED, detail)
+        if observation.state is ContainerState.RUNNING:
+            return Kill(end, 0.0)
+        return Conclude(end, observation.finished_at)
+    late = job.phase in {Phase.FILTERING, Phase.PUBLISHING}
+    phase = Phase.PUBLISHING_FAILED if late else Phase.STOPPED
+    return Finish(Termination(phase, ORPHANED, detail))
 
 
 def _queued(job: Job, environment: Environment, now: float) -> Step:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,7 +20,7 @@ from compute import layout
 from compute.cache import InputCache
 from compute.engines.base import Engine
 from compute.environments import Environments
-from compute.errors import ComputeError, EngineUnavailable, UnknownResult
+from compute.errors import ComputeError, EngineUnavailable, QueueFull, UnknownResult
 from compute.models import Job, JobSpec, Load, Move, ResultFile
 from compute.reconciler import Limits, Reconciler, environment_of
 from compute.results import path_of
@@ -32,6 +33,8 @@ from compute.store.jobs import JobStore
 from compute.supply import InputSupplier
 
 log = logging.getLogger(__name__)
+
+_LEAST_FREE_BYTES = 64 << 20
 
 WAIT_S = 8.0
 """How long a stop or delete waits for its effect before it answers with what is."""
@@ -66,6 +69,8 @@ class Operator:
         then.
         """
         configured = self.environments[environment]
+        if shutil.disk_usage(self._data_dir).free < _LEAST_FREE_BYTES:
+            raise QueueFull("The provider has no disk space for further jobs")
         job = Job(
             id=uuid.uuid4().hex,
             owner=owner,

@@ -154,7 +154,7 @@ class Reconciler:
         for job in await self._store.unfinished():
             if job.phase is Phase.QUEUED:
                 self.queued(job)
-            if job.phase is not Phase.QUEUED or job.goal is not Goal.RUN:
+            if job.phase is not Phase.QUEUED or job.goal is not Goal.RUN or not self._knows(job):
                 self.wake(job.id)
         for environment_id in self._environments:
             self.wake_environment(environment_id)
@@ -230,7 +230,7 @@ class Reconciler:
                 return
 
     async def _decide(self, job: Job) -> Step:
-        environment = environment_of(self._environments, job)
+        environment = self._environments[job.environment] if self._knows(job) else None
         observation: Observation | None = None
         full = False
         if job.phase in {Phase.PROVISIONED, Phase.RUNNING}:
@@ -240,6 +240,9 @@ class Reconciler:
         if job.phase is Phase.RUNNING and observation and self._must_measure(observation):
             full = await self._steps.space_full(job)
         return next_step(job, environment, self._clock(), observation, full)
+
+    def _knows(self, job: Job) -> bool:
+        return job.environment in self._environments
 
     def _must_measure(self, observation: Observation) -> bool:
         """An algorithm may run into a limit the kernel holds, and make room again."""
@@ -341,7 +344,8 @@ def _is_final(error: Exception) -> bool:
 
 
 def environment_of(environments: Environments, job: Job) -> Environment:
-    """The job's environment; with default limits for one no longer configured."""
+    """The job's environment; with default times for one no longer configured, whose jobs
+    only come to their end."""
     if job.environment in environments:
         return environments[job.environment]
     return Environment(id=job.environment)

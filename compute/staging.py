@@ -35,7 +35,12 @@ class Stager:
         self._cache = cache
 
     async def datasets(self, job: Job, folders: JobFolders) -> None:
-        """Inputs, their flat names, custom data and DDOs. Raises InputUnavailable."""
+        """Inputs, their flat names, custom data and DDOs. Raises InputUnavailable.
+
+        Asks first whether the job may still run: what allowed it at its start may have been
+        withdrawn while it waited.
+        """
+        await self._supplier.permit(job.owner, job.spec)
         for folder in (folders.inputs, folders.ddos):
             shutil.rmtree(folder, ignore_errors=True)
             _make_folder(folder)

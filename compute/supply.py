@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.models import AlgorithmItem, DatasetItem
+from compute.models import AlgorithmItem, DatasetItem, JobSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,14 @@ class InputFile(ABC):
 
 
 class InputSupplier(ABC):
-    """Turns the references of a job into files. Both verbs may be repeated."""
+    """Turns the references of a job into files. Each verb may be repeated."""
+
+    @abstractmethod
+    async def permit(self, owner: str, spec: JobSpec) -> None:
+        """Return if the job may still run, however long ago it was queued.
+
+        Raises InputUnavailable.
+        """
 
     @abstractmethod
     async def dataset(self, item: DatasetItem) -> Sequence[InputFile]:

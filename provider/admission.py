@@ -30,6 +30,9 @@ from provider.keys import ProviderKey
 CHECKSUM_S = 60.0
 """How long the files of an algorithm may take to be read for their checksum."""
 
+MAX_ENTRYPOINT = 4096
+"""Characters. Splitting a command line takes time in the square of its length."""
+
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]{0,254}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{1,64}")
@@ -248,6 +251,8 @@ def _syntax_fault(container: Container) -> str | None:
         return "tag_malformed"
     if not _DIGEST.fullmatch(container.checksum):
         return "checksum_malformed"
+    if len(container.entrypoint) > MAX_ENTRYPOINT:
+        return "entrypoint_malformed"
     try:
         layout.command(container.entrypoint)
     except ValueError:

@@ -25,8 +25,9 @@ from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, urldefrag, urlencode, urlsplit
 
 from compute.errors import InputUnavailable
-from compute.models import AlgorithmItem, DatasetItem
+from compute.models import AlgorithmItem, DatasetItem, JobSpec
 from compute.supply import Download, InputFile, InputSupplier
+from provider.assets import standing
 from provider.assets.catalogue import Catalogue
 from provider.assets.ddo import Ddo, Service
 from provider.assets.encryption import open_files, open_url_file
@@ -128,6 +129,9 @@ class AssetSupplier(InputSupplier):
         self._data_folder = data_folder
         self._identity_key = key.derive("input-identity")
         self._checksums: OrderedDict[str, tuple[str, str]] = OrderedDict()
+
+    async def permit(self, owner: str, spec: JobSpec) -> None:
+        await standing.check(self._catalogue, owner, spec)
 
     async def dataset(self, item: DatasetItem) -> Sequence[InputFile]:
         return await self._published(item.did, item.service_id, item.source)

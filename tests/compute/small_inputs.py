@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from compute.errors import InputUnavailable
-from compute.models import AlgorithmItem, DatasetItem
+from compute.models import AlgorithmItem, DatasetItem, JobSpec
 from compute.supply import Download, InputFile, InputSupplier
 
 
@@ -89,6 +89,11 @@ class MemorySupplier(InputSupplier):
     ) -> None:
         self.datasets = datasets or {}
         self.algorithm_files = algorithm
+        self.withdrawn = ""
+
+    async def permit(self, owner: str, spec: JobSpec) -> None:
+        if self.withdrawn:
+            raise InputUnavailable(self.withdrawn)
 
     async def dataset(self, item: DatasetItem) -> Sequence[InputFile]:
         await asyncio.sleep(0)

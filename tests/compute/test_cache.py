@@ -12,7 +12,7 @@ import pytest
 from compute_samples import Clock
 from small_inputs import MemoryFile, digest
 
-from compute.cache import FRESH_S, InputCache
+from compute.cache import ALGORITHM_BYTES, FRESH_S, InputCache, pour
 from compute.errors import InputUnavailable
 
 MIB = 1 << 20
@@ -290,3 +290,21 @@ async def test_what_is_noted_of_an_origin_is_its_digest_and_validator_only(
         "validator": "1",
         "at": clock.now,
     }
+
+
+async def test_a_consumers_own_algorithm_is_bounded(tmp_path: Path) -> None:
+    large = MemoryFile("algorithm", b"x" * (ALGORITHM_BYTES + 1))
+    with pytest.raises(InputUnavailable, match="larger than 64 MiB"):
+        await pour(large, tmp_path / "algorithm")
+
+
+async def test_origins_of_evicted_contents_are_forgotten_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    cache = InputCache(tmp_path, 1 << 30)
+    cache.open()
+    kept, evicted = MemoryFile("a", b"kept"), MemoryFile("b", b"evicted")
+    await cache.fetch(kept)
+    (await cache.fetch(evicted)).unlink()
+    InputCache(tmp_path, 1 << 30).open()
+    assert [path.name for path in (tmp_path / "origins").iterdir()] == [kept.identity]

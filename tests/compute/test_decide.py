@@ -341,3 +341,26 @@ def test_giving_up(phase: Phase, failure: Phase | None) -> None:
     end = decide.gives_up(phase, "why", "in words")
     assert end == (failure and Termination(failure, "why", "in words"))
     assert end is None or decide_may_end(phase, end.phase)
+
+
+@pytest.mark.parametrize(
+    ("phase", "observation", "expected"),
+    [
+        (Phase.QUEUED, None, Finish),
+        (Phase.STARTED, None, Finish),
+        (Phase.CONFIGURING_VOLUMES, None, Finish),
+        (Phase.PROVISIONED, Observation(ContainerState.RUNNING), Finish),
+        (Phase.RUNNING, Observation(ContainerState.RUNNING), Kill),
+        (Phase.RUNNING, Observation(ContainerState.EXITED, exit_code=0), Conclude),
+        (Phase.FILTERING, Observation(ContainerState.RUNNING), Finish),
+        (Phase.PUBLISHING, None, Finish),
+    ],
+)
+def test_a_job_whose_environment_is_gone_ends_without_results(
+    phase: Phase, observation: Observation | None, expected: type[Step]
+) -> None:
+    taken = next_step(a_job(phase=phase), None, 0.0, observation)
+    assert isinstance(taken, expected)
+    assert isinstance(taken, Finish | Kill | Conclude)
+    assert taken.termination.reason == "environment_removed"
+    assert taken.termination.phase in {Phase.STOPPED, Phase.PUBLISHING_FAILED}

@@ -208,7 +208,7 @@ async def test_what_belongs_to_no_job_is_swept_and_what_is_not_ours_stays(
     assert kept.exists()
 
 
-async def test_jobs_of_an_environment_that_is_gone_end_in_peace(
+async def test_jobs_of_an_environment_that_is_gone_end_and_publish_nothing(
     workshop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
     workshop.world.add_image(IMAGE, until_stopped)
@@ -217,8 +217,13 @@ async def test_jobs_of_an_environment_that_is_gone_end_in_peace(
         queued = await start(operator)
     workshop.environments = Environments((an_environment(id="other"),))
     async with workshop.operator() as operator:
-        stopped = await operator.stop([running.id, queued.id])
-        assert {job.phase for job in stopped} == {Phase.STOPPED}
+        ended_run = await ended(operator, running)
+        ended_wait = await ended(operator, queued)
+    assert (ended_run.phase, ended_wait.phase) == (Phase.PUBLISHING_FAILED, Phase.STOPPED)
+    for job in (ended_run, ended_wait):
+        assert job.termination is not None
+        assert job.termination.reason == "environment_removed"
+        assert job.results == ()
     assert workshop.leftovers() == NOTHING_LEFT
     assert "Traceback" not in caplog.text
 

@@ -7,6 +7,8 @@ JSON numbers or text: ``7`` and ``"7"`` are the same.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +17,11 @@ from provider.dialects.ocean.reading import parse_json
 from provider.errors import InvalidRequest, RequestMalformed
 
 MAX_INTEGER_DIGITS = 18
+MAX_ID_CHARACTERS = 256
+MAX_DOCUMENT_CHARACTERS = 64 << 10
+"""Of what a consumer hands to an algorithm or a service, as JSON."""
+
+_TRANSACTION = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
 class Form:
@@ -62,6 +69,28 @@ class Form:
             self.fault(name, "format is invalid.")
             return ""
         return text
+
+    def identifier(self, name: str, *, required: bool = False) -> str:
+        """A name of an asset or a service, of a length that can be looked up and stored."""
+        text = self.text(name, required=required)
+        if len(text) > MAX_ID_CHARACTERS:
+            self.fault(name, "format is invalid.")
+        return text
+
+    def transaction(self, name: str) -> str:
+        """The hash of a transaction; empty when absent."""
+        text = self.text(name)
+        if text and not _TRANSACTION.fullmatch(text):
+            self.fault(name, "format is invalid.")
+        return text
+
+    def document(self, name: str) -> Any:
+        """Any JSON or JSON text of moderate size, as it came."""
+        value = self._values.get(name)
+        text = value if isinstance(value, str) else json.dumps(value)
+        if len(text) > MAX_DOCUMENT_CHARACTERS:
+            self.fault(name, f"may be at most {MAX_DOCUMENT_CHARACTERS} characters of JSON.")
+        return value
 
     def address(self, name: str, *, required: bool = True) -> str:
         """A wallet's address as it was sent, in any case."""

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
 
 from provider import bounded_json
-from provider.bounded_json import MAX_DEPTH
+from provider.bounded_json import MAX_DEPTH, MAX_PARTS
 from provider.errors import RequestMalformed
 
 BODY_S = 60.0
 """How long a client may take to send its body."""
+
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 
 Parameters = Mapping[str, Any]
 
@@ -57,6 +60,17 @@ async def read_body(request: web.Request) -> bytes:
         raise web.HTTPRequestTimeout from None
 
 
+def own_url(request: web.Request) -> str:
+    """Where this request says that we are. Raises RequestMalformed.
+
+    It is repeated with each result of an answer, so it is held to what a host may be.
+    """
+    host = request.headers.get("Host", "")
+    if not _HOST.fullmatch(host):
+        raise RequestMalformed("The Host header is missing or not a host.")
+    return f"{request.scheme}://{host}"
+
+
 def parse_object(raw: bytes | str) -> Parameters:
     """A JSON object from hostile bytes. Raises RequestMalformed."""
     value = parse_json(raw)
@@ -71,6 +85,7 @@ def parse_json(raw: bytes | str) -> Any:
         value = bounded_json.loads(
             raw,
             max_depth=MAX_DEPTH,
+            max_parts=MAX_PARTS,
             parse_constant=_no_constant,
             parse_float=_finite,
         )

@@ -20,6 +20,7 @@ from provider.errors import InvalidRequest, KeyedRefusal, ProviderError
 from provider.jobs import JobQuery, QuoteCall, StartCall
 
 MAX_DATASETS = 64
+MAX_CODE_CHARACTERS = 256 << 10
 
 _DATASET_PARTS = "consumerAddress + jobId + documentId + nonce"
 
@@ -253,10 +254,10 @@ def _result_texts(form: Form, job_id: str) -> Callable[[str], Sequence[str]]:
 
 def _dataset(form: Form, *, required: bool = False) -> DatasetChoice:
     return DatasetChoice(
-        did=form.text("documentId", required=required),
-        service_id=form.text("serviceId", required=required),
-        order=form.text("transferTxId"),
-        userdata=form.raw("userdata"),
+        did=form.identifier("documentId", required=required),
+        service_id=form.identifier("serviceId", required=required),
+        order=form.transaction("transferTxId"),
+        userdata=form.document("userdata"),
     )
 
 
@@ -278,7 +279,7 @@ def _additional(value: Any, *, whole: bool = False) -> Sequence[DatasetChoice]:
 def _algorithm(form: Form, *, terse: bool = False) -> AlgorithmChoice:
     """``algorithm``; ``terse`` where absence is told as a code instead of by field rules."""
     part = form.part("algorithm")
-    did, meta = part.text("documentId"), part.raw("meta")
+    did, meta = part.identifier("documentId"), part.raw("meta")
     if did and meta:
         raise KeyedRefusal("algorithm", "either_meta_or_documentId")
     if not did and not meta and terse:
@@ -289,11 +290,11 @@ def _algorithm(form: Form, *, terse: bool = False) -> AlgorithmChoice:
                 part.fault(name, "field is required when algorithm.meta is not present.")
     choice = AlgorithmChoice(
         did=did,
-        service_id=part.text("serviceId"),
+        service_id=part.identifier("serviceId"),
         raw=_raw_algorithm(meta) if meta else None,
-        order=part.text("transferTxId"),
-        userdata=part.raw("userdata"),
-        custom_data=part.raw("algocustomdata"),
+        order=part.transaction("transferTxId"),
+        userdata=part.document("userdata"),
+        custom_data=part.document("algocustomdata"),
     )
     form.check()
     return choice
@@ -311,6 +312,10 @@ def _raw_algorithm(value: Any) -> RawAlgorithm:
         return RawAlgorithm(section, file=_file_object(meta["url"]))
     if not isinstance(meta["rawcode"], str):
         raise KeyedRefusal("algorithm", "meta_oneof_url_rawcode_remote")
+    if len(meta["rawcode"]) > MAX_CODE_CHARACTERS:
+        name = "algorithm.meta.rawcode"
+        limit = f"The {name} may be at most {MAX_CODE_CHARACTERS} characters."
+        raise InvalidRequest({name: [f"{limit} Use a url for more."]})
     return RawAlgorithm(section, rawcode=meta["rawcode"])
 
 

@@ -7,14 +7,17 @@ since the epoch, as old clients parse them.
 from __future__ import annotations
 
 import json
+import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 from compute.environments import Environment
-from compute.models import Job, JobSpec, Load, ResultFile
+from compute.models import Job, JobSpec, Load, Outline, ResultFile
 from compute.status import Goal, Phase
+from compute.store.recent import Recent
 from provider import __version__
 
 ROUTES: Mapping[str, tuple[str, str]] = {
@@ -43,8 +46,9 @@ NO_ORDER = "0x" + "0" * 64
 NO_TOKEN = "0x" + "0" * 40
 
 _STOPPED_BY_USER, _TIMED_OUT = 1, 2
-_REMEMBERED = 1024
-_REMEMBERED_TEXT = 32768
+_REMEMBERED = 4096
+_REMEMBERED_BYTES = 32 << 20
+_BYTES_A_RESULT = 512
 
 
 def dumps(value: Any) -> str:
@@ -134,7 +138,7 @@ def job(item: Job, base_url: str) -> dict[str, Any]:
     return document
 
 
-def _outline(item: Job) -> dict[str, Any]:
+def _outline(item: Job | Outline) -> dict[str, Any]:
     """How a job is, for anyone: ids, number, text and dates; the other fields are empty."""
     return {
         "owner": item.owner,
@@ -161,28 +165,35 @@ def _outline(item: Job) -> dict[str, Any]:
 
 class Renderer:
     """Job objects as JSON text. Remembers the last text of each job: clients poll, and a
-    job changes far less often than it is asked for. What is remembered is bounded, since
-    the address in it comes from the request."""
+    job changes far less often than it is asked for. Our own address, which comes from the
+    request, is put in afterwards, so that a job has one text whoever asks."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[str, str], tuple[Job, str]] = {}
+        self._texts: Recent[str, tuple[Job, str]] = Recent(
+            _REMEMBERED, budget=_REMEMBERED_BYTES, weigh=_weight
+        )
+        self._own_url = secrets.token_hex(16)
 
     def full(self, jobs: Sequence[Job], base_url: str) -> str:
-        return f"[{','.join(self._full(item, base_url) for item in jobs)}]\n"
+        text = f"[{','.join(map(self._full, jobs))}]\n"
+        return text.replace(self._own_url, json.dumps(base_url)[1:-1])
 
-    def outline(self, jobs: Sequence[Job]) -> str:
+    def outline(self, jobs: Sequence[Outline]) -> str:
         return dumps([_outline(item) for item in jobs])
 
-    def _full(self, item: Job, base_url: str) -> str:
-        known = self._texts.get((item.id, base_url))
+    def _full(self, item: Job) -> str:
+        known = self._texts.get(item.id)
         if known is not None and known[0] is item:
             return known[1]
-        text = dumps(job(item, base_url))[:-1]
-        if len(text) <= _REMEMBERED_TEXT:
-            if len(self._texts) >= _REMEMBERED:
-                self._texts.clear()
-            self._texts[item.id, base_url] = (item, text)
+        text = dumps(job(item, self._own_url))[:-1]
+        self._texts.put(item.id, (item, text))
         return text
+
+
+def _weight(remembered: tuple[Job, str]) -> int:
+    """Bytes of the text, and about those of the results that are kept with it."""
+    item, text = remembered
+    return sys.getsizeof(text) + _BYTES_A_RESULT * len(item.results)
 
 
 def quote(spec: JobSpec, dataset_orders: Sequence[str], algorithm_order: str) -> dict[str, Any]:

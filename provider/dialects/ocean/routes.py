@@ -117,25 +117,29 @@ class OceanApi:
         return _json(values)
 
     async def compute_start(self, request: web.Request) -> web.Response:
+        base_url = self._base_url(request)
         values = await reading.body_or_query(request)
         job = await self._jobs.start(requests.start(values, _token(request)))
-        return self._listed(request, [job])
+        return self._listed(base_url, [job])
 
     async def compute_status(self, request: web.Request) -> web.Response:
+        base_url = self._base_url(request)
         values = await reading.parameters(request)
         query, claim = requests.status(values, _token(request))
         found = await self._jobs.status(query, claim)
         if found.in_full:
-            return self._listed(request, found.jobs)
-        return web.Response(text=self._renderer.outline(found.jobs), content_type=JSON)
+            return self._listed(base_url, found.jobs)
+        return web.Response(text=self._renderer.outline(found.outlines), content_type=JSON)
 
     async def compute_stop(self, request: web.Request) -> web.Response:
+        base_url = self._base_url(request)
         claim, query = requests.stop(await reading.parameters(request), _token(request))
-        return self._listed(request, await self._jobs.stop(claim, query))
+        return self._listed(base_url, await self._jobs.stop(claim, query))
 
     async def compute_delete(self, request: web.Request) -> web.Response:
+        base_url = self._base_url(request)
         claim, query = requests.delete(await reading.parameters(request), _token(request))
-        return self._listed(request, await self._jobs.delete(claim, query))
+        return self._listed(base_url, await self._jobs.delete(claim, query))
 
     async def compute_result(self, request: web.Request) -> web.StreamResponse:
         values = await reading.parameters(request)
@@ -160,8 +164,11 @@ class OceanApi:
             for item in around.operator.environments.values()
         ]
 
-    def _listed(self, request: web.Request, jobs: Sequence[Job]) -> web.Response:
-        base_url = self._around.public_url or f"{request.scheme}://{request.host}"
+    def _base_url(self, request: web.Request) -> str:
+        """Read before anything is done, for a request is refused as a whole or not at all."""
+        return self._around.public_url or reading.own_url(request)
+
+    def _listed(self, base_url: str, jobs: Sequence[Job]) -> web.Response:
         return web.Response(text=self._renderer.full(jobs, base_url), content_type=JSON)
 
 
