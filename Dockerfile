@@ -1,7 +1,7 @@
 # The service in two stages: the first builds, the second runs as an ordinary user and has
 # no compiler, no pip and no source tree.
 #
-# With a network:     docker build -t ocean-compute .
+# With a network:     docker build -t ocean-compute:local .
 # Without one:        make image     (puts ready-made packages into .cache/wheels first)
 
 FROM python:3.11-slim-bookworm AS builder

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -25,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from compute import references
 from compute.engines.base import PullPolicy
 from compute.errors import EnvironmentsInvalid, UnknownEnvironment
 from compute.models import Image
@@ -87,21 +89,78 @@ class Gpu(_Section):
     type: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """One pattern over images: ``[host/]name[:tag][@checksum]``.
+
+    A host counts as it is written; the other parts are shell patterns. Each part is held
+    against its own part of the image, so that a wildcard cannot reach into the next.
+    """
+
+    host: str
+    path: str
+    tag: str
+    checksum: str
+
+    @classmethod
+    def of(cls, text: str) -> _Pattern:
+        name, _, checksum = text.partition("@")
+        host, rest = references.split(name)
+        path, _, tag = rest.partition(":")
+        return cls(host, path, tag, checksum)
+
+    def matches(self, image: Image) -> bool:
+        """Judges what the request says; see :meth:`trusts_tag`."""
+        host, path = references.split(image.image)
+        paths = {path, references.familiar(image.image)[1]}
+        return (
+            host == self.host
+            and any(fnmatchcase(each, self.path) for each in paths)
+            and (not self.tag or fnmatchcase(image.tag or "latest", self.tag))
+            and (not self.checksum or fnmatchcase(image.checksum, self.checksum))
+        )
+
+    def trusts_tag(self, image: Image) -> bool:
+        """True when the match hangs on a tag, though the checksum says what runs."""
+        return self.tag.strip("*") != "" and self.checksum != image.checksum
+
+
+def _allowed(text: str) -> str:
+    host, _ = references.split(text.partition("@")[0])
+    if any(letter in host for letter in "*?["):
+        raise ValueError(
+            "write the registry's host in full, without wildcards: registry.example.org/team/*"
+        )
+    return text
+
+
 class Images(_Section):
     """Which algorithm images may run and when they are pulled.
 
-    ``allow`` holds shell patterns over ``name:tag`` or ``name@checksum``, also tried
-    against the bare name; an empty list allows none, ``["*"]`` all.
+    ``allow`` holds patterns over ``name``, ``name:tag`` or ``name@checksum``; an empty list
+    allows none. Images of a registry other than Docker Hub are allowed only by a pattern
+    that begins with its host: whoever names a host decides whom the engine talks to.
     """
 
-    allow: tuple[str, ...] = Field(default=("*",), strict=False)
+    allow: tuple[Annotated[str, AfterValidator(_allowed)], ...] = Field(
+        default=("*",), strict=False
+    )
     pull: PullPolicy = Field(default=PullPolicy.MISSING, strict=False)
 
     def allows(self, image: Image) -> bool:
-        names = {image.image, image.reference, f"{image.image}:{image.tag or 'latest'}"}
-        if image.checksum:
-            names.add(f"{image.image}@{image.checksum}")
-        return any(fnmatchcase(name, pattern) for name in names for pattern in self.allow)
+        return bool(self._matching(image))
+
+    def tag_must_match(self, image: Image) -> bool:
+        """True when the image is allowed only if it really has the tag it is asked for by.
+
+        A checksum decides what runs, and a request may write any tag beside it. Whether
+        the two belong together only the engine can tell.
+        """
+        found = self._matching(image)
+        return bool(image.checksum and found) and all(each.trusts_tag(image) for each in found)
+
+    def _matching(self, image: Image) -> list[_Pattern]:
+        return [each for each in map(_Pattern.of, self.allow) if each.matches(image)]
 
 
 class Consumers(_Section):
@@ -134,6 +193,7 @@ class Environment(_Section):
     gpu: Gpu = Gpu()
     maxJobs: Annotated[int, Field(ge=1, le=10000)] = 1
     maxQueue: Annotated[int, Field(ge=0)] = 1000
+    maxQueuePerConsumer: Annotated[int, Field(ge=1)] = 100
     maxQueueWait: Annotated[int, Field(ge=1)] = 24 * 3600
     maxJobDuration: Annotated[int, Field(ge=1)] = 3600
     storageExpiry: Annotated[int, Field(ge=1)] = 7 * 24 * 3600

@@ -42,6 +42,10 @@ class Image(Stored):
             return f"{self.image}:{self.tag or 'latest'}"
         return f"{self.image}@{self.checksum}"
 
+    def by_tag(self) -> Image:
+        """What the tag alone names."""
+        return self.model_copy(update={"checksum": ""})
+
 
 class DatasetItem(Stored):
     """A dataset of a job, by reference. ``source`` belongs to the supplier."""
@@ -166,6 +170,17 @@ class Job:
     expires_at: float | None = None
     termination: Termination | None = None
     results: tuple[ResultFile, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """How a job is, without what it is about: what costs nothing to read."""
+
+    id: str
+    owner: str
+    created_at: float
+    finished_at: float | None
+    phase: Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from compute.cache import InputCache
 from compute.engines.base import Engine
 from compute.environments import Environments
 from compute.errors import ComputeError, EngineUnavailable, QueueFull, UnknownResult
-from compute.models import Job, JobSpec, Load, Move, ResultFile
+from compute.models import Job, JobSpec, Load, Move, Outline, ResultFile
 from compute.reconciler import Limits, Reconciler, environment_of
 from compute.results import path_of
 from compute.space import Space
@@ -79,10 +79,22 @@ class Operator:
             created_at=self._clock(),
         )
         stored = await self._store.insert(
-            job, queue_limit=configured.maxQueue, places=configured.maxJobs, also=also
+            job,
+            queue_limit=configured.maxQueue,
+            owner_limit=configured.maxQueuePerConsumer,
+            places=configured.maxJobs,
+            also=also,
         )
         self._reconciler.queued(stored)
-        log.info("job_queued job=%s environment=%s", stored.id, environment)
+        log.info(
+            "job_queued job=%s environment=%s owner=%s datasets=%s algorithm=%s image=%s",
+            stored.id,
+            environment,
+            owner,
+            ",".join(item.did for item in spec.datasets),
+            spec.algorithm.did or "raw",
+            spec.algorithm.image.reference,
+        )
         return stored
 
     async def job(self, job_id: str) -> Job:
@@ -99,6 +111,20 @@ class Operator:
         """Jobs that are not deleted, newest first."""
         phases = frozenset(Phase) - {Phase.DELETED}
         return await self._store.find(owner=owner, did=did, phases=phases, limit=limit)
+
+    async def outlines(
+        self,
+        *,
+        owner: str,
+        did: str | None = None,
+        agreement_id: str | None = None,
+        limit: int = 1000,
+    ) -> list[Outline]:
+        """How an owner's jobs are that are not deleted, newest first; without what they are
+        about, which may be large."""
+        return await self._store.outlines(
+            owner=owner, did=did, agreement_id=agreement_id, limit=limit
+        )
 
     async def stop(
         self, job_ids: Sequence[str], *, also: Work[object] = nothing, wait_s: float = WAIT_S
@@ -117,6 +143,8 @@ class Operator:
     ) -> list[Job]:
         now = self._clock()
         jobs = await self._store.wish_all(job_ids, goal, now=now, also=also)
+        for job in jobs:
+            log.info("job_wish job=%s goal=%s phase=%s", job.id, goal, job.phase)
         waiting = [
             asyncio.ensure_future(self._reconciler.settled(job.id, wait_s))
             for job in jobs

@@ -1,9 +1,9 @@
 """Turning what an algorithm left behind into results.
 
 The outputs come from hostile code: links, pipes, devices, sparse giants, deep nests and
-names that are no text. Only regular files are taken, never through a link, and never more
-bytes or files than the environment gives, whatever their apparent size. On disk a result
-is named by its index, so no name chosen by an algorithm is ever a path of ours.
+names that are no text or have no end. Only regular files are taken, never through a link,
+and never more bytes or files than the environment gives, whatever their apparent size. On
+disk a result is named by its index, so no name chosen by an algorithm is ever a path of ours.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from compute.errors import PublishingFailed
 from compute.models import ResultFile
 
 LOG_NAME = "algorithm.log"
+MAX_NAME = 1024
+"""Characters of one result's name, folders included."""
+MAX_NAMES_BYTES = 1 << 20
+"""Of all names of a job, which each answer about it repeats."""
 _COPY_BYTES = 1 << 20
 _FLUSHED_SINGLY = 32
 _MAX_DEPTH = 32
@@ -53,10 +57,15 @@ class Collected:
 class _Budget:
     bytes_left: int
     files_left: int
+    names_left: int = MAX_NAMES_BYTES
 
-    def takes(self, size: int) -> bool:
+    def takes(self, name: str, size: int) -> bool:
+        named = len(name.encode())
         if size > self.bytes_left or self.files_left < 1:
             return False
+        if len(name) > MAX_NAME or named > self.names_left:
+            return False
+        self.names_left -= named
         self.bytes_left -= size
         self.files_left -= 1
         return True
@@ -112,7 +121,7 @@ def _collect(sources: Sequence[Source], target: Path, budget: _Budget) -> Collec
         found, complete = _regular_files(source.folder)
         over |= not complete
         for path, name, size in found:
-            if source.budgeted and not budget.takes(size):
+            if source.budgeted and not budget.takes(name, size):
                 over = True
                 continue
             published = _copy(path, name, target, len(files), source.type)

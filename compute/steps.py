@@ -130,6 +130,14 @@ class Steps:
             # The run is over all the same; what cannot be had is missed when it is collected.
             return False
 
+    def _require_room(self, job: Job) -> None:
+        """A space is a promise; one that the disk cannot hold would fail everybody's jobs."""
+        promised = self._environment_of(job).disk_bytes
+        free = shutil.disk_usage(self._data_dir).free
+        if promised > free:
+            log.error("disk_too_full job=%s promised=%s free=%s", job.id, promised, free)
+            raise VolumeFailed("The provider's disk has no room for the job's outputs")
+
     async def _open_space(self, job: Job) -> None:
         """Have the output space there: made now, or found again after a crash or a reboot."""
         environment, folders = self._environment_of(job), self.folders(job.id)
@@ -175,11 +183,15 @@ class Steps:
 
     async def _prepare_image(self, job: Job, step: decide.PrepareImage) -> Job:
         images = self._environment_of(job).images
-        image_id = await self._engine.ensure_image(job.spec.algorithm.image, images.pull)
+        image = job.spec.algorithm.image
+        image_id = await self._engine.ensure_image(
+            image, images.pull, tag_must_match=images.tag_must_match(image)
+        )
         return await self._move(job, Phase.CONFIGURING_VOLUMES, image_id=image_id)
 
     async def _provision(self, job: Job, step: decide.Provision) -> Job:
         folders = self.folders(job.id)
+        self._require_room(job)
         folders.log.mkdir(parents=True, exist_ok=True)
         await self._open_space(job)
         stages = (

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from compute import layout
+from compute import layout, references
 from compute.environments import Environment
 from compute.errors import InputUnavailable
 from compute.models import AlgorithmItem, DatasetItem, Image, JobSpec
@@ -33,7 +33,6 @@ CHECKSUM_S = 60.0
 MAX_ENTRYPOINT = 4096
 """Characters. Splitting a command line takes time in the square of its length."""
 
-_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]{0,254}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{1,64}")
 
@@ -245,7 +244,7 @@ def image_of(container: Container, environment: Environment) -> Image:
 
 
 def _syntax_fault(container: Container) -> str | None:
-    if not _IMAGE.fullmatch(container.image):
+    if not references.is_name(container.image):
         return "image_malformed"
     if container.tag and not _TAG.fullmatch(container.tag):
         return "tag_malformed"

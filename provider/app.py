@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import secrets
 import signal
 import sys
@@ -24,13 +25,13 @@ from compute import environments as environments_file
 from compute.engines.base import Engine
 from compute.engines.docker import DockerEngine
 from compute.environments import Environments
-from compute.errors import ComputeError
+from compute.errors import ComputeError, EngineRefused
 from compute.operator import Operator, operating
 from compute.space import Space, best_space
 from compute.store.base import Database
 from compute.store.database import open_database
 from compute.store.jobs import JobStore
-from provider import logs
+from provider import logs, preflight
 from provider.admission import Admission
 from provider.assets.catalogue import FolderCatalogue
 from provider.assets.fetch import Fetcher, FetchLimits
@@ -45,6 +46,7 @@ from provider.dialects.ocean.envelopes import render
 from provider.dialects.ocean.routes import OCEAN_API, OceanApi, Surroundings, add_routes
 from provider.errors import ProviderError, SettingsInvalid
 from provider.jobs import Jobs
+from provider.listening import IDLE_S, Door, allow_many_files
 from provider.middlewares import guard, on_prepare
 from provider.migrations import VERSIONS
 from provider.settings import Settings
@@ -74,13 +76,15 @@ def create_app(
 ) -> web.Application:
     """The whole service. ``engine``, ``space`` and ``clock`` replace the configured ones.
 
-    Raises EnvironmentsInvalid. Starting it may raise ComputeError (database in use).
+    Raises SettingsInvalid, EnvironmentsInvalid. Starting it may raise ComputeError
+    (database in use).
     """
+    preflight.check(settings)
     environments = environments_file.load(settings.environments_file)
     app = web.Application(
         middlewares=[guard(render)],
         client_max_size=settings.max_body_bytes,
-        handler_args={"auto_decompress": False},
+        handler_args={"auto_decompress": False, "keepalive_timeout": IDLE_S},
     )
     app[SETTINGS] = settings
     app.on_response_prepare.append(on_prepare)
@@ -106,7 +110,6 @@ async def _build(
 ) -> None:
     settings = app[SETTINGS]
     key, data_dir = settings.key, settings.data_dir.absolute()
-    _make_private(data_dir)
     database = await open_database(settings.database_url, migrations=[VERSIONS])
     stack.push_async_callback(database.close)
     fetcher = await stack.enter_async_context(_fetcher(settings))
@@ -197,7 +200,12 @@ def _fetcher(settings: Settings) -> Fetcher:
 
 
 def _docker(settings: Settings, data_dir: Path) -> Engine:
-    return DockerEngine(base_url=settings.docker_host, operator_id=_operator_id(data_dir))
+    try:
+        return DockerEngine(base_url=settings.docker_host, operator_id=_operator_id(data_dir))
+    except EngineRefused as error:
+        raise SettingsInvalid(
+            f"DOCKER_HOST: {error.public}; write unix:///path/to.sock or tcp://host:port"
+        ) from None
 
 
 def _operator_id(data_dir: Path) -> str:
@@ -210,16 +218,6 @@ def _operator_id(data_dir: Path) -> str:
         operator_id = secrets.token_hex(8)
         path.write_text(operator_id + "\n", encoding="ascii")
         return operator_id
-
-
-def _make_private(data_dir: Path) -> None:
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise SettingsInvalid(
-            f"DATA_DIR: {data_dir} cannot be made ({error.strerror});"
-            " name a folder that the service may write to"
-        ) from None
 
 
 def serve(settings: Settings) -> int:
@@ -247,16 +245,29 @@ async def _serve(app: web.Application, settings: Settings) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_S)
     try:
         await runner.setup()
-        site = web.TCPSite(runner, settings.listen_host, settings.listen_port, reuse_port=False)
-        await site.start()
-        host, port = runner.addresses[0][:2]
+        most = min(settings.max_connections, allow_many_files() // 2)
+        listening = await _listen(Door(runner.server, most), settings)
+        host, port = listening.sockets[0].getsockname()[:2]
         address = settings.key.address
         _settle_memory()
         log.info("ready url=http://%s:%s address=%s", _in_url(host), port, address)
         await stopping.wait()
         log.info("stopping")
+        listening.close()
     finally:
         await runner.cleanup()
+
+
+async def _listen(door: Door, settings: Settings) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(door, settings.listen_host, settings.listen_port)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "no such address"
+        raise SettingsInvalid(
+            f"LISTEN_HOST, LISTEN_PORT: {settings.listen_host}:{settings.listen_port} cannot be"
+            f" listened on ({reason}); end what listens there, or write another port"
+        ) from None
 
 
 def _settle_memory() -> None:

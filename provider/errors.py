@@ -94,6 +94,15 @@ class UnknownAsset(ProviderError):
         self.did = did
 
 
+class AssetsUnavailable(ProviderError):
+    """The catalogue cannot be read at the moment: an asset not seen is not gone."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("Assets cannot be looked up at the moment; try again.")
+
+
 class AssetMalformed(ProviderError):
     """An asset's own document is unusable (undecryptable files, no such layout)."""
 

@@ -8,19 +8,22 @@ it allows. Who owns a job is decided in one place, :meth:`Jobs._own`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compute.environments import Environment
 from compute.errors import UnknownJob, UnknownResult
-from compute.models import Job, JobSpec, ResultFile
+from compute.models import Job, JobSpec, Outline, ResultFile
 from compute.operator import Operator
 from compute.status import Phase
 from provider.admission import Admission, AlgorithmChoice, DatasetChoice
 from provider.auth.caller import Caller, Callers, Claim
 from provider.auth.messages import stop_text
 from provider.errors import NoSuchJob, NoSuchResult, NotAllowed, SignatureMissing
+
+log = logging.getLogger(__name__)
 
 _NO_SUCH_JOB = "No such job belongs to this address."
 
@@ -64,10 +67,11 @@ class JobQuery:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Jobs, and whether the asker may see all of them or only how they are."""
+    """Whole jobs where the asker may see all of them, else only how they are."""
 
-    jobs: Sequence[Job]
-    in_full: bool
+    jobs: Sequence[Job] = ()
+    outlines: Sequence[Outline] = ()
+    in_full: bool = True
 
 
 class Jobs:
@@ -121,11 +125,13 @@ class Jobs:
             await self._callers.recognise(claim)
         elif self._require_signed_status:
             raise SignatureMissing("Invalid signature provided. Status needs one here.")
-        if not query.job_id:
-            jobs = await self._operator.jobs(owner=query.consumer, did=query.did or None)
-            return Found([job for job in jobs if query.admits(job)], claim is not None)
-        job = await self._look_up(query.job_id)
-        return Found([job] if job and query.admits(job) else [], in_full=True)
+        if query.job_id:
+            job = await self._look_up(query.job_id)
+            return Found([job] if job and query.admits(job) else [])
+        if claim is None:
+            return Found(outlines=await self._outlines(query), in_full=False)
+        jobs = await self._operator.jobs(owner=query.consumer, did=query.did or None)
+        return Found([job for job in jobs if query.admits(job)])
 
     async def stop(self, claim: Claim, query: JobQuery) -> Sequence[Job]:
         """Stop one job, or all unfinished ones of the owner (of a DID, if given).
@@ -159,22 +165,40 @@ class Jobs:
         self, claim: Claim, job_id: str, index: int, *, look_only: bool
     ) -> tuple[ResultFile, Path]:
         """A published file of one's own job and where it lies. The nonce is used up before
-        the first byte, unless the question is only about its headers."""
+        the first byte. A question about its headers, or too early, leaves the nonce for
+        another try; but index and nonce must not be read as the nonce of a delete then."""
         caller = await self._callers.identify(claim)
         [job] = await self._own(caller, JobQuery(job_id=job_id))
+        try:
+            file = self._published(job, index)
+        except NoSuchResult:
+            await self._callers.bind(caller)
+            raise
+        if look_only:
+            await self._callers.bind(caller)
+        else:
+            await self._callers.spend(caller)
+            log.info("result_served job=%s index=%s owner=%s", job.id, index, caller.address)
+        return file
+
+    def _published(self, job: Job, index: int) -> tuple[ResultFile, Path]:
         if not job.results:
             raise NoSuchResult(f"No results for job {job.id}")
         try:
-            file = self._operator.result(job, index)
+            return self._operator.result(job, index)
         except UnknownResult as error:
             raise NoSuchResult(error.public, field="index") from None
-        if not look_only:
-            await self._callers.spend(caller)
-        return file
 
     def consumer_address(self, environment: Environment) -> str:
         """The address on whose behalf old clients order for this environment."""
         return environment.consumerAddress or self._provider_address
+
+    async def _outlines(self, query: JobQuery) -> list[Outline]:
+        return await self._operator.outlines(
+            owner=query.consumer,
+            did=query.did or None,
+            agreement_id=query.agreement_id or None,
+        )
 
     async def _own(self, caller: Caller, query: JobQuery) -> list[Job]:
         """The caller's jobs that are meant. A job of somebody else is no job at all."""

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 SLOW_S = 10.0
+_SHOWN_PATH = 200
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SLASHES = re.compile(r"/{2,}")
@@ -126,10 +127,10 @@ def _note(request: web.Request, status: int, seconds: float) -> None:
         return
     log.log(
         level,
-        "request id=%s method=%s path=%s status=%s ms=%.1f",
+        "request id=%s method=%s path=%r status=%s ms=%.1f",
         request[REQUEST_ID],
         request.method,
-        request.path,
+        request.path[:_SHOWN_PATH],
         status,
         seconds * 1000,
     )

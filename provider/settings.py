@@ -49,6 +49,7 @@ _HINTS = {
     "MAX_INPUT_GB": "write a number of gigabytes above 0",
     "CACHE_GB": "write a number of gigabytes above 0",
     "MAX_BODY_KB": "write a whole number of kilobytes, from 1 to 1048576",
+    "MAX_CONNECTIONS": "write a whole number from 1 to 1000000",
     "LOG_LEVEL": "write debug, info, warning or error",
     "LOG_FORMAT": "write text or json",
 }
@@ -104,6 +105,7 @@ class Settings(BaseModel):
     ] = 100.0
     cache_gb: Annotated[float, Field(alias="CACHE_GB", gt=0, le=1e6, allow_inf_nan=False)] = 50.0
     max_body_kb: Annotated[int, Field(alias="MAX_BODY_KB", ge=1, le=1 << 20)] = 1024
+    max_connections: Annotated[int, Field(alias="MAX_CONNECTIONS", ge=1, le=1_000_000)] = 4096
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(_lower),

@@ -23,6 +23,9 @@ JOB_LABEL = "org.oceanprotocol.compute.job"
 OPERATOR_LABEL = "org.oceanprotocol.compute.operator"
 """Label on each container: the operator that made it. Sweeps touch no other operator's."""
 
+WRONG_TAG = "The checksum is not that of the allowed tag"
+"""Why an image is not to be had whose checksum belongs to another tag."""
+
 
 class PullPolicy(StrEnum):
     MISSING = "missing"
@@ -109,12 +112,16 @@ class Engine(ABC):
         """Return when the engine answers."""
 
     @abstractmethod
-    async def ensure_image(self, image: Image, policy: PullPolicy) -> str:
+    async def ensure_image(
+        self, image: Image, policy: PullPolicy, *, tag_must_match: bool = False
+    ) -> str:
         """Have the image here and return its id (``sha256:…``).
 
         With a checksum only an image whose registry digest or id equals it will do,
-        whatever the tag points to. Raises ImageUnavailable when it is not to be had under
-        the policy (text says why: missing, checksum, registry's refusal).
+        whatever the tag points to; with ``tag_must_match`` only if the tag points to it as
+        well. Raises ImageUnavailable when it is not to be had under the policy. Its text
+        says why (missing, checksum, tag, registry's refusal) in words of our own: those of
+        a registry are not for consumers.
         """
 
     @abstractmethod

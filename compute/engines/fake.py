@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from compute.engines.base import (
     GONE,
+    WRONG_TAG,
     ContainerSpec,
     ContainerState,
     Engine,
@@ -192,8 +193,16 @@ class FakeEngine(Engine):
     async def ping(self) -> None:
         await self._enter("ping")
 
-    async def ensure_image(self, image: Image, policy: PullPolicy) -> str:
+    async def ensure_image(
+        self, image: Image, policy: PullPolicy, *, tag_must_match: bool = False
+    ) -> str:
         await self._enter("ensure_image", image.reference)
+        found = self._ensure(image, policy)
+        if tag_must_match and found != self._ensure(image.by_tag(), policy):
+            raise ImageUnavailable(WRONG_TAG)
+        return found
+
+    def _ensure(self, image: Image, policy: PullPolicy) -> str:
         world = self.world
         pulls = policy is PullPolicy.ALWAYS and not image.checksum
         found = None if pulls else _present(world.images, image)
@@ -204,7 +213,8 @@ class FakeEngine(Engine):
             if found is None:
                 raise ImageUnavailable(f"Image {image.reference} cannot be pulled: not found")
             world.pulls[image.reference] += 1
-            world.images[image.reference] = found
+            name = f"{image.image}@{found}" if image.checksum else image.reference
+            world.images[name] = found
         return found
 
     async def create(self, spec: ContainerSpec) -> None:
@@ -281,10 +291,11 @@ class FakeEngine(Engine):
 
 
 def _present(images: Mapping[str, str], image: Image) -> str | None:
-    found = images.get(image.reference)
-    if found is None and image.checksum:
-        found = next((value for value in images.values() if value == image.checksum), None)
-    return found if not image.checksum or found == image.checksum else None
+    if not image.checksum:
+        return images.get(image.reference)
+    own = (f"{image.image}:", f"{image.image}@")
+    ids = {image_id for reference, image_id in images.items() if reference.startswith(own)}
+    return image.checksum if image.checksum in ids else None
 
 
 class SlowEngine(FakeEngine):
@@ -351,7 +362,9 @@ class NeverStoppingEngine(FakeEngine):
 class FailsToPull(FakeEngine):
     """No image is to be had."""
 
-    async def ensure_image(self, image: Image, policy: PullPolicy) -> str:
+    async def ensure_image(
+        self, image: Image, policy: PullPolicy, *, tag_must_match: bool = False
+    ) -> str:
         await self._enter("ensure_image", image.reference)
         raise ImageUnavailable(f"Image {image.reference} cannot be pulled: not found")
 

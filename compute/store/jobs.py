@@ -16,7 +16,7 @@ from typing import NamedTuple, Unpack
 from sqlalchemy import Connection
 
 from compute.errors import MoveLost, QueueFull, UnknownJob
-from compute.models import Job, JobSpec, Load, Move
+from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
 from compute.store import rows, sql
 from compute.store.base import Database, Work, after_commit, nothing
@@ -53,19 +53,29 @@ class JobStore:
         self._recent: Recent[str, _Copy] = Recent(recent, budget=RECENT_BYTES, weigh=_weight)
 
     async def insert(
-        self, job: Job, *, queue_limit: int, places: int = 0, also: Work[object] = nothing
+        self,
+        job: Job,
+        *,
+        queue_limit: int,
+        owner_limit: int | None = None,
+        places: int = 0,
+        also: Work[object] = nothing,
     ) -> Job:
         """Add a new job, carrying out ``also`` before in the same transaction.
 
         Raises QueueFull when the environment has ``queue_limit`` queued jobs already that
-        none of its free ``places`` waits for, and what ``also`` raises; nothing is kept then.
+        none of its free ``places`` waits for, or ``owner_limit`` of this owner, and what
+        ``also`` raises; nothing is kept then.
         """
 
         def work(connection: Connection) -> Job:
             also(connection)
             free = max(0, places - sql.count_active(connection, job.environment)) if places else 0
-            if sql.count_queued(connection, job.environment) >= queue_limit + free:
+            queued = sql.count_queued(connection, job.environment)
+            if queued >= queue_limit + free:
                 raise QueueFull("The queue of this compute environment is full")
+            if owner_limit is not None and queued >= owner_limit + free:
+                _require_room_for(connection, job, owner_limit + free)
             row = sql.insert_job(connection, job)
             sql.append_history(connection, row, job.created_at, "")
             return self._changed(connection, row, job.spec)
@@ -109,6 +119,25 @@ class JobStore:
                 limit=limit,
             )
             return self._jobs(connection, found)
+
+        return await self._database.read(work)
+
+    async def outlines(
+        self,
+        *,
+        owner: str,
+        did: str | None = None,
+        agreement_id: str | None = None,
+        limit: int = 1000,
+    ) -> list[Outline]:
+        """How an owner's jobs are that are not deleted, newest first. No specification is
+        read: this is what strangers may ask for."""
+
+        def work(connection: Connection) -> list[Outline]:
+            found = sql.outlines(
+                connection, owner=owner, did=did, agreement_id=agreement_id, limit=limit
+            )
+            return [rows.outline_of(row) for row in found]
 
         return await self._database.read(work)
 
@@ -287,6 +316,13 @@ class JobStore:
         present = self._recent.peek(copy.job.id)
         if present is None or present.revision <= copy.revision:
             self._recent.put(copy.job.id, copy)
+
+
+def _require_room_for(connection: Connection, job: Job, limit: int) -> None:
+    if sql.count_queued_of(connection, job.environment, job.owner) >= limit:
+        raise QueueFull(
+            "This wallet has as many jobs waiting in this compute environment as one may have"
+        )
 
 
 def _unknown() -> UnknownJob:

@@ -14,12 +14,14 @@ from typing import Any, TypedDict
 
 from sqlalchemy import Row
 
-from compute.models import Job, JobSpec, Move, ResultFile, Termination
+from compute.models import Job, JobSpec, Move, Outline, ResultFile, Termination
 from compute.status import Goal, Phase
 from compute.store.tables import jobs
 
 COLUMNS = tuple(column for column in jobs.c if column.name != "owner_key")
 """What a job is made of, its specification apart."""
+
+OUTLINE = (jobs.c.id, jobs.c.owner, jobs.c.created_at, jobs.c.finished_at, jobs.c.phase)
 
 
 class Changes(TypedDict, total=False):
@@ -54,6 +56,10 @@ def job_of(row: Row[Any], spec: JobSpec) -> Job:
         termination=_read_termination(row.termination),
         results=_read_results(row.results),
     )
+
+
+def outline_of(row: Row[Any]) -> Outline:
+    return Outline(row.id, row.owner, row.created_at, row.finished_at, Phase(row.phase))
 
 
 def values_of(job: Job) -> dict[str, object]:
@@ -102,6 +108,12 @@ def spec_text(spec: JobSpec) -> str:
 
 def read_spec(text: str) -> JobSpec:
     return JobSpec.model_validate(json.loads(text))
+
+
+def end_of_spec(agreement_id: str) -> str:
+    """How the text of a specification with this agreement ends: it is the last field, and
+    no other text can end alike, since quotation marks within are escaped."""
+    return f'"agreement_id":{json.dumps(agreement_id)}}}'
 
 
 def assets_of(spec: JobSpec) -> set[str]:

@@ -119,6 +119,19 @@ def count_queued(connection: Connection, environment: str) -> int:
     return _count(connection, environment, {Phase.QUEUED})
 
 
+def count_queued_of(connection: Connection, environment: str, owner: str) -> int:
+    query = (
+        select(func.count())
+        .select_from(jobs)
+        .where(
+            jobs.c.phase == Phase.QUEUED.value,
+            jobs.c.environment == environment,
+            _filter(jobs.c.owner_key) == owner.lower(),
+        )
+    )
+    return connection.execute(query).scalar_one()
+
+
 def count_active(connection: Connection, environment: str) -> int:
     return _count(connection, environment, ACTIVE)
 
@@ -155,6 +168,25 @@ def find(
     if phases is not None:
         column = _filter(jobs.c.phase) if selective else jobs.c.phase
         query = query.where(column.in_(_values(phases)))
+    return connection.execute(query).all()
+
+
+def outlines(
+    connection: Connection, *, owner: str, did: str | None, agreement_id: str | None, limit: int
+) -> Sequence[JobRow]:
+    """Columns of an outline of an owner's jobs that are not deleted, newest first."""
+    query: Select[Any] = (
+        select(*rows.OUTLINE)
+        .where(jobs.c.owner_key == owner.lower())
+        .where(_filter(jobs.c.phase) != Phase.DELETED.value)
+        .order_by(jobs.c.sequence.desc())
+        .limit(limit)
+    )
+    if did is not None:
+        query = _using(query, did, by_owner=True)
+    if agreement_id is not None:
+        ends = job_specs.c.spec.endswith(rows.end_of_spec(agreement_id), autoescape=True)
+        query = query.where(exists().where(job_specs.c.job == jobs.c.sequence, ends))
     return connection.execute(query).all()
 
 

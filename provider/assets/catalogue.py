@@ -3,11 +3,13 @@
 A folder of documents is edited by people while the service runs, so it is watched by
 stat: a changed, new or removed file counts from the next look-up. A file that is broken,
 or a DID that two files claim, is refused rather than guessed, and said once in the log.
+A folder that cannot be read says nothing about its assets: look-ups fail until it can.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import stat
@@ -20,7 +22,7 @@ from pathlib import Path
 from provider import bounded_json
 from provider.assets.ddo import Ddo, is_did, is_sealed
 from provider.assets.files import parse_files
-from provider.errors import AssetMalformed, FileObjectInvalid, UnknownAsset
+from provider.errors import AssetMalformed, AssetsUnavailable, FileObjectInvalid, UnknownAsset
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ UNSETTLED = (0, 0, 0)
 SETTLED_AFTER_NS = 50_000_000
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 SHOWN_DID_CHARACTERS = 120
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
+"""Faults that say something about this machine and nothing about the file."""
 
 
 class Catalogue(ABC):
@@ -38,7 +42,8 @@ class Catalogue(ABC):
 
     @abstractmethod
     async def resolve(self, did: str) -> Ddo:
-        """The asset with this DID. Raises UnknownAsset, also for a malformed DID."""
+        """The asset with this DID. Raises UnknownAsset, also for a malformed DID, and
+        AssetsUnavailable when it cannot be known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class FolderCatalogue(Catalogue):
         self._clock = clock
         self._looked_at: float | None = None
         self._index = _Index()
+        self._trouble = ""
         self._looking = asyncio.Lock()
 
     async def resolve(self, did: str) -> Ddo:
@@ -92,19 +98,34 @@ class FolderCatalogue(Catalogue):
 
     def check(self) -> list[str]:
         """Read the folder now; each problem as a sentence that names the file."""
-        self._take(_read_index(self._folder, self._index))
+        try:
+            self._take(_read_index(self._folder, self._index))
+        except OSError as error:
+            return [self._unreadable(error)]
         return list(self._index.problems)
 
     async def _look(self) -> None:
         async with self._looking:
             if self._looked_at is None or self._clock() - self._looked_at >= self._fresh_for_s:
-                self._take(await asyncio.to_thread(_read_index, self._folder, self._index))
+                try:
+                    index = await asyncio.to_thread(_read_index, self._folder, self._index)
+                except OSError as error:
+                    self._unreadable(error)
+                    raise AssetsUnavailable from None
+                self._take(index)
+
+    def _unreadable(self, error: OSError) -> str:
+        trouble = f"{self._folder}: cannot be read ({error.strerror})"
+        if trouble != self._trouble:
+            log.warning("assets_unavailable problem=%r", trouble)
+        self._trouble = trouble
+        return trouble
 
     def _take(self, index: _Index) -> None:
         for problem in index.problems:
             if problem not in self._index.problems:
                 log.warning("asset document refused problem=%r", problem)
-        self._index = index
+        self._index, self._trouble = index, ""
         self._looked_at = self._clock()
 
 
@@ -114,11 +135,9 @@ def _showable(did: object) -> str:
 
 
 def _read_index(folder: Path, before: _Index) -> _Index:
-    try:
-        with os.scandir(folder) as listing:
-            found = sorted((each for each in listing if _is_document(each)), key=lambda e: e.name)
-    except OSError as error:
-        return _Index(problems=(f"{folder}: cannot be read ({error.strerror})",))
+    """Raises OSError when not everything there is could be looked at."""
+    with os.scandir(folder) as listing:
+        found = sorted((each for each in listing if _is_document(each)), key=lambda e: e.name)
     entries = {each.name: _read_entry(Path(each.path), before.entries) for each in found}
     return _joined(folder, entries)
 
@@ -162,6 +181,8 @@ def _read_entry(path: Path, before: dict[str, _Entry]) -> _Entry:
         entry = _parse_entry(stamp, path.read_bytes())
         return entry if _is_settled(status) else replace(entry, stamp=UNSETTLED)
     except OSError as error:
+        if error.errno in _OURS:
+            raise
         return _Entry(UNSETTLED, None, (f"cannot be read ({error.strerror})",))
 
 

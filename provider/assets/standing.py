@@ -12,7 +12,7 @@ from provider.assets import trust
 from provider.assets.catalogue import Catalogue
 from provider.assets.credentials import why_denied
 from provider.assets.ddo import Ddo, Service
-from provider.errors import ProviderError
+from provider.errors import AssetsUnavailable, ProviderError
 
 
 async def check(catalogue: Catalogue, owner: str, spec: JobSpec) -> None:
@@ -45,6 +45,8 @@ async def _facts(catalogue: Catalogue, owner: str, item: AlgorithmItem) -> trust
 async def _service(catalogue: Catalogue, item: DatasetItem | AlgorithmItem) -> tuple[Ddo, Service]:
     try:
         ddo = await catalogue.resolve(item.did)
+    except AssetsUnavailable as error:
+        raise InputUnavailable(error.public, temporary=True) from None
     except ProviderError as error:
         raise InputUnavailable(error.public) from None
     service = ddo.service(item.service_id)

@@ -33,7 +33,7 @@ from provider.assets.ddo import Ddo, Service
 from provider.assets.encryption import open_files, open_url_file
 from provider.assets.fetch import Fetcher, no_chunks
 from provider.assets.files import FileObject, LocalFile, UrlFile
-from provider.errors import ProviderError
+from provider.errors import AssetsUnavailable, ProviderError
 from provider.keys import ProviderKey
 
 CHUNK_BYTES = 1024 * 1024
@@ -166,6 +166,8 @@ class AssetSupplier(InputSupplier):
     ) -> Sequence[InputFile]:
         try:
             ddo = await self._catalogue.resolve(did)
+        except AssetsUnavailable as error:
+            raise InputUnavailable(error.public, temporary=True) from None
         except ProviderError as error:
             raise InputUnavailable(error.public) from None
         service = ddo.service(service_id)

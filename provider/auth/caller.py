@@ -7,7 +7,8 @@ what the request causes consumes it, in the same transaction (:meth:`Callers.con
 
 Plain texts name no operation, and a signed status request does not consume its nonce, so
 its signature would also pass for a stop of the same job; :mod:`provider.auth.shown`
-remembers what each text was good for.
+remembers what each text was good for. Nor do they say where the nonce begins; a text that
+can be read with a greater nonce is bound to the one it was served with.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Protocol
 
 from compute.store.base import Work, nothing
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
 from provider.auth.shown import Shown
-from provider.auth.signatures import personal_digest, recover
+from provider.auth.signatures import recover
+from provider.auth.texts import SignedText
 from provider.auth.tokens import Claims, Tokens
 from provider.auth.typed import TypedRequest
 from provider.errors import (
@@ -38,6 +41,16 @@ FIRST_NONCE = 1
 _AHEAD_S = 24 * 3600
 _MAX_DIGITS = 20
 _REMEMBERED = 4096
+_NANOSECONDS = 10**18
+"""From here on a nonce can only be a time in nanoseconds."""
+
+
+class Show(Protocol):
+    """:meth:`Shown.claim` or :meth:`Shown.question`."""
+
+    async def __call__(
+        self, wallet: str, digest: bytes, operation: str, nonce: int, *, known: bool
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +80,12 @@ class Claim:
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A sender who proved to own ``address`` (lower-case). ``nonce`` is still to be consumed,
-    None when the request carries none that counts."""
+    None when the request carries none that counts. ``text`` is what was signed with it, None
+    for typed data and tokens."""
 
     address: str
     nonce: int | None
+    text: SignedText | None = None
 
 
 class Callers:
@@ -102,17 +117,18 @@ class Callers:
 
         Raises SignatureError in one of its forms, NonceInvalid, or InvalidRequest.
         """
-        if claim.signature:
-            nonce = await self._signed_nonce(claim)
-        elif claim.token:
-            nonce = read_nonce(claim.nonce, self._now())
-            await self.read_token(claim.token, claim.address)
-        else:
+        if not claim.signature and not claim.token:
             raise SignatureMissing(
                 "Invalid signature provided. Please check the nonce or documentId."
             )
-        await self._require_fresh(claim.address, nonce)
-        return Caller(claim.address.lower(), nonce)
+        if claim.signature:
+            caller = await self._signer(claim)
+        else:
+            caller = Caller(claim.address.lower(), read_nonce(claim.nonce, self._now()))
+            await self.read_token(claim.token, claim.address)
+        used = await self._require_fresh(caller)
+        await self._show(caller, claim.operation, used, self._shown.claim)
+        return caller
 
     async def recognise(self, claim: Claim) -> Caller:
         """As :meth:`identify`, for a question that changes nothing.
@@ -123,12 +139,10 @@ class Callers:
         if not claim.signature:
             claims = await self.read_token(claim.token, claim.address)
             return Caller(claims.address, None)
-        nonce = await self._signed_nonce(claim)
-        used = await self._require_fresh(claim.address, nonce)
-        wallet = claim.address.lower()
-        if used and nonce:
-            self._shown.question(wallet, nonce)
-        return Caller(wallet, nonce)
+        caller = await self._signer(claim)
+        used = await self._require_fresh(caller)
+        await self._show(caller, claim.operation, used, self._shown.question)
+        return caller
 
     async def read_token(self, token: str, address: str) -> Claims:
         """The claims of a living token of this wallet. Raises TokenInvalid and its kin."""
@@ -143,44 +157,72 @@ class Callers:
         """The unit of work that uses up the caller's nonce; commits with what it allows."""
         if caller.nonce is None:
             return nothing
-        return self._nonces.consume(caller.address, caller.nonce)
+        return self._nonces.consume(caller.address, caller.nonce, caller.text)
 
     async def spend(self, caller: Caller) -> None:
         """Use up the caller's nonce alone; durable on return. Raises NonceTooLow."""
         if caller.nonce is not None:
-            await self._nonces.spend(caller.address, caller.nonce)
+            await self._nonces.spend(caller.address, caller.nonce, caller.text)
+
+    async def bind(self, caller: Caller) -> None:
+        """Keep the caller's nonce good for another try, and the text for no other nonce;
+        durable on return. Raises SignatureWrong."""
+        if caller.nonce is not None and caller.text is not None:
+            await self._nonces.bind(caller.address, caller.nonce, caller.text)
 
     async def last_nonce(self, address: str) -> int:
         """The last nonce used, ``FIRST_NONCE`` for an unknown wallet. Writes nothing."""
         used = await self._nonces.last(address) or FIRST_NONCE
-        return max(used, self._shown.last_question(address.lower()))
+        return max(used, self._shown.last(address.lower()))
 
-    async def _require_fresh(self, address: str, nonce: int | None) -> int | None:
+    async def _require_fresh(self, caller: Caller) -> int | None:
         """Refuse cheaply what could not be consumed later anyhow; the last nonce used."""
-        used = await self._nonces.last(address)
-        if nonce is not None and used is not None and nonce <= used:
-            raise NonceTooLow(used, nonce)
+        used = await self._nonces.last(caller.address)
+        if caller.nonce is not None and used is not None and caller.nonce <= used:
+            raise NonceTooLow(used, caller.nonce)
         return used
 
-    async def _signed_nonce(self, claim: Claim) -> int | None:
-        """The nonce that the wallet has signed; None where it signed a text without one."""
+    async def _show(self, caller: Caller, operation: str, used: int | None, show: Show) -> None:
+        """Have the text that was signed stand for this operation and nonce alone.
+
+        One that was served with another nonce is refused already here, so that this nonce
+        gets nowhere. A wallet that uses nanoseconds has no such texts to look up.
+        """
+        if caller.text is None or caller.nonce is None:
+            return
+        wallet, nonce, digest = caller.address, caller.nonce, caller.text.digest
+        try:
+            if used is not None and used < _NANOSECONDS and not self._shown.has(wallet, digest):
+                await self._nonces.require_unbound(wallet, nonce, caller.text)
+            await show(wallet, digest, operation, nonce, known=used is not None)
+        except SignatureWrong:
+            await self._tell_another(wallet, nonce)
+            raise
+
+    async def _tell_another(self, wallet: str, nonce: int) -> None:
+        """A client that asked for the last nonce and took the next must not be told the same
+        again. Any other nonce may be a stranger's reading and moves nothing."""
+        if nonce == await self.last_nonce(wallet) + 1:
+            self._shown.skip(wallet, nonce)
+
+    async def _signer(self, claim: Claim) -> Caller:
+        """The wallet and the nonce that it has signed; None where it signed a text without."""
+        wallet = claim.address.lower()
         if claim.expiry is not None or self._require_typed:
             nonce = read_nonce(claim.nonce, self._now())
             self._verify_typed(claim, nonce)
-            return nonce
+            return Caller(wallet, nonce)
         if claim.nonceless_text is not None and _signed(claim, [claim.nonceless_text]):
-            return None
-        text = await self._nonce_text(claim)
-        nonce = read_nonce(text, self._now())
-        digest = _signed(claim, claim.texts(str(text)))
-        if digest is None:
+            return Caller(wallet, None)
+        sent = await self._nonce_text(claim)
+        nonce = read_nonce(sent, self._now())
+        text = _signed(claim, claim.texts(str(sent)))
+        if text is None:
             raise SignatureWrong(
                 f"Invalid signature for ethereum address {claim.address}. Please check the nonce"
                 f" or documentId: {claim.words} was expected to be signed, each part as sent."
             )
-        if await self._nonces.last(claim.address) is not None:
-            self._shown.claim(claim.address.lower(), digest, claim.operation)
-        return nonce
+        return Caller(wallet, nonce, text)
 
     async def _nonce_text(self, claim: Claim) -> object:
         """The nonce as sent. Where it may be missing, the one the client must have used.
@@ -237,19 +279,19 @@ def _whole_number(value: object) -> int | None:
     return int(value)
 
 
-def _signed(claim: Claim, texts: Sequence[str]) -> bytes | None:
-    """The digest of that of ``texts`` which the wallet has signed, None if none."""
+def _signed(claim: Claim, texts: Sequence[str]) -> SignedText | None:
+    """That of ``texts`` which the wallet has signed, None if none."""
     wallet = claim.address.lower()
     for text in texts:
-        digest, signer = _signer(text, claim.signature)
+        signed, signer = _recovered(text, claim.signature)
         if signer == wallet:
-            return digest
+            return signed
     return None
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _signer(text: str, signature: str) -> tuple[bytes, str]:
-    """The digest of a text and who signed it. Clients that poll send the same signed
-    question again and again, and recovering the key is most of what answering it costs."""
-    digest = personal_digest(text)
-    return digest, recover(digest, signature)
+def _recovered(text: str, signature: str) -> tuple[SignedText, str]:
+    """A text and who signed it. Clients that poll send the same signed question again and
+    again, and recovering the key is most of what answering it costs."""
+    signed = SignedText.of(text)
+    return signed, recover(signed.digest, signature)

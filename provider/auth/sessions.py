@@ -33,9 +33,12 @@ class Sessions:
         return token
 
     async def close(self, claim: Claim, token: str) -> None:
-        """Revoke a token for good. Raises TokenInvalid and its kin, SignatureError."""
+        """Revoke a token for good, also under a bound that is raised later.
+
+        Raises TokenInvalid and its kin, SignatureError.
+        """
         caller = await self._callers.identify(claim)
         claims = await self._callers.read_token(token, claim.address)
         await self._revocations.revoke(
-            claims.jti, claims.expires_at, also=self._callers.consume(caller)
+            claims.jti, claims.signed_until, also=self._callers.consume(caller)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Index, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -14,6 +14,18 @@ nonces = Table(
     sqlite_with_rowid=False,
 )
 """One row a wallet: the greatest nonce it has used."""
+
+used_texts = Table(
+    "used_texts",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("reach", BigInteger, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("nonce", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The nonce that a signed text was read with, where more of its digits would make a greater
+one. ``reach`` is the greatest: a row may go once the wallet has used a nonce of that size."""
 
 revoked_tokens = Table(
     "revoked_tokens",

@@ -28,11 +28,13 @@ _MAX_TOKEN_CHARS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid token says. ``address`` is lower-case, ``expires_at`` in epoch seconds."""
+    """What a valid token says. ``address`` is lower-case, ``expires_at`` in epoch seconds;
+    ``signed_until`` is what stands in it, whatever today's bound."""
 
     address: str
     jti: str = field(repr=False)
     expires_at: int
+    signed_until: int = 0
 
 
 class Tokens:
@@ -69,7 +71,7 @@ class Tokens:
         expires_at = min(claims["exp"], claims["iat"] + self._max_age_s)
         if expires_at <= now:
             raise TokenExpired("Token is expired.")
-        return Claims(claims["address"].lower(), claims["jti"], expires_at)
+        return Claims(claims["address"].lower(), claims["jti"], expires_at, claims["exp"])
 
     def _verified(self, token: str) -> dict[str, Any]:
         if len(token) > _MAX_TOKEN_CHARS:

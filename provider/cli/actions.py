@@ -155,12 +155,12 @@ def results(target: Target, job_id: str) -> None:
     print_table(["index", "type", "bytes", "file"], rows)
 
 
-def download(target: Target, job_id: str, index: int | None, to: Path, *, overwrite: bool) -> None:
+def download(target: Target, job_id: str, index: int | None, to: str, *, overwrite: bool) -> None:
     async def work() -> Sequence[Path]:
         async with target.client() as client:
             job = await client.status(job_id)
             if index is None:
-                return await _download_all(client, job, to, overwrite=overwrite)
+                return await _download_all(client, job, Path(to), overwrite=overwrite)
             with transfer_bars() as bars:
                 one = Result(index, f"result {index}", None, "")
                 path = await client.download(

@@ -174,8 +174,14 @@ def download(
         int | None, typer.Argument(min=0, help="Which result; all if left out.")
     ] = None,
     to: Annotated[
-        Path, typer.Option("--to", "-o", help="Folder, or file for a single result.")
-    ] = Path(),
+        str,
+        typer.Option(
+            "--to",
+            "-o",
+            metavar="PATH",
+            help="Folder, or file for a single result; FOLDER/ if it is not there yet.",
+        ),
+    ] = ".",
     overwrite: Overwrite = False,
     typed: Typed = False,
     as_json: Json = False,

@@ -76,16 +76,24 @@ def messages_console() -> Console:
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """A table on stdout; plain columns where it is no terminal."""
+    """A table on stdout; plain columns where it is no terminal.
+
+    The first column holds what other commands want: it stays whole on a narrow terminal.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             print_line("\t".join(row))
         return
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    whole = max((cell_len(row[0]) for row in rows), default=0)
+    for position, column in enumerate(columns):
+        width = whole if position == 0 else None
+        table.add_column(column, no_wrap=position == 0, min_width=width, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(table)

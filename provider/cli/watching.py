@@ -37,8 +37,10 @@ async def watch(changes: AsyncIterator[Job]) -> Job:
 
 
 def describe(job: Job) -> str:
-    """A job's status in a few words."""
+    """A job's status in a few words, and why if it failed."""
     words = f"{job.status} {plain(job.status_text, 100)}"
+    if not job.failed:
+        return words
     more = [plain(job.reason, 60)] if job.reason else []
     if job.exit_code:
         more.append(f"exit code {job.exit_code}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +29,7 @@ from provider.client.models import (
     Dataset,
     Environment,
     Job,
+    RawAlgorithm,
     Result,
     environments_from_wire,
 )
@@ -38,6 +41,10 @@ from provider.client.wallet import Call, Key, Wallet, load_signer
 
 ResultProgress = Callable[[Result, int, int | None], None]
 """Called with a result, its bytes that are here, and its bytes in all, if known."""
+
+
+_RESOURCE = re.compile(r"(?P<kind>algorithm|dataset|datasets\[(?P<index>\d{1,4})\])[.:]")
+"""How a refusal begins that is about one asset."""
 
 
 class ComputeClient:
@@ -118,9 +125,10 @@ class ComputeClient:
         *,
         duration_s: int = 3600,
     ) -> dict[str, Any]:
-        """What a start would cost: per asset ``validOrder``, ``providerFee`` … as sent.
+        """Check a job before its start: per asset ``validOrder``, ``providerFee`` … as sent.
 
-        ``duration_s`` is how long from now the environment is wanted.
+        ``duration_s`` is how long from now the environment is wanted. Raises what a start
+        would be refused with.
         """
         body = {
             "datasets": [dataset.to_wire() for dataset in _datasets(datasets)],
@@ -129,9 +137,10 @@ class ComputeClient:
             "consumerAddress": self.address,
         }
         transport = self._calls.transport
-        answer = await self._patience.persist(
-            lambda: transport.json("initializeCompute", body=body)
-        )
+        with _naming_assets(_datasets(datasets), algorithm):
+            answer = await self._patience.persist(
+                lambda: transport.json("initializeCompute", body=body)
+            )
         if not isinstance(answer, dict):
             raise AnswerNotUnderstoodError("The provider's answer holds no quote.")
         return answer
@@ -166,7 +175,8 @@ class ComputeClient:
             lambda nonce: messages.start_text(self.address, main.did, nonce),
             as_body=True,
         )
-        return await self._starter.start(call)
+        with _naming_assets([main, *more], algorithm):
+            return await self._starter.start(call)
 
     async def status(self, job_id: str) -> Job:
         """The job as it is now. Raises NotFoundError."""
@@ -259,13 +269,14 @@ class ComputeClient:
         """Bring one result to disk; returns its path.
 
         ``target`` is a file, or a folder in which the result keeps a safe form of its own
-        name. Resumes what an earlier call left as ``*.part``. A file that is already there
-        is kept if it is the same, and replaced only with ``overwrite``. Raises
-        NotFoundError, DownloadFailedError.
+        name: one that exists, or a text that ends with ``/``. Resumes what an earlier call
+        left as ``*.part``. A file that is already there is kept if it is the same, and
+        replaced only with ``overwrite``. Raises NotFoundError, DownloadFailedError.
         """
         result = _result(await self.status(job_id), index)
         path = Path(target)
-        if await asyncio.to_thread(path.is_dir):
+        ends_as_folder = isinstance(target, str) and target.endswith(("/", os.sep))
+        if ends_as_folder or await asyncio.to_thread(path.is_dir):
             path = path / safe_path(result.filename)
         told = progress or _no_progress
         return await self._download(job_id, result, path, told, overwrite=overwrite)
@@ -369,6 +380,32 @@ def _datasets(given: Dataset | str | Sequence[Dataset | str]) -> list[Dataset]:
     return [Dataset.of(asset) for asset in assets]
 
 
+@contextmanager
+def _naming_assets(datasets: Sequence[Dataset], algorithm: Algorithm) -> Iterator[None]:
+    """Adds to a refusal of what was not found which asset and service were asked for."""
+    try:
+        yield
+    except NotFoundError as error:
+        asset = _asset_of(str(error), datasets, algorithm)
+        if asset is None or isinstance(asset, RawAlgorithm):
+            raise
+        text = f"{error} Asked for was service {asset.service_id!r} of {asset.did}."
+        raise NotFoundError(text, status=error.status, code=error.code) from None
+
+
+def _asset_of(
+    refusal: str, datasets: Sequence[Dataset], algorithm: Algorithm
+) -> Dataset | Algorithm | None:
+    """The asset that a refusal is about, by its first word."""
+    found = _RESOURCE.match(refusal)
+    if found is None:
+        return None
+    if found["kind"] == "algorithm":
+        return algorithm
+    position = int(found["index"] or 0)
+    return datasets[position] if position < len(datasets) else None
+
+
 def _only_job(answer: Any) -> Job:
     if isinstance(answer, list):
         if not answer:
@@ -399,7 +436,10 @@ def _kept(path: Path, result: Result) -> Path:
     """The file that is already there, if it is this result."""
     if path.is_file() and result.sha256 and file_sha256(path) == result.sha256:
         return path
-    raise DownloadFailedError(f"{path} exists already and is another file.")
+    raise DownloadFailedError(
+        f"{path} exists already and is another file. Choose another folder, or replace it"
+        " (--overwrite)."
+    )
 
 
 def _no_progress(done: int, total: int | None) -> None:

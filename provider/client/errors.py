@@ -18,19 +18,25 @@ from typing import Any
 from provider import bounded_json
 
 _NONCE_REFUSED = re.compile(r"expected nonce \(.*?\) > current nonce", re.DOTALL)
+_CONSUMABLE = re.compile(r"denied with code: ConsumableCodes\.(\w+)")
+_NOT_FOUND_CODES = frozenset({"did_not_found", "not_found"})
 _TEXT_LIMIT = 500
 
 CODES: Mapping[str, str] = {
     "missing": "is missing",
     "invalid": "is not valid",
     "did_not_found": "no asset has this DID",
+    "not_found": "the asset has no such service",
     "missing_meta_documentId": "neither a published nor a raw algorithm is given",
     "not_algo": "the asset is not an algorithm",
     "file_unavailable": "the file cannot be fetched",
     "in_use_or_not_on_chain": "there is no valid order for it",
     "compute_services_not_in_same_provider": "its service belongs to another provider",
     "meta_oneof_url_rawcode_remote": "a raw algorithm needs code or a URL",
-    "missing_entrypoint_image_checksum": "entrypoint, image and checksum are needed",
+    "missing_entrypoint_image_checksum": (
+        "the image that runs the algorithm is not fully described: image, tag, checksum and"
+        " entrypoint are needed (--image, --tag, --checksum, --entrypoint)"
+    ),
     "checksum_prefix": "the checksum must start with sha256:",
     "no_raw_algo_allowed": "the dataset does not allow raw algorithms",
     "not_trusted_algo_publisher": "the dataset does not trust the algorithm's publisher",
@@ -41,6 +47,9 @@ CODES: Mapping[str, str] = {
         "the algorithm's container is not the one that was trusted"
     ),
     "fees_not_paid": "the provider's fee has not been paid",
+    "ASSET_DISABLED": "the asset is not open for use",
+    "CREDENTIAL_NOT_IN_ALLOW_LIST": "this wallet is not on the asset's list of who may use it",
+    "CREDENTIAL_IN_DENY_LIST": "this wallet is on the asset's list of who may not use it",
 }
 """What the codes of refused starts mean."""
 
@@ -86,7 +95,7 @@ class NonceRefusedError(NotAuthorisedError):
 
 
 class NotFoundError(RefusedError):
-    """No such job, result, asset or endpoint."""
+    """No such job, result, asset, service or endpoint."""
 
 
 class ProviderBusyError(RefusedError):
@@ -126,9 +135,9 @@ def refusal(status: int, body: bytes, request_id: str = "") -> ComputeClientErro
 def _class_of(status: int, code: str, text: str) -> type[RefusedError]:
     if _NONCE_REFUSED.search(text):
         return NonceRefusedError
-    if status in (401, 403) or code == "signature":
+    if status in (401, 403) or code == "signature" or code.startswith("CREDENTIAL_"):
         return NotAuthorisedError
-    if status == 404:
+    if status == 404 or code in _NOT_FOUND_CODES:
         return NotFoundError
     if status == 429:
         return ProviderBusyError
@@ -148,7 +157,7 @@ def unfold(body: bytes) -> tuple[str, str]:
     error = document.get("error", document.get("message", ""))
     if isinstance(error, dict):
         return _keyed(error)
-    return "", plain(str(error))
+    return _consumable(str(error)), plain(str(error))
 
 
 def plain(text: str, limit: int = _TEXT_LIMIT) -> str:
@@ -166,8 +175,14 @@ def _field_rules(errors: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _keyed(error: Mapping[str, Any]) -> tuple[str, str]:
-    codes = [str(code) for code in error.values()]
+    codes = [_consumable(str(code)) or str(code) for code in error.values()]
     sentences = [
-        f"{resource}: {CODES.get(str(code), str(code))}" for resource, code in error.items()
+        f"{resource}: {CODES.get(code, code)}" for resource, code in zip(error, codes, strict=True)
     ]
-    return plain(",".join(codes)), plain("; ".join(sentences) + ".")
+    return plain(",".join(codes)), plain("; ".join(sentences).rstrip(".") + ".")
+
+
+def _consumable(text: str) -> str:
+    """The word in a refusal by an asset's own lists, which comes as a sentence."""
+    found = _CONSUMABLE.search(text)
+    return found[1] if found else ""

@@ -15,6 +15,7 @@ from provider.client.errors import AnswerNotUnderstoodError, ClientUsageError
 
 DEFAULT_SERVICE = "0"
 COMPLETED = 70
+_STOPPED, _DELETED = 7, 8
 LOG_TYPE = "algorithmLog"
 
 _SUFFIXES: Mapping[str, tuple[str, str]] = {
@@ -198,6 +199,11 @@ class Job:
     @property
     def succeeded(self) -> bool:
         return self.finished and self.status == COMPLETED
+
+    @property
+    def failed(self) -> bool:
+        """True when it ended otherwise than by itself or by its owner's wish."""
+        return self.finished and self.status not in (COMPLETED, _STOPPED, _DELETED)
 
     @property
     def log(self) -> Result | None:

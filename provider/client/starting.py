@@ -8,7 +8,8 @@ job, so at most one of the copies can start it.
 - A copy is refused for its nonce: either the first was accepted, then the job is in the
   list of this wallet's jobs; or another program used a greater nonce, then no copy will
   ever be accepted, and starting anew is safe.
-- No copy is answered: the start is reported as unclear.
+- No copy is answered: the start is reported as unclear. Where each copy was answered with
+  "not now" (429, 503), that answer is reported instead.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from provider.client.transport import read_json
 from provider.client.wallet import Call
 
 _ROUNDS = 3
+_NOT_NOW = 503
 _UNCLEAR = (
     "The provider may or may not have started the job: it may have got the request, but its"
     " answer did not arrive. It was not started twice. Look at the list of your jobs before"
@@ -80,7 +82,7 @@ class Starter:
         try:
             jobs = await self._jobs()
         except ComputeClientError as error:
-            raise StartUnclearError(_UNCLEAR) from error
+            raise _unclear(error) from error
         found = [job for job in jobs if self._may_be(job, call.parameters, since)]
         if len(found) > 1:
             raise StartUnclearError(_UNCLEAR, candidates=tuple(job.id for job in found))
@@ -98,14 +100,19 @@ class Starter:
 
 
 class _Attempt:
-    """One signed request, sent until it is answered. ``unclear`` once a copy of it may
-    have been received without an answer."""
+    """One signed request, sent until it is answered.
+
+    ``unclear`` once a copy of it may have been received without being refused for good:
+    then a refused nonce may mean that there is a job. ``lost`` once an answer failed to
+    come or told nothing: then giving up leaves it open whether there is one.
+    """
 
     def __init__(self, calls: SignedCalls, call: Call, patience: Patience) -> None:
         self._calls = calls
         self._call = call
         self._patience = patience
         self.unclear = False
+        self.lost = False
 
     async def run(self, *, ask_again: bool) -> Job:
         async with self._calls.lock:
@@ -126,20 +133,26 @@ class _Attempt:
             return await self._send(parameters)
         except (ProviderUnreachableError, ProviderFaultError, ProviderBusyError) as error:
             self._weigh(error)
-            if self.unclear:
-                raise StartUnclearError(_UNCLEAR) from error
+            if self.lost:
+                raise _unclear(error) from error
             raise
 
     def _weigh(self, error: ComputeClientError) -> None:
         """Being busy is a clear no, unless an earlier copy may have got through."""
         if isinstance(error, ProviderBusyError) and not self.unclear:
             raise error
-        if isinstance(error, ProviderUnreachableError):
-            self.unclear = self.unclear or error.maybe_received
-        elif isinstance(error, ProviderFaultError):
-            self.unclear = True
+        unclear = isinstance(error, ProviderFaultError) or (
+            isinstance(error, ProviderUnreachableError) and error.maybe_received
+        )
+        self.unclear = self.unclear or unclear
+        self.lost = self.lost or (unclear and error.status != _NOT_NOW)
 
     async def _send(self, parameters: dict[str, Any]) -> Job:
         async with self._calls.send(self._call, parameters) as response:
             answer = await read_json(response)
         return Job.from_wire(answer[0] if isinstance(answer, list) and answer else answer)
+
+
+def _unclear(error: ComputeClientError) -> StartUnclearError:
+    """What is not known, and what the last try brought."""
+    return StartUnclearError(f"{_UNCLEAR} The last try: {error}")

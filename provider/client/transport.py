@@ -8,6 +8,8 @@ nowhere but where it was meant to.
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +17,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
     ClientConnectorError,
     ClientError,
     ClientResponse,
@@ -38,6 +42,7 @@ TIMEOUT = ClientTimeout(total=None, connect=15, sock_read=60)
 _MAX_JSON_BYTES = 64 * 1024 * 1024
 _MAX_REFUSAL_BYTES = 64 * 1024
 _CLOCK_SLACK_S = 60.0
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE")
 
 
 class Transport:
@@ -81,7 +86,7 @@ class Transport:
     ) -> AsyncIterator[ClientResponse]:
         """One request, with the answer's body still to be read. 416 counts as an answer."""
         method, url = await self._endpoint(operation)
-        with network_errors():
+        with network_errors(url):
             response = await self._session.request(
                 method, url, params=query, json=body, headers=headers, allow_redirects=False
             )
@@ -96,7 +101,7 @@ class Transport:
         return time.time() + self._clock_offset - self._clock_slack
 
     async def _ask_root(self) -> dict[str, Any]:
-        with network_errors():
+        with network_errors(self._url):
             response = await self._session.get(self._url)
         async with response:
             if response.status >= 300:
@@ -146,20 +151,41 @@ def base_url(text: str) -> URL:
 
 
 @contextmanager
-def network_errors() -> Iterator[None]:
-    """Turns what aiohttp raises into errors of the client."""
+def network_errors(url: URL | None = None) -> Iterator[None]:
+    """Turns what aiohttp raises into errors of the client. Of ``url`` only scheme, host and
+    port are told: the rest may hold a signature."""
+    where = f" at {url.origin()}" if url else ""
     try:
         yield
     except InvalidURL:
         raise ClientUsageError("The provider's URL is not valid.") from None
     except (ClientConnectorError, ConnectionTimeoutError) as error:
-        raise ProviderUnreachableError(
-            "The provider cannot be reached.", maybe_received=False
-        ) from error
+        text = f"The provider{where} cannot be reached: {_cause(error)}."
+        raise ProviderUnreachableError(text, maybe_received=False) from error
     except (ClientError, TimeoutError, OSError) as error:
-        raise ProviderUnreachableError(
-            "The connection to the provider broke.", maybe_received=True
-        ) from error
+        text = f"The connection to the provider{where} broke."
+        raise ProviderUnreachableError(text, maybe_received=True) from error
+
+
+def _cause(error: Exception) -> str:
+    """Why there is no connection, in a few words that repeat nothing of the request."""
+    inner = error.os_error if isinstance(error, ClientConnectorError) else error
+    if isinstance(error, ClientConnectorDNSError):
+        return "its host name is not known"
+    if isinstance(error, ClientConnectorCertificateError):
+        return "its TLS certificate is not accepted"
+    if isinstance(inner, ssl.SSLError):
+        plain_http = inner.reason in _NOT_TLS
+        return "it speaks http, not https" if plain_http else f"no TLS ({inner.reason})"
+    if isinstance(inner, TimeoutError):
+        return "no answer in time"
+    return _in_words(inner)
+
+
+def _in_words(error: BaseException) -> str:
+    """What the system calls an error; asyncio's own texts repeat the address."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else "no connection"
 
 
 async def read_json(response: ClientResponse) -> Any:

@@ -14,9 +14,10 @@ from eth_account.messages import encode_defunct
 from eth_utils.crypto import keccak
 
 from provider.auth.typed import TypedRequest
-from provider.client.errors import ClientUsageError
+from provider.client.errors import ClientUsageError, plain
 
 _HEX_KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
+_LIKE_A_KEY = re.compile(r"[0-9a-fA-F]{16}|(\w+\s+){8}")
 _MAX_KEY_FILE_BYTES = 1024
 _TYPED_LIFE_S = 600
 
@@ -79,12 +80,21 @@ def _key_text(path: Path) -> str:
         with path.expanduser().open("rb") as file:
             text = file.read(_MAX_KEY_FILE_BYTES).decode("ascii", "replace").strip()
     except OSError as error:
-        raise ClientUsageError(f"The key file cannot be read: {error.strerror}.") from None
+        raise ClientUsageError(
+            f"The key file {_shown(path)}cannot be read: {error.strerror}."
+        ) from None
     if not _HEX_KEY.fullmatch(text):
         raise ClientUsageError(
-            "The key file does not hold a private key: 64 hexadecimal digits were expected."
+            f"The key file {_shown(path)}does not hold a private key: 64 hexadecimal digits"
+            " were expected."
         )
     return text
+
+
+def _shown(path: Path) -> str:
+    """The path and a blank; nothing of what may be a mistyped key or its words."""
+    text = str(path)
+    return "" if _LIKE_A_KEY.search(text) else f"{plain(text)} "
 
 
 class Wallet:

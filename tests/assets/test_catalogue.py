@@ -6,13 +6,15 @@ import asyncio
 import json
 import logging
 import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from asset_documents import ALGORITHM, DATASET, algorithm, dataset, service, url_file, write
 
 from provider.assets.catalogue import MAX_DOCUMENT_BYTES, FolderCatalogue
-from provider.errors import UnknownAsset
+from provider.errors import AssetsUnavailable, UnknownAsset
 
 
 def catalogue(folder: Path) -> FolderCatalogue:
@@ -169,3 +171,45 @@ async def test_many_look_ups_at_once_agree(tmp_path: Path) -> None:
     assets = catalogue(tmp_path)
     found = await asyncio.gather(*(assets.resolve(DATASET) for _ in range(20)))
     assert {ddo.id for ddo in found} == {DATASET}
+
+
+@pytest.fixture
+def no_descriptors() -> Iterator[None]:
+    """A process that can open no further file."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_without_descriptors_an_asset_is_not_gone(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    write(tmp_path, "a.json", dataset())
+    assets = catalogue(tmp_path)
+    await assets.resolve(DATASET)
+    request.getfixturevalue("no_descriptors")
+    with pytest.raises(AssetsUnavailable):
+        await assets.resolve(DATASET)
+    (problem,) = assets.check()
+    assert "Too many open files" in problem
+
+
+async def test_a_folder_that_comes_back_is_served_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    write(folder, "a.json", dataset())
+    assets = catalogue(folder)
+    await assets.resolve(DATASET)
+    folder.rename(tmp_path / "away")
+    for _ in range(3):
+        with pytest.raises(AssetsUnavailable) as caught:
+            await assets.resolve(DATASET)
+        assert caught.value.status == 503
+    assert len(caplog.records) == 1
+    (tmp_path / "away").rename(folder)
+    await assets.resolve(DATASET)

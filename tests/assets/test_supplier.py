@@ -25,7 +25,7 @@ from asset_documents import (
 from asset_origins import Origin
 
 from compute.errors import InputUnavailable
-from compute.models import AlgorithmItem, DatasetItem, Image
+from compute.models import AlgorithmItem, DatasetItem, Image, JobSpec
 from compute.supply import InputFile
 from provider.assets.addresses import networks
 from provider.assets.catalogue import Catalogue, FolderCatalogue
@@ -415,3 +415,18 @@ async def test_nothing_secret_shows(house: House) -> None:
     assert "secret" not in repr(ddo) + json.dumps(ddo.document)
     with pytest.raises(UnknownAsset):
         await house.catalogue.resolve("did:op:none")
+
+
+async def test_assets_that_cannot_be_looked_up_may_be_had_later(house: House) -> None:
+    house.publish([url_file("https://example.com/x")])
+    house.assets.rename(house.assets.with_name("away"))
+    item = DatasetItem(did=DATASET, service_id="compute-1")
+    spec = JobSpec(
+        datasets=(item,),
+        algorithm=AlgorithmItem(image=Image(image="x"), entrypoint="x"),
+        max_duration_s=1,
+    )
+    for asking in (house.files(), house.supplier.permit("0x00", spec)):
+        with pytest.raises(InputUnavailable) as caught:
+            await asking
+        assert caught.value.temporary

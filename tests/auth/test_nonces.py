@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,9 @@ from compute.store.database import open_database
 from provider.auth import nonces as module
 from provider.auth.nonces import Nonces
 from provider.auth.tables import nonces as table
-from provider.errors import NonceInvalid, NonceTooLow
+from provider.auth.tables import used_texts
+from provider.auth.texts import SignedText
+from provider.errors import NonceInvalid, NonceTooLow, SignatureWrong
 from provider.migrations import VERSIONS
 
 ALICE = "0xAaAaAaAaAaAaAaAaAaAaAaAaAaAaAaAaAaAaAaAa"
@@ -183,6 +186,96 @@ async def test_nonces_outlive_a_restart(tmp_path: Path) -> None:
         await database.close()
 
 
+def signed(number: int) -> SignedText:
+    return SignedText.of(f"{ALICE}{number}")
+
+
+async def bound(database: Database) -> list[int]:
+    """The reaches of the texts that are kept."""
+    query = select(used_texts.c.reach).order_by(used_texts.c.reach)
+    return await database.read(lambda connection: list(connection.execute(query).scalars()))
+
+
+async def test_a_text_is_good_for_the_nonce_it_was_served_with(
+    nonces: Nonces, database: Database
+) -> None:
+    await nonces.spend(ALICE, 5, signed(125))
+    for nonce in (25, 125):
+        for memory in (nonces, Nonces(database)):
+            with pytest.raises(SignatureWrong, match="signed for another nonce before"):
+                await memory.spend(ALICE, nonce, signed(125))
+    assert await nonces.last(ALICE) == 5
+    await nonces.spend(ALICE, 125, signed(1125))
+
+
+async def test_of_concurrent_readings_of_one_text_exactly_one_wins(nonces: Nonces) -> None:
+    await nonces.spend(ALICE, 1)
+    outcomes = await asyncio.gather(
+        *(nonces.spend(ALICE, nonce, signed(125)) for nonce in (5, 25, 125)), return_exceptions=True
+    )
+    assert outcomes.count(None) == 1
+
+
+async def test_a_text_is_kept_while_it_can_be_read_with_an_unused_nonce(
+    nonces: Nonces, database: Database
+) -> None:
+    await nonces.spend(ALICE, 5, signed(5))
+    await nonces.spend(ALICE, 6, signed(16))
+    await nonces.spend(ALICE, 7, signed(907))
+    assert await bound(database) == [16, 907]
+    await nonces.spend(ALICE, 32, signed(332))
+    assert await bound(database) == [332, 907]
+    await nonces.spend(ALICE, NOW_NS, SignedText.of(f"{ALICE}12{NOW_NS}"))
+    assert await bound(database) == [332, 907]
+
+
+async def test_a_bound_text_leaves_its_nonce_unused(nonces: Nonces, database: Database) -> None:
+    await nonces.spend(ALICE, 2)
+    for _ in range(2):
+        await nonces.bind(ALICE, 5, signed(125))
+    with pytest.raises(SignatureWrong):
+        await nonces.bind(ALICE, 25, signed(125))
+    with pytest.raises(SignatureWrong):
+        await nonces.spend(ALICE, 125, signed(125))
+    await nonces.bind(ALICE, 5, signed(5))
+    assert await bound(database) == [125]
+    await nonces.spend(ALICE, 5, signed(125))
+
+
+async def test_a_text_is_not_kept_when_what_follows_fails(
+    nonces: Nonces, database: Database
+) -> None:
+    await nonces.spend(ALICE, 2)
+    spend = nonces.consume(ALICE, 5, signed(125))
+
+    def work(connection: Connection) -> None:
+        spend(connection)
+        raise LookupError("no such job")
+
+    with pytest.raises(LookupError):
+        await database.write(work)
+    assert await bound(database) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(uses=st.lists(st.tuples(st.integers(1, 2000), st.integers(1, 4)), max_size=40))
+def test_no_text_is_served_twice_however_it_is_read(uses: list[tuple[int, int]]) -> None:
+    async def run(url: str) -> None:
+        served: set[int] = set()
+        database = await open_database(url, migrations=[VERSIONS])
+        nonces = Nonces(database)
+        for number, digits in uses:
+            nonce = int(str(number)[-digits:])
+            with suppress(NonceTooLow, SignatureWrong):
+                await nonces.spend(ALICE, nonce, signed(number))
+                assert number not in served
+                served.add(number)
+        await database.close()
+
+    with TemporaryDirectory() as folder:
+        asyncio.run(run(f"sqlite:///{folder}/model.db"))
+
+
 requests = st.lists(
     st.tuples(
         st.sampled_from([ALICE, ALICE.lower(), BOB]), st.integers(0, 2**63 - 1) | st.integers(0, 9)
@@ -221,8 +314,11 @@ def test_it_is_as_simple_as_a_table_of_greatest_numbers(
 
 def test_the_compare_and_set_is_one_statement_on_postgresql() -> None:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    said = " ".join(str(module._CONSUME["postgresql"].compile(dialect=dialect)).split())
-    assert said.endswith(
+    rule = (
         "ON CONFLICT (address) DO UPDATE SET nonce = excluded.nonce"
         " WHERE nonces.nonce < excluded.nonce"
     )
+    said = " ".join(str(module._CONSUME["postgresql"].compile(dialect=dialect)).split())
+    assert said.endswith(rule)
+    said = " ".join(str(module._CONSUME_TEXT["postgresql"].compile(dialect=dialect)).split())
+    assert f"{rule} AND NOT (EXISTS" in said

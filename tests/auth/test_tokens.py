@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -11,9 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compute.store.database import open_database
+from provider.auth.revocations import Revocations
 from provider.auth.tokens import PURPOSE, Claims, Tokens
 from provider.errors import InvalidRequest, SettingsInvalid, TokenExpired, TokenInvalid
 from provider.keys import ProviderKey
+from provider.migrations import VERSIONS
 
 USER = "0x1563915e194D8CfBA1943570603F7606A3115508"
 NOW = 1_700_000_000.5
@@ -150,3 +154,16 @@ def test_a_short_secret_is_refused() -> None:
 
 def test_no_claim_that_identifies_a_token_is_shown() -> None:
     assert "secret-id" not in repr(Claims("0x00", "secret-id", 1))
+
+
+async def test_a_revoked_token_stays_revoked_when_the_bound_is_raised(tmp_path: Path) -> None:
+    """It was deleted while the bound was an hour, and would have lived a day."""
+    token = Tokens(SECRET, DAY).issue(USER, int(NOW) + DAY, NOW)
+    claims = Tokens(SECRET, 3600).read(token, NOW)
+    assert (claims.expires_at, claims.signed_until) == (int(NOW) + 3600, int(NOW) + DAY)
+    database = await open_database(f"sqlite:///{tmp_path}/tokens.db", migrations=[VERSIONS])
+    revocations = Revocations(database)
+    await revocations.revoke(claims.jti, claims.signed_until)
+    await revocations.purge(NOW + 7200)
+    assert await Revocations(database).revoked(claims.jti)
+    await database.close()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,15 @@ from standin_provider import Fault, StandIn, in_a_thread
 from typer.testing import CliRunner
 
 from provider.cli.commands import app
+from provider.cli.output import print_table
+from provider.cli.watching import describe
+from provider.client import Job
 from provider.keys import ProviderKey
 
 DID = "did:op:" + "1" * 64
+DENIED = (
+    f"Error: Access to {DID} was denied with code: ConsumableCodes.CREDENTIAL_NOT_IN_ALLOW_LIST."
+)
 Run = Callable[..., Result]
 
 
@@ -151,6 +159,10 @@ def test_with_several_environments_one_must_be_chosen(run: Run, stand_in: StandI
         (Fault(403), 3),
         (Fault(404), 4),
         (Fault(400), 1),
+        (Fault(400, body={"error": {"dataset": "ConsumableCodes.NONE, try later"}}), 1),
+        (Fault(400, body={"error": {"dataset": DENIED}}), 3),
+        (Fault(400, body={"error": {"try later": "did_not_found"}}), 4),
+        (Fault(400, body={"error": {"try later": "not_found"}}), 4),
         (Fault(500), 1),
     ],
 )
@@ -160,13 +172,26 @@ def test_refusals_have_their_exit_codes(
     stand_in.spoil("computeStop", fault)
     done = run("stop", started)
     assert (done.exit_code, done.stdout) == (code, "")
-    assert "try later" in done.stderr
+    assert re.search("try later|not on the asset's list", done.stderr)
 
 
 def test_nobody_there_is_exit_code_5(run: Run) -> None:
-    done = run("environments", OCEAN_COMPUTE_URL=f"http://127.0.0.1:{unused_port()}")
+    url = f"http://127.0.0.1:{unused_port()}"
+    done = run("environments", OCEAN_COMPUTE_URL=url.replace("//", "//user:word@"))
     assert done.exit_code == 5
-    assert "cannot be reached" in done.stderr
+    assert done.stderr == f"The provider at {url} cannot be reached: Connection refused.\n"
+
+
+def test_https_where_http_is_spoken_is_told(run: Run, url: str) -> None:
+    done = run("environments", OCEAN_COMPUTE_URL=url.replace("http:", "https:"))
+    assert done.exit_code == 5
+    assert "it speaks http, not https" in done.stderr
+
+
+def test_a_host_that_does_not_exist_is_told(run: Run) -> None:
+    done = run("environments", OCEAN_COMPUTE_URL="http://nobody.invalid")
+    assert done.exit_code == 5
+    assert done.stderr.endswith("nobody.invalid cannot be reached: its host name is not known.\n")
 
 
 def test_environments_need_no_key(run: Run) -> None:
@@ -183,6 +208,31 @@ def test_status_of_one_and_of_all(run: Run, started: str) -> None:
     assert run("status").stdout.startswith(f"{started}\t70 Job completed\tsmall\t")
     assert [job["jobId"] for job in json.loads(run("status", "--json").stdout)] == [started]
     assert run("status", started, "--follow").exit_code == 0
+
+
+def test_a_reason_is_shown_for_failures_only() -> None:
+    def described(status: int, text: str, reason: str) -> str:
+        return describe(Job("1", status, text, ended=1.0, reason=reason, exit_code=0))
+
+    assert described(70, "Job completed", "completed") == "70 Job completed"
+    assert described(7, "Job stopped", "stopped") == "7 Job stopped"
+    assert described(8, "Job deleted", "completed") == "8 Job deleted"
+    assert described(41, "Algorithm failed", "time_limit") == "41 Algorithm failed (time_limit)"
+
+
+def test_ids_stay_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    job = "ef22f2bf5c254982bd33b34d00f99848"
+    when = "2026-11-20 18:00:09"
+    columns = ["job", "status", "environment", "created", "finished"]
+    print_table(columns, [[job, "41 Algorithm failed (exit_code)", "small", when, when]])
+    assert job in terminal.getvalue()
 
 
 def test_logs_are_printed_as_they_are(run: Run, started: str) -> None:
@@ -214,6 +264,19 @@ def test_downloads_print_paths(run: Run, started: str, tmp_path: Path) -> None:
     assert run("download", started, "9").exit_code == 4
 
 
+def test_a_path_that_ends_with_a_slash_is_a_folder(run: Run, started: str, tmp_path: Path) -> None:
+    done = run("download", started, "0", "--to", f"{tmp_path}/new/")
+    assert done.stdout == f"{tmp_path / 'new' / 'metrics.json'}\n"
+
+
+def test_a_file_in_the_way_is_told_with_the_remedy(run: Run, started: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("of another job")
+    done = run("download", started, "--to", str(tmp_path))
+    assert done.exit_code == 1
+    assert "another folder" in done.stderr
+    assert "--overwrite" in done.stderr
+
+
 def test_stop_and_delete(run: Run, stand_in: StandIn, started: str) -> None:
     done = run("stop", started, "--follow", "--json")
     assert done.exit_code == 0, done.output
@@ -241,6 +304,27 @@ def test_what_is_no_key_is_exit_code_2(run: Run, script: Path) -> None:
     assert run("key", "show", str(script)).exit_code == 2
     assert run("status", "--key", str(script)).exit_code == 2
     assert run("key", "new", str(script.parent / "none" / "x")).exit_code == 1
+
+
+def test_a_key_file_is_named_but_never_a_key(run: Run, tmp_path: Path, wallet: Any) -> None:
+    done = run("status", OCEAN_COMPUTE_KEY=str(tmp_path / "none.key"))
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'none.key'} cannot be read: No such file" in done.stderr
+    mistyped = wallet.key.hex()[:-1] + "x"
+    for text in (mistyped, "one two three four five six seven eight nine ten eleven twelve"):
+        done = run("status", OCEAN_COMPUTE_KEY=text)
+        assert done.exit_code == 2
+        assert text not in done.stderr
+
+
+def test_a_container_that_is_not_described_is_told_by_options(
+    run: Run, stand_in: StandIn, script: Path
+) -> None:
+    body = {"error": {"algorithm.container": "missing_entrypoint_image_checksum"}}
+    stand_in.spoil("computeStart", Fault(400, body=body))
+    done = run("start", "-a", str(script), "--image", "busybox", "-d", DID)
+    assert done.exit_code == 1
+    assert "--tag, --checksum" in done.stderr
 
 
 def test_help_tells_the_exit_codes(run: Run) -> None:

@@ -24,6 +24,8 @@ from provider.client import (
 from provider.client.errors import plain, refusal
 from provider.client.models import environments_from_wire
 
+DENIED = b"Error: Access to asset did:op:1 was denied with code: ConsumableCodes.CREDENTIAL_"
+
 
 @pytest.mark.parametrize(
     ("status", "body", "kind", "code", "text"),
@@ -66,6 +68,41 @@ from provider.client.models import environments_from_wire
             "brand_new_code",
             "order: brand_new_code.",
         ),
+        (
+            400,
+            b'{"error": {"dataset": "' + DENIED + b'NOT_IN_ALLOW_LIST."}}',
+            NotAuthorisedError,
+            "CREDENTIAL_NOT_IN_ALLOW_LIST",
+            "dataset: this wallet is not on the asset's list of who may use it.",
+        ),
+        (
+            400,
+            b'{"error": "' + DENIED + b'IN_DENY_LIST."}',
+            NotAuthorisedError,
+            "CREDENTIAL_IN_DENY_LIST",
+            "ConsumableCodes.CREDENTIAL_IN_DENY_LIST.",
+        ),
+        (
+            400,
+            b'{"error": {"dataset.documentId": "did_not_found"}}',
+            NotFoundError,
+            "did_not_found",
+            "dataset.documentId: no asset has this DID.",
+        ),
+        (
+            400,
+            b'{"error": {"dataset.serviceId": "not_found"}}',
+            NotFoundError,
+            "not_found",
+            "dataset.serviceId: the asset has no such service.",
+        ),
+        (
+            400,
+            b'{"error": {"dataset": "Told already."}}',
+            RefusedError,
+            "Told already.",
+            "already.",
+        ),
         (404, b'{"error": "404 Not Found", "context": null}', NotFoundError, "", "404 Not Found"),
         (403, b'{"error": "no"}', NotAuthorisedError, "", "no"),
         (429, b'{"error": "full"}', ProviderBusyError, "", "full"),
@@ -83,6 +120,7 @@ def test_refusals_read_as_sentences(
     assert type(error) is kind
     assert (error.status, error.code) == (status, code)
     assert str(error).endswith(text)
+    assert ".." not in str(error)
 
 
 @given(status=st.integers(400, 599), body=st.binary(max_size=300))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from standin_provider import Fault, Naps, StandIn
 from provider.client import (
     ComputeClient,
     NotAuthorisedError,
+    NotFoundError,
     ProviderBusyError,
     ProviderUnreachableError,
+    PublishedAlgorithm,
     RawAlgorithm,
     RefusedError,
     StartUnclearError,
@@ -194,3 +197,69 @@ async def test_a_connection_that_broke_before_the_provider_vanished_is_unclear(
     await server.close()
     with pytest.raises(StartUnclearError):
         await client.start("small", DID, algorithm)
+
+
+async def test_a_provider_that_cannot_serve_now_says_so_itself(
+    client: ComputeClient, stand_in: StandIn, algorithm: RawAlgorithm
+) -> None:
+    stand_in.spoil("computeStart", *[Fault(503, body={"error": "no database"})] * 4)
+    with pytest.raises(ProviderUnreachableError, match="no database") as failure:
+        await client.start("small", DID, algorithm)
+    assert failure.value.status == 503
+
+
+async def test_a_full_queue_behind_a_pause_says_so_itself(
+    client: ComputeClient, stand_in: StandIn, algorithm: RawAlgorithm
+) -> None:
+    stand_in.spoil("computeStart", Fault(503), *[Fault(429, body={"error": "queue full"})] * 3)
+    with pytest.raises(ProviderBusyError, match="queue full"):
+        await client.start("small", DID, algorithm)
+
+
+async def test_a_start_that_was_accepted_behind_a_503_is_found_and_not_repeated(
+    client: ComputeClient, stand_in: StandIn, algorithm: RawAlgorithm
+) -> None:
+    stand_in.spoil("computeStart", Fault(503, after=True))
+    job = await client.start("small", DID, algorithm)
+    assert [job.id] == list(stand_in.jobs)
+
+
+async def test_an_unclear_start_tells_the_last_answer(
+    client: ComputeClient, stand_in: StandIn, algorithm: RawAlgorithm
+) -> None:
+    last = [Fault(429, body={"error": "queue full"})] * 3
+    stand_in.spoil("computeStart", Fault(after=True), *last)
+    with pytest.raises(StartUnclearError, match="queue full"):
+        await client.start("small", DID, algorithm)
+
+
+@pytest.mark.parametrize(
+    ("resource", "asked"),
+    [
+        ("dataset.serviceId", f"service 's1' of {DID}"),
+        ("datasets[1].documentId", "service '0' of did:op:2"),
+        ("algorithm.serviceId", "service 'a1' of did:op:3"),
+    ],
+)
+async def test_what_was_not_found_is_named(
+    client: ComputeClient, stand_in: StandIn, resource: str, asked: str
+) -> None:
+    body = {"error": {resource: "not_found"}}
+    for operation in ("computeStart", "initializeCompute"):
+        stand_in.spoil(operation, Fault(400, body=body))
+    datasets = [f"{DID}#s1", "did:op:2"]
+    published = PublishedAlgorithm("did:op:3", "a1")
+    with pytest.raises(NotFoundError, match=re.escape(asked)):
+        await client.start("small", datasets, published)
+    with pytest.raises(NotFoundError, match=re.escape(asked)):
+        await client.initialize_compute("small", datasets, published)
+
+
+@pytest.mark.parametrize("resource", ["datasets[7].serviceId", "algorithm", "order"])
+async def test_what_was_not_asked_for_is_not_named(
+    client: ComputeClient, stand_in: StandIn, algorithm: RawAlgorithm, resource: str
+) -> None:
+    stand_in.spoil("computeStart", Fault(400, body={"error": {resource: "not_found"}}))
+    with pytest.raises(NotFoundError) as refusal:
+        await client.start("small", DID, algorithm)
+    assert "Asked for" not in str(refusal.value)

@@ -279,5 +279,75 @@ def test_which_images_may_run(allow: list[str], image: Image, allowed: bool) -> 
     assert Images.model_validate({"allow": allow}).allows(image) is allowed
 
 
+@pytest.mark.parametrize(
+    ("allow", "name", "allowed"),
+    [
+        ("*", "127.0.0.1:8080/internal/admin", False),
+        ("*", "localhost/x", False),
+        ("*", "registry.example.org/team/x", False),
+        ("*", "Intranet/x", False),
+        ("*/*", "127.0.0.1:8080/internal/admin", False),
+        ("*", "lab/x", True),
+        ("*", "docker.io/lab/x", True),
+        ("*", "index.docker.io/x", True),
+        ("python:*", "python:5000/evil", False),
+        ("python*", "python:5000/evil", False),
+        ("python", "library/python", True),
+        ("python", "docker.io/library/python", True),
+        ("docker.io/lab/*", "lab/x", True),
+        ("library/*", "python", False),
+        ("a/*", "library/a/b", False),
+        ("registry.example.org/team/*", "registry.example.org/team/x", True),
+        ("registry.example.org/*", "docker.io/registry.example.org/x", False),
+        ("registry.example.org/team/*", "registry.example.org/other/x", False),
+        ("registry.example.org/team/*", "registry.example.org:5000/team/x", False),
+        ("registry.example.org/team/*", "registry.example.org.evil.com/team/x", False),
+        ("registry.example.org:5000/team/*", "registry.example.org:5000/team/x", True),
+        ("team/*", "registry.example.org/team/x", False),
+        ("localhost/*", "localhost/x", True),
+    ],
+)
+def test_another_registry_is_allowed_by_its_host_alone(
+    allow: str, name: str, allowed: bool
+) -> None:
+    images = Images.model_validate({"allow": [allow]})
+    assert images.allows(Image(image=name, tag="1", checksum=DIGEST)) is allowed
+
+
+@pytest.mark.parametrize("pattern", ["*.example.org/*", "registry.example.org:*/x", "10.0.?.1/x"])
+def test_a_host_with_wildcards_is_a_mistake(pattern: str) -> None:
+    assert one(f"images: {{allow: ['{pattern}']}}") == (
+        f"{LAB}.images.allow[0]: write the registry's host in full, without wildcards: "
+        "registry.example.org/team/*"
+    )
+
+
+@pytest.mark.parametrize(
+    ("allow", "tag", "checksum", "must_match"),
+    [
+        (["team/algo:reviewed"], "reviewed", DIGEST, True),
+        (["team/algo:rev*"], "reviewed", DIGEST, True),
+        (["*:reviewed"], "reviewed", DIGEST, True),
+        (["team/algo:latest"], "", DIGEST, True),
+        (["team/algo:reviewed@sha256:*"], "reviewed", DIGEST, True),
+        (["team/algo:reviewed"], "reviewed", "", False),
+        (["team/algo"], "reviewed", DIGEST, False),
+        (["team/algo:*"], "reviewed", DIGEST, False),
+        (["team/*"], "reviewed", DIGEST, False),
+        (["team/algo:reviewed", "team/*"], "reviewed", DIGEST, False),
+        (["team/algo:reviewed", f"team/algo@{DIGEST}"], "reviewed", DIGEST, False),
+        ([f"team/algo:reviewed@{DIGEST}"], "reviewed", DIGEST, False),
+        (["team/algo:reviewed", "other:*"], "reviewed", DIGEST, True),
+    ],
+)
+def test_a_tag_beside_a_checksum_is_only_a_claim(
+    allow: list[str], tag: str, checksum: str, must_match: bool
+) -> None:
+    images = Images.model_validate({"allow": allow})
+    image = Image(image="team/algo", tag=tag, checksum=checksum)
+    assert images.allows(image)
+    assert images.tag_must_match(image) is must_match
+
+
 def test_a_tag_pattern_is_not_met_by_a_name_that_hides_a_tag() -> None:
     assert not Images.model_validate({"allow": ["python:3"]}).allows(Image(image="evil/python:3"))

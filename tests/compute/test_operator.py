@@ -17,6 +17,7 @@ from workshop import (
     phases_of,
     reach,
     start,
+    writes_a_result,
 )
 
 from compute.engines.fake import (
@@ -157,6 +158,23 @@ async def test_10_and_11_an_image_that_is_not_to_be_had(workshop: Workshop) -> N
     assert "cannot be pulled" in job.termination.detail
     assert [verb for verb, _ in engine.calls].count("ensure_image") == 1
     assert workshop.leftovers() == NOTHING_LEFT
+
+
+@pytest.mark.parametrize(("tag", "number"), [("3.11", 11), ("evil", 70)])
+async def test_a_checksum_does_not_borrow_an_allowed_tag(
+    workshop: Workshop, tag: str, number: int
+) -> None:
+    evil = workshop.world.add_image("python:evil", writes_a_result)
+    workshop.environment(images={"allow": [f"python:{tag}"]})
+    image = Image(image="python", tag=tag, checksum=evil)
+    async with workshop.operator() as operator:
+        algorithm = AlgorithmItem(image=image, entrypoint="run")
+        job = await ended(operator, await start(operator, algorithm=algorithm))
+    assert job.phase.number == number
+    assert job.termination
+    if number == 11:
+        assert job.termination.detail == "The checksum is not that of the allowed tag"
+        assert workshop.world.starts.total() == 0
 
 
 class BrokenSpace(WatchedSpace):

@@ -323,3 +323,34 @@ def test_an_error_names_no_path(outputs: Path, tmp_path: Path) -> None:
     with pytest.raises(PublishingFailed) as caught:
         collect(outputs, tmp_path / "results" / "j1")
     assert str(tmp_path) not in caught.value.public
+
+
+# names without end
+
+
+def test_a_name_that_is_too_long_is_left_out(outputs: Path, target: Path) -> None:
+    deep = outputs.joinpath(*["x" * 250] * 5)
+    deep.mkdir(parents=True)
+    (deep / "file").touch()
+    (outputs / "short").touch()
+    collected = collect(outputs, target)
+    assert names(collected) == ["short"]
+    assert collected.over_quota
+
+
+def test_all_names_of_a_job_are_bounded_together_and_its_log_is_kept(
+    outputs: Path, tmp_path: Path
+) -> None:
+    deep = outputs.joinpath(*["x" * 200] * 4)
+    deep.mkdir(parents=True)
+    for number in range(1200):
+        (deep / f"{number:0200}").touch()
+    log = tmp_path / "log"
+    log.mkdir()
+    (log / "algorithm.log").touch()
+    sources = [Source(outputs, "output"), Source(log, "algorithmLog", budgeted=False)]
+    collected = publish(sources, tmp_path / "results", max_bytes=1, max_files=10_000)
+    assert collected.over_quota
+    assert sum(map(len, names(collected)[:-1])) <= 1 << 20
+    assert len(names(collected)) > 1000
+    assert names(collected)[-1] == "algorithm.log"

@@ -269,8 +269,13 @@ class MortalEngine(FakeEngine):
         super().__init__(world)
         self._fate = fate
 
-    async def ensure_image(self, image: Image, policy: PullPolicy) -> str:
-        return await self._fate.call("image", lambda: FakeEngine.ensure_image(self, image, policy))
+    async def ensure_image(
+        self, image: Image, policy: PullPolicy, *, tag_must_match: bool = False
+    ) -> str:
+        return await self._fate.call(
+            "image",
+            lambda: FakeEngine.ensure_image(self, image, policy, tag_must_match=tag_must_match),
+        )
 
     async def create(self, spec: ContainerSpec) -> None:
         await self._fate.call("create", lambda: FakeEngine.create(self, spec))

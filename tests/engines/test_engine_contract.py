@@ -188,6 +188,18 @@ async def test_a_tag_that_points_elsewhere_is_unavailable(bench: Bench, policy: 
         )
 
 
+@pytest.mark.parametrize("policy", [PullPolicy.MISSING, PullPolicy.NEVER])
+async def test_a_checksum_and_its_tag_may_have_to_belong_together(
+    bench: Bench, policy: PullPolicy
+) -> None:
+    image = TEST_IMAGE.model_copy(update={"checksum": bench.image_id})
+    assert await bench.engine.ensure_image(image, policy, tag_must_match=True) == bench.image_id
+    claimed = image.model_copy(update={"image": "registry.invalid/x", "tag": "reviewed"})
+    for wrong in (claimed, image.model_copy(update={"checksum": NO_SUCH_ID})):
+        with pytest.raises(ImageUnavailable):
+            await bench.engine.ensure_image(wrong, policy, tag_must_match=True)
+
+
 async def test_events_begin_with_a_call_to_look_and_name_jobs(bench: Bench) -> None:
     async with listening(bench.engine) as events:
         assert await anext(events) == ""

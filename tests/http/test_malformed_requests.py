@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -111,3 +112,15 @@ async def test_errors_repeat_nothing_of_the_request(api: Api) -> None:
     assert response.status == 400
     assert "hush" not in text
     assert body["signature"] not in text
+
+
+@pytest.mark.parametrize("host", ["a" * 256, 'a"b', "a b", "a/b", "h\udcff"])
+async def test_a_host_that_is_none_answers_400_before_anything_is_done(api: Api, host: str) -> None:
+    port = api.client.port
+    head = f"GET {COMPUTE}?consumerAddress={ALICE.address} HTTP/1.1\r\nHost: {host}\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head.encode("utf-8", "surrogateescape"))
+    status = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    await writer.wait_closed()
+    assert b" 400 " in status

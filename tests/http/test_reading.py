@@ -47,3 +47,17 @@ def test_texts_without_an_end_cost_no_more_than_others() -> None:
     with pytest.raises(RequestMalformed):
         parse_json('"' + "[" * 40 + '\\"' * 500_000)
     assert time.process_time() - began < 5, "quadratic would take hours"
+
+
+@pytest.mark.parametrize("part", ["[],", "0,", '"",', '"a":1,', "}", "]"])
+def test_a_crowd_of_parts_is_refused_before_it_is_parsed(part: str) -> None:
+    opening = "{" if ":" in part else "["
+    began = time.process_time()
+    with pytest.raises(RequestMalformed):
+        parse_json(opening + part * ((1 << 20) // len(part)))
+    assert time.process_time() - began < 0.2
+
+
+def test_a_thousand_parts_are_read_whatever_the_texts_hold() -> None:
+    value = {"numbers": list(range(1000)), "code": 'f(",[]{}", "")\n' * 10_000}
+    assert parse_json(json.dumps(value)) == value

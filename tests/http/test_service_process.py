@@ -9,14 +9,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from ocean_consumer import ALICE, COMPUTE, CONTAINER, OPEN, Api, Serve, settings_of, sign
+from yarl import URL
 
 from compute.engines.fake import FakeEngine, FakeRun, FakeWorld
 from compute.errors import StoreUnavailable
@@ -161,24 +164,72 @@ async def test_no_log_line_holds_a_signature_or_a_token(
     query = api.result_query(ALICE, job["jobId"])
     await api.call("GET", "/api/services/computeResult", params=query)
     await api.call("GET", "/api/services/computeResult", params=query)
-    assert "path=/api/services/compute" in caplog.text
+    assert "path='/api/services/compute'" in caplog.text
     for secret in (body["signature"], query["signature"], sign(ALICE, "x")[:20]):
         assert secret not in caplog.text
 
 
-def test_log_lines_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_path_cannot_break_a_log_line(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="provider")
+    await api.call("GET", URL("/x%0aERROR%20forged" + "y" * 1000, encoded=True))
+    [line] = [each.getMessage() for each in caplog.records if "path=" in each.getMessage()]
+    assert "\n" not in line
+    assert "forged" in line
+    assert len(line) < 400
+
+
+async def test_a_request_that_cannot_be_read_is_logged_without_its_content(
+    api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with configured("info", "text"):
+        for _ in range(5):
+            reader, writer = await asyncio.open_connection("127.0.0.1", api.client.port)
+            writer.write(
+                b"GET /?signature=0xsecret HTTP/1.1\r\nAuthToken: hush\r\nbad\0line\r\n\r\n"
+            )
+            assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
+            writer.close()
+            await writer.wait_closed()
+        [line] = capsys.readouterr().err.splitlines()
+    assert "WARNING" in line
+    assert "request_unreadable error=" in line
+    assert "secret" not in line
+    assert "hush" not in line
+
+
+def test_a_fault_in_the_http_library_tells_its_place_only(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    message = "hush"
+    with configured("info", "json"):
+        try:
+            raise RuntimeError(message)
+        except RuntimeError:
+            logging.getLogger("aiohttp.server").exception("Unhandled exception")
+        line = json.loads(capsys.readouterr().err)
+    assert line["level"] == "error"
+    assert "RuntimeError" in line["message"]
+    assert message not in line["message"]
+
+
+@contextmanager
+def configured(level: Literal["info"], style: str) -> Iterator[None]:
+    """The service's log on standard error, and the tests' own back afterwards."""
     root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    try:
-        logs.configure("info", "json")
+    before = root.handlers[:], root.level
+    logs.configure(level, style)
+    yield
+    root.handlers, root.level = before
+    for floor in ("provider", "compute"):
+        logging.getLogger(floor).setLevel(logging.NOTSET)
+
+
+def test_log_lines_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with configured("info", "json"):
         logging.getLogger("provider.x").info("ready url=%s", 'a"b')
         logging.getLogger("provider.x").debug("not shown")
         logging.getLogger("library").info("not shown")
         [line] = capsys.readouterr().err.splitlines()
-    finally:
-        root.handlers, root.level = before, level
-        for floor in ("provider", "compute"):
-            logging.getLogger(floor).setLevel(logging.NOTSET)
     document = json.loads(line)
     assert (document["level"], document["message"]) == ("info", 'ready url=a"b')
     assert document["time"].endswith("Z")

@@ -52,6 +52,7 @@ def test_a_bad_key_is_named_but_not_shown() -> None:
     [
         ("LISTEN_PORT", "http"),
         ("LISTEN_PORT", "70000"),
+        ("MAX_CONNECTIONS", "0"),
         ("PUBLIC_URL", "ftp://example.org"),
         ("PUBLIC_URL", "https://user:secret@example.org"),
         ("PUBLIC_URL", "http://[::1"),

@@ -103,13 +103,25 @@ CONTAINERS: list[tuple[dict[str, Any], str]] = [
     ({"checksum": "sha256:not hex"}, "checksum_malformed"),
     ({"image": "--privileged"}, "image_malformed"),
     ({"image": "example/python other"}, "image_malformed"),
+    ({"image": "example/Python"}, "image_malformed"),
+    ({"image": "example//python"}, "image_malformed"),
+    ({"image": "example/python:3"}, "image_malformed"),
     ({"tag": "../../x"}, "tag_malformed"),
     ({"entrypoint": "python 'open"}, "entrypoint_malformed"),
+    ({"entrypoint": "x" * 4097}, "entrypoint_malformed"),
     ({"image": "other/image"}, "image_not_allowed"),
+    ({"image": "example/python:80/x"}, "image_malformed"),
 ]
 KEYED += [
     ({**RAW_ALLOWED, "algorithm": raw(**change)}, {"algorithm.container": code})
     for change, code in CONTAINERS
+]
+KEYED += [
+    (
+        {**RAW_ALLOWED, "environment": "members", "algorithm": raw(image=name)},
+        {"algorithm.container": "image_not_allowed"},
+    )
+    for name in ("127.0.0.1:8080/internal/admin", "localhost/x", "registry.example/team/x")
 ]
 KEYED.append(
     (
@@ -163,6 +175,45 @@ FIELDS: list[tuple[dict[str, Any], dict[str, list[str]]]] = [
             ]
         },
     ),
+    (
+        {"dataset": dataset("x" * 257)},
+        {"dataset.documentId": ["The dataset.documentId format is invalid."]},
+    ),
+    (
+        {"dataset": dataset(DATA, "x" * 257)},
+        {"dataset.serviceId": ["The dataset.serviceId format is invalid."]},
+    ),
+    (
+        {"algorithm": {**PUBLISHED, "documentId": "x" * 257}},
+        {"algorithm.documentId": ["The algorithm.documentId format is invalid."]},
+    ),
+    (
+        {"dataset": dataset(userdata={"note": "x" * 65536})},
+        {"dataset.userdata": ["The dataset.userdata may be at most 65536 characters of JSON."]},
+    ),
+    (
+        {"algorithm": {**PUBLISHED, "algocustomdata": '{"note": "' + "x" * 65536 + '"}'}},
+        {
+            "algorithm.algocustomdata": [
+                "The algorithm.algocustomdata may be at most 65536 characters of JSON."
+            ]
+        },
+    ),
+    (
+        {**RAW_ALLOWED, "algorithm": raw("x" * 262145)},
+        {
+            "algorithm.meta.rawcode": [
+                "The algorithm.meta.rawcode may be at most 262144 characters. Use a url for more."
+            ]
+        },
+    ),
+]
+FIELDS += [
+    (
+        {"dataset": dataset(transferTxId=order)},
+        {"dataset.transferTxId": ["The dataset.transferTxId format is invalid."]},
+    )
+    for order in ("0x", "x" * 66, "0x" + "0" * 63, "0x" + "0" * 65)
 ]
 
 
@@ -206,6 +257,42 @@ async def test_a_full_queue_answers_429(api: Api) -> None:
     assert statuses[0] == 200
     assert statuses[-1] == 429
     assert set(statuses) == {200, 429}
+
+
+async def test_one_wallet_cannot_fill_the_queue(folder: Path, serve: Serve) -> None:
+    path = folder / "environments.yaml"
+    path.write_text(path.read_text().replace("maxQueue: 5", "maxQueuePerConsumer: 1"))
+    api = await serve({"sleep": until_told})
+    sleeping = {"dataset": dataset(OPEN), "algorithm": raw(entrypoint="sleep 1")}
+    for _ in range(4):
+        status, answer = await api.call("POST", COMPUTE, json=api.start_body(**sleeping))
+        assert status == 200
+        if len(api.world.containers) == 3:
+            break
+    while status == 200:
+        status, answer = await api.call("POST", COMPUTE, json=api.start_body(**sleeping))
+    assert (status, answer["error"].split()[:2]) == (429, ["This", "wallet"])
+    assert (await api.call("POST", COMPUTE, json=api.start_body(BOB, **sleeping)))[0] == 200
+
+
+async def until_told(run: FakeRun) -> int:
+    await run.stopping.wait()
+    return 143
+
+
+async def test_a_long_entrypoint_of_a_published_algorithm_is_refused_in_no_time(
+    folder: Path, serve: Serve
+) -> None:
+    document = algorithm_ddo("did:op:long")
+    container = {**CONTAINER, "entrypoint": "x" * 1_000_000}
+    document["metadata"]["algorithm"] = {"container": container}
+    published(folder, document)
+    api = await serve()
+    began = time.process_time()
+    algorithm = {**PUBLISHED, "documentId": "did:op:long"}
+    answer = await api.call("POST", COMPUTE, json=api.start_body(algorithm=algorithm))
+    assert answer == (400, {"error": {"algorithm.container": "entrypoint_malformed"}})
+    assert time.process_time() - began < 2, "splitting it takes sixteen seconds"
 
 
 # Trust

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -19,6 +20,9 @@ from ocean_consumer import (
     Serve,
     sign,
 )
+
+from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec, ResultFile
+from provider.dialects.ocean import responses
 
 FIELDS = {
     "owner",
@@ -221,3 +225,50 @@ async def test_the_host_a_client_names_is_only_told_to_itself(api: Api, host: st
     status, _ = await api.call("GET", COMPUTE, params={"jobId": job_id}, headers=headers)
     assert status in {200, 400}
     assert "evil" not in (await api.status(job_id))["algorithmLogUrl"]
+
+
+async def test_each_host_reads_its_own_name_in_the_addresses_of_results(api: Api) -> None:
+    job_id = await api.start()
+    await api.finished(job_id)
+    for host in ("a.example", "b.example:81", "a.example"):
+        async with api.client.get(
+            COMPUTE, params={"jobId": job_id}, headers={"Host": host}
+        ) as answer:
+            [job] = await answer.json()
+        assert job["resultsUrls"]
+        assert all(url.startswith(f"http://{host}/api/") for url in job["resultsUrls"])
+
+
+def test_a_job_with_thousands_of_results_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = tuple(ResultFile(n, f"{n:06}" * 20, 1, "0" * 64, "output") for n in range(10_000))
+    item = a_job(results=files)
+    renderer = responses.Renderer()
+    first = renderer.full([item], "http://a")
+    monkeypatch.setattr(responses, "job", None)
+    assert renderer.full([item], "http://b") == first.replace("http://a/", "http://b/")
+    assert len(json.loads(first)[0]["resultsUrls"]) == 10_000
+
+
+def test_remembered_texts_are_bounded_together() -> None:
+    files = tuple(ResultFile(n, f"{n:06}" * 20, 1, "0" * 64, "output") for n in range(10_000))
+    renderer = responses.Renderer()
+    for n in range(20):
+        renderer.full([a_job(id=f"job-{n}", results=files)], "http://a")
+    held = sum(len(text) for _, (_, text) in renderer._texts.items())
+    assert 0 < held <= 32 << 20
+
+
+def a_job(**changes: Any) -> Job:
+    spec = JobSpec(
+        datasets=(DatasetItem(did=DATA, service_id="compute"),),
+        algorithm=AlgorithmItem(image=Image(image="x", tag="1"), entrypoint="x"),
+        max_duration_s=1,
+    )
+    fields: dict[str, Any] = {
+        "id": "job-1",
+        "owner": ALICE.address,
+        "environment": "small",
+        "spec": spec,
+        "created_at": 1.0,
+    }
+    return Job(**(fields | changes))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ocean_consumer import ALICE, BOB, COMPUTE, DATA, RESULT, SERVICES, Api, Serve, sign
 
+from provider.auth.tokens import PURPOSE, Tokens
 from provider.auth.typed import TypedRequest
 from provider.keys import ProviderKey
 
@@ -210,6 +214,18 @@ async def test_a_deleted_token_stays_deleted(api: Api) -> None:
     old, new = {"AuthToken": body["token"]}, {"AuthToken": again["token"]}
     assert (await api.call("POST", COMPUTE, json=start, headers=old))[0] == 400
     assert (await api.call("POST", COMPUTE, json=start, headers=new))[0] == 200
+
+
+async def test_a_deleted_token_is_remembered_as_long_as_it_could_live_under_any_bound(
+    folder: Path, serve: Serve
+) -> None:
+    api = await serve(TOKEN_MAX_AGE="3600")
+    tokens = Tokens(PROVIDER.derive(PURPOSE), 86_400)
+    ends = int(time.time()) + 80_000
+    token = tokens.issue(ALICE.address, ends, time.time())
+    assert (await delete_token(api, token))[0] == 200
+    with closing(sqlite3.connect(folder / "data" / "ocean-compute.db")) as database:
+        assert database.execute("SELECT expires_at FROM revoked_tokens").fetchall() == [(ends,)]
 
 
 async def test_only_its_wallet_may_delete_a_token(api: Api) -> None:

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 from job_factory import MakeJob
+from sqlalchemy import text
 
-from compute.models import Job, Load
+from compute.models import Job, Load, Outline
 from compute.status import ACTIVE, TERMINAL, UNFINISHED, Goal, Phase
 from compute.store.base import Database
 from compute.store.jobs import JobStore
@@ -198,3 +199,43 @@ async def test_expired_jobs_are_finished_and_past_their_time(
     assert ids(await store.expired(50.0)) == ["past", "now"]
     assert ids(await store.expired(50.0, limit=1)) == ["past"]
     assert await store.expired(39.9) == []
+
+
+# Outlines
+
+
+async def test_outlines_are_an_owners_jobs_that_are_not_deleted(
+    store: JobStore, make_job: MakeJob
+) -> None:
+    jobs = await insert_all(
+        store,
+        make_job(owner=ALICE, dids=("did:op:a",)),
+        make_job(owner=ALICE, phase=Phase.COMPLETED, finished_at=7.0),
+        make_job(owner=ALICE, phase=Phase.DELETED),
+        make_job(owner=BOB),
+    )
+    found = await store.outlines(owner=ALICE.lower())
+    assert found == [
+        Outline(job.id, ALICE, job.created_at, job.finished_at, job.phase) for job in jobs[1::-1]
+    ]
+    assert await store.outlines(owner=ALICE, did="did:op:a") == found[1:]
+    assert await store.outlines(owner=ALICE, limit=1) == found[:1]
+
+
+async def test_outlines_of_one_agreement(store: JobStore, make_job: MakeJob) -> None:
+    def agreed(agreement_id: str) -> Job:
+        return make_job(spec=make_job().spec.model_copy(update={"agreement_id": agreement_id}))
+
+    names = ["0xab", "", 'x","agreement_id":"0xab', "%", "0x_b"]
+    jobs = await insert_all(store, *map(agreed, names))
+    for name, job in zip(names, jobs, strict=True):
+        found = await store.outlines(owner=job.owner, agreement_id=name)
+        assert [each.id for each in found] == [job.id]
+
+
+async def test_an_outline_reads_no_specification(
+    store: JobStore, database: Database, make_job: MakeJob
+) -> None:
+    await insert_all(store, make_job(owner=ALICE))
+    await database.write(lambda connection: connection.execute(text("DELETE FROM job_specs")))
+    assert len(await JobStore(database).outlines(owner=ALICE)) == 1

@@ -107,6 +107,32 @@ async def test_the_queue_limit_holds_per_environment(store: JobStore, make_job: 
     await store.insert(make_job(), queue_limit=2)
 
 
+async def test_the_limit_of_an_owner_leaves_room_for_others(
+    store: JobStore, make_job: MakeJob
+) -> None:
+    async def queue(**fields: Any) -> Job:
+        return await store.insert(make_job(**fields), queue_limit=9, owner_limit=2)
+
+    await queue(owner="0xother")
+    first = await queue()
+    await queue(owner=first.owner.upper())
+    with pytest.raises(QueueFull, match="wallet"):
+        await queue(owner=first.owner.lower())
+    await queue(owner="0xother")
+    await queue(environment="other")
+    await store.move(first, Phase.STARTED, now=2.0)
+    await queue()
+
+
+async def test_an_owner_may_take_the_free_places_besides(
+    store: JobStore, make_job: MakeJob
+) -> None:
+    for _ in range(3):
+        await store.insert(make_job(), queue_limit=9, owner_limit=1, places=2)
+    with pytest.raises(QueueFull):
+        await store.insert(make_job(), queue_limit=9, owner_limit=1, places=2)
+
+
 async def test_concurrent_inserts_never_exceed_the_queue_limit(
     store: JobStore, make_job: MakeJob
 ) -> None:

@@ -41,11 +41,17 @@ def find(**conditions: Any) -> Statement:
     return lambda connection: sql.find(connection, **(every | conditions))
 
 
+def outlines(**conditions: Any) -> Statement:
+    every = {"did": None, "agreement_id": None, "limit": 10}
+    return lambda connection: sql.outlines(connection, owner=OWNER, **(every | conditions))
+
+
 STATEMENTS: dict[str, Statement] = {
     "job_row": lambda connection: sql.job_row(connection, "job-1"),
     "history": lambda connection: sql.history(connection, "job-1"),
     "specs": lambda connection: sql.specs(connection, [1, 2, 3]),
     "count_queued": lambda connection: sql.count_queued(connection, "small"),
+    "count_queued_of": lambda connection: sql.count_queued_of(connection, "small", OWNER),
     "count_active": lambda connection: sql.count_active(connection, "small"),
     "counts": sql.counts,
     "start_oldest": lambda connection: sql.start_oldest(connection, "small", 2),
@@ -67,6 +73,9 @@ STATEMENTS: dict[str, Statement] = {
     "find did, phase": find(did="did:op:data", environment="small", phases=[Phase.COMPLETED]),
     "find unfinished phases": find(environment="small", phases=[Phase.QUEUED, Phase.RUNNING]),
     "find newest": find(),
+    "outlines": outlines(),
+    "outlines, did": outlines(did="did:op:data"),
+    "outlines, agreement": outlines(agreement_id="0xab"),
 }
 
 ALLOWED_SCANS = {

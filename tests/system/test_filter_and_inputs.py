@@ -93,6 +93,21 @@ async def test_killed_while_filtering(filtering: Service, checksum: str) -> None
         assert not filtering.leftovers()
 
 
+async def test_nothing_leaves_when_the_environment_and_its_filter_are_removed(
+    filtering: Service, checksum: str
+) -> None:
+    async with Consumer(filtering.url) as consumer:
+        job = await consumer.start(raw(CODE + "; sleep 30", checksum=checksum), [DATASET], "drop")
+        await consumer.follow(job["jobId"], until={40})
+        filtering.stop()
+        filtering.environments({"id": "other"})
+        await filtering.restart()
+        job = await consumer.follow(job["jobId"])
+        assert (job["status"], job["results"]) == (61, [])
+        assert job["terminationDetails"]["reason"] == "environment_removed"
+        assert not filtering.leftovers()
+
+
 class Origin:
     """An HTTP origin with one path a fault."""
 

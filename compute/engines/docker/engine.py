@@ -7,7 +7,6 @@ changes anything, so that it may be repeated. What an answer means is decided in
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -24,6 +23,7 @@ from compute.engines.base import (
     GONE,
     JOB_LABEL,
     OPERATOR_LABEL,
+    WRONG_TAG,
     ContainerSpec,
     ContainerState,
     Engine,
@@ -31,9 +31,10 @@ from compute.engines.base import (
     PullPolicy,
 )
 from compute.engines.docker import images, logs, options
-from compute.engines.docker.calls import CALL_S, Answer, Calls, CutOff, Turns, alone, request
-from compute.engines.docker.errors import explanation, public_text, translated
+from compute.engines.docker.calls import CALL_S, Answer, Calls, Turns, request
+from compute.engines.docker.errors import explanation, public_text
 from compute.engines.docker.events import EventReader
+from compute.engines.docker.pulls import Pulls
 from compute.errors import EngineRefused, EngineUnavailable, ImageUnavailable
 from compute.models import Image
 
@@ -45,7 +46,6 @@ _STATES = {
     "exited": ContainerState.EXITED,
     "dead": ContainerState.EXITED,
 }
-PULLS = 4
 REMOVAL_S = 10.0
 REMOVAL_PAUSE_S = 0.1
 
@@ -65,16 +65,14 @@ class DockerEngine(Engine):
         self._operator_id = operator_id
         self._calls = Calls(base_url, threads)
         self._turns = Turns()
-        self._pulls = asyncio.Semaphore(PULLS)
-        self._answers: set[Answer] = set()
+        self._pulls = Pulls(self._calls)
         self._readers: set[EventReader] = set()
 
     async def connect(self) -> None:
         self._calls.open()
 
     async def close(self) -> None:
-        for answer in list(self._answers):
-            answer.cut()
+        await self._pulls.close()
         for reader in list(self._readers):
             await reader.stop()
         await self._calls.close()
@@ -82,33 +80,31 @@ class DockerEngine(Engine):
     async def ping(self) -> None:
         await self._calls.run(lambda client: client.ping())
 
-    async def ensure_image(self, image: Image, policy: PullPolicy) -> str:
+    async def ensure_image(
+        self, image: Image, policy: PullPolicy, *, tag_must_match: bool = False
+    ) -> str:
         images.check_reference(image)
+        if not (tag_must_match and image.checksum):
+            return await self._ensure(image, policy)
+        # Only what the tag names is ever pulled, or a checksum could fetch what nobody allowed.
+        image_id = await self._ensure(image.by_tag(), policy)
+        if image_id != await self._present(image):
+            raise ImageUnavailable(WRONG_TAG)
+        return image_id
+
+    async def _ensure(self, image: Image, policy: PullPolicy) -> str:
         if policy is PullPolicy.NEVER:
             return await self._calls.run(
                 lambda client: images.ensure(images.Images(client), image, policy, Answer())
             )
         if policy is PullPolicy.MISSING or image.checksum:
-            found = await self._calls.run(lambda client: images.Images(client).present(image))
+            found = await self._present(image)
             if found is not None:
                 return found
-        async with self._pulls:
-            return await self._ensure_by_pull(image, policy)
+        return await self._pulls.ensure(image, policy)
 
-    async def _ensure_by_pull(self, image: Image, policy: PullPolicy) -> str:
-        answer = Answer()
-
-        def work() -> str:
-            with self._calls.fresh() as client, translated():
-                return images.ensure(images.Images(client), image, policy, answer)
-
-        self._answers.add(answer)
-        try:
-            return await alone(work, name="docker-pull", answer=answer)
-        except CutOff:
-            raise EngineUnavailable("The pull was interrupted") from None
-        finally:
-            self._answers.discard(answer)
+    async def _present(self, image: Image) -> str | None:
+        return await self._calls.run(lambda client: images.Images(client).present(image))
 
     async def create(self, spec: ContainerSpec) -> None:
         await self._calls.run(lambda client: self._create(client, spec))

@@ -12,41 +12,31 @@ import logging
 import re
 from typing import Any
 
+import requests
 from docker import APIClient
 from docker.auth import get_config_header, resolve_repository_name
 from docker.errors import APIError, DockerException, NotFound
+from urllib3.exceptions import ReadTimeoutError
 
+from compute import references
 from compute.engines.base import PullPolicy
 from compute.engines.docker.calls import Answer, request
-from compute.engines.docker.errors import explanation, meaning, public_text
+from compute.engines.docker.errors import explanation, meaning
 from compute.errors import ImageUnavailable
 from compute.models import Image
 
 log = logging.getLogger(__name__)
 
-PULL_SILENCE_S = 300.0
+PULL_SILENCE_S = 60.0
 """Longest pause between two lines of a pull's progress."""
 
-_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_HOST = rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?"
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REPOSITORY = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
-_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
-_LONGEST_NAME = 255
 
 
 def check_reference(image: Image) -> None:
     """Raises ImageUnavailable when this is not the name of an image."""
-    name = image.image
-    if (
-        len(name) > _LONGEST_NAME
-        or not _REPOSITORY.fullmatch(name)
-        # To Docker these mean an image id, whatever repository it came from.
-        or name == "sha256"
-        or _IMAGE_ID.fullmatch(name)
-    ):
+    if not references.is_name(image.image):
         raise ImageUnavailable("The image's name is not a valid repository name")
     if image.tag and not _TAG.fullmatch(image.tag):
         raise ImageUnavailable("The image's tag is not valid")
@@ -57,8 +47,9 @@ def check_reference(image: Image) -> None:
 class Images:
     """Looks up and pulls images with one client, in the caller's thread."""
 
-    def __init__(self, client: APIClient) -> None:
+    def __init__(self, client: APIClient, *, silence_s: float = PULL_SILENCE_S) -> None:
         self._client = client
+        self._silence_s = silence_s
 
     def present(self, image: Image) -> str | None:
         """The id of the image when it is here and is the one asked for, else None."""
@@ -86,12 +77,17 @@ class Images:
                 "/images/create",
                 params={"fromImage": image.image, "tag": image.checksum or image.tag or "latest"},
                 headers=self._credentials(image.image),
-                silence_s=PULL_SILENCE_S,
+                silence_s=self._silence_s,
             )
+            for line in answer.lines(response):
+                _check_progress(image, line)
         except APIError as error:
             raise _refusal(image, error) from error
-        for line in answer.lines(response):
-            _check_progress(image, line)
+        except requests.RequestException as error:
+            if not _is_silence(error):
+                raise
+            # The engine answered a moment ago: it is the registry that says nothing.
+            raise _failure(image, UNREACHABLE, temporary=True) from error
 
     def _inspect(self, reference: str) -> dict[str, Any] | None:
         try:
@@ -142,25 +138,57 @@ def _is_named(found: dict[str, Any], repository: str) -> bool:
     """True when the image has this repository's name: an id alone is open to guessing."""
     tags = (str(tag).rpartition(":")[0] for tag in found.get("RepoTags") or ())
     digests = (str(digest).partition("@")[0] for digest in found.get("RepoDigests") or ())
-    return _familiar(repository) in {_familiar(name) for name in (*tags, *digests)}
+    return references.familiar(repository) in map(references.familiar, (*tags, *digests))
 
 
-def _familiar(repository: str) -> str:
-    name = repository.removeprefix("index.docker.io/").removeprefix("docker.io/")
-    return name.removeprefix("library/")
+NOT_FOUND = "not found"
+DENIED = "access denied"
+UNREACHABLE = "the registry cannot be reached"
+WRONG_CHECKSUM = "not the checksum asked for"
+OTHER_MACHINE = "not made for this kind of machine"
+OTHER = "the registry or the engine refuses"
 
-
-_FINAL = (
-    "not found",
-    "manifest unknown",
-    "does not exist",
-    "denied",
-    "unauthorized",
-    "no matching manifest",
-    "invalid reference",
-    "unsupported",
+_MEANINGS = (
+    (
+        re.compile(r"does not match|unexpected digest|verification failed|digest mismatch", re.I),
+        WRONG_CHECKSUM,
+        False,
+    ),
+    (re.compile(r"no matching manifest", re.I), OTHER_MACHINE, False),
+    (
+        re.compile(
+            r"dial |no such host|connection re(?:fused|set)|i/o timeout|time-?out|x509|tls:"
+            r"|\bEOF\b|server gave HTTP|request canceled|deadline exceeded|unreachable|no route"
+            r"|temporary failure|proxyconnect|bad gateway|service unavailable",
+            re.I,
+        ),
+        UNREACHABLE,
+        True,
+    ),
+    (re.compile(r"not found|manifest unknown|does not exist|name unknown", re.I), NOT_FOUND, False),
+    (
+        re.compile(r"denied|unauthori[sz]ed|forbidden|authentication required|credentials", re.I),
+        DENIED,
+        False,
+    ),
+    (re.compile(r"invalid reference|unsupported", re.I), OTHER, False),
 )
-"""Words of a registry's answer that asking again will not change."""
+"""What words of a registry or of the engine mean, and whether asking again may help."""
+
+_QUERY = re.compile(r"\?[^\s\"']+")
+_USERINFO = re.compile(r"//[^\s/@]+@")
+_LONGEST = 500
+
+
+def not_pulled(image: Image, reason: str) -> str:
+    """The text for consumers; ``reason`` is one of ours."""
+    return f"Image {image.reference} cannot be pulled: {reason}"
+
+
+def told(words: str) -> str:
+    """A registry's words for the operator's log: one line, without what may be secret."""
+    line = _USERINFO.sub("//", _QUERY.sub("?…", " ".join(words.split())))
+    return "".join(letter for letter in line if letter.isprintable())[:_LONGEST]
 
 
 def _check_progress(image: Image, line: bytes) -> None:
@@ -170,17 +198,32 @@ def _check_progress(image: Image, line: bytes) -> None:
         return
     words = step.get("error") if isinstance(step, dict) else None
     if words:
-        raise _not_pulled(image, str(words))
+        raise _explained(image, str(words))
 
 
 def _refusal(image: Image, error: APIError) -> Exception:
     """The registry's no, passed on by the engine; or the engine's own trouble."""
     if error.status_code in {502, 503, 504}:
         return meaning(error)
-    return _not_pulled(image, explanation(error))
+    return _explained(image, explanation(error))
 
 
-def _not_pulled(image: Image, words: str) -> ImageUnavailable:
-    final = any(sign in words.lower() for sign in _FINAL)
-    text = f"Image {image.reference} cannot be pulled: {public_text(words)}"
-    return ImageUnavailable(text, temporary=not final)
+def _explained(image: Image, words: str) -> ImageUnavailable:
+    """A registry is anybody's machine: its words choose among ours, and go no further."""
+    log.info("image.not_pulled reference=%s words=%s", image.reference, told(words))
+    # The name is the consumer's choice and no sign of anything.
+    signs = words.replace(image.image, "")
+    for pattern, reason, temporary in _MEANINGS:
+        if pattern.search(signs):
+            return _failure(image, reason, temporary=temporary)
+    return _failure(image, OTHER, temporary=True)
+
+
+def _failure(image: Image, reason: str, *, temporary: bool) -> ImageUnavailable:
+    return ImageUnavailable(not_pulled(image, reason), temporary=temporary)
+
+
+def _is_silence(error: requests.RequestException) -> bool:
+    """True for a time-out; one amid an answer comes wrapped."""
+    causes = (error, *error.args)
+    return any(isinstance(one, requests.ReadTimeout | ReadTimeoutError) for one in causes)
