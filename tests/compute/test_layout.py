@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -94,9 +95,10 @@ def test_a_container_sees_nothing_of_what_is_kept_about_it() -> None:
 
 
 def test_all_limits_of_the_environment_are_carried_over() -> None:
+    user = "1000:1001" if os.geteuid() == 0 else f"{os.geteuid()}:1001"
     environment = an_environment(
         cpu=2.5, ramGB=0.5, diskGB=0.25, gpu={"count": 2}, pids=77, tmpMB=9, maxLogMB=3,
-        writableRoot=True, user="1000:1001", network="lab",
+        writableRoot=True, user=user, network="lab",
     )  # fmt: skip
     job = a_job(id="j1", image_id="sha256:1", spec=a_spec(network=True))
     spec = layout.algorithm_container(job, environment, FOLDERS, [], "s")
@@ -104,7 +106,7 @@ def test_all_limits_of_the_environment_are_carried_over() -> None:
     assert spec.command == ("run", ALGO)
     assert (spec.cpus, spec.memory_bytes, spec.pids, spec.gpus) == (2.5, 1 << 29, 77, 2)
     assert (spec.tmp_bytes, spec.log_bytes, spec.file_bytes) == (9 << 20, 3 << 20, 1 << 28)
-    assert (spec.writable_root, spec.user, spec.network) == (True, "1000:1001", "lab")
+    assert (spec.writable_root, spec.user, spec.network) == (True, user, "lab")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -194,6 +195,8 @@ def test_the_shipped_environments_load() -> None:
 
 def test_every_field_in_a_comment_of_the_shipped_environments_is_valid() -> None:
     uncommented = re.sub(r"^(    )# (?=\w+:|  )(?!.*Of )", r"\1", SHIPPED, flags=re.MULTILINE)
+    if os.geteuid() != 0:
+        uncommented = uncommented.replace("65534:65534", f"{os.geteuid()}:{os.getegid()}")
     full = environments.parse(uncommented, "environments.yaml")["small"]
     shown = {name for name in type(full).model_fields if re.search(rf"\b{name}:", uncommented)}
     assert shown == set(type(full).model_fields)
