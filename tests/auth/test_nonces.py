@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,18 +26,6 @@ from provider.migrations import VERSIONS
 ALICE = "0xAaAaAaAaAaAaAaAaAaAaAaAaAaAaAaAaAaAaAaAa"
 BOB = "0xBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBbBb"
 NOW_NS = 1_790_000_000_000_000_000
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(f"sqlite:///{tmp_path}/auth.db", migrations=[VERSIONS])
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-def nonces(database: Database) -> Nonces:
-    return Nonces(database)
 
 
 async def row_count(database: Database) -> int:

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
 from compute.store.base import Database
-from compute.store.database import open_database
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
 from provider.errors import NonceTooLow
-from provider.migrations import VERSIONS
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(f"sqlite:///{tmp_path}/auth.db", migrations=[VERSIONS])
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

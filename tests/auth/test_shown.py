@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
-from compute.store.base import Database
-from compute.store.database import open_database
 from provider.auth.nonces import Nonces
 from provider.auth.shown import TEXTS_PER_WALLET, Shown
 from provider.errors import NonceTooLow, SignatureWrong
-from provider.migrations import VERSIONS
 
 ASK, STOP = "computeStatus", "computeStop"
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(f"sqlite:///{tmp_path}/auth.db", migrations=[VERSIONS])
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-def nonces(database: Database) -> Nonces:
-    return Nonces(database)
 
 
 def text(number: int) -> bytes:
