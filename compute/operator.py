@@ -208,7 +208,6 @@ async def operating(
     cache = InputCache(data_dir / "cache", cache_bytes, clock)
     cache.open()
     steps = Steps(
-        environments=environments,
         engine=engine,
         store=store,
         stager=Stager(supplier, cache),

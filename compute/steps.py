@@ -19,7 +19,7 @@ from typing import Any
 
 from compute import decide, layout, results
 from compute.engines.base import Engine
-from compute.environments import Environment, Environments
+from compute.environments import Environment
 from compute.errors import (
     EngineRefused,
     InputUnavailable,
@@ -42,7 +42,6 @@ class Steps:
     def __init__(
         self,
         *,
-        environments: Environments,
         engine: Engine,
         store: JobStore,
         stager: Stager,
@@ -51,7 +50,6 @@ class Steps:
         clock: Callable[[], float],
         environment_of: Callable[[Job], Environment],
     ) -> None:
-        self._environments = environments
         self._engine = engine
         self._store = store
         self._stager = stager
@@ -107,8 +105,8 @@ class Steps:
         """
         if job.phase in _WITH_CONTAINER:
             await self._engine.remove(layout.container_name(job.id))
-            if self._environment_of(job).filterImage:
-                await self._engine.remove(layout.filter_name(job.id))
+        if job.phase in _WITH_FILTER:
+            await self._engine.remove(layout.filter_name(job.id))
         folders = self.folders(job.id)
         await self._space.release(folders.root)
         await asyncio.to_thread(_remove_tree, folders.root)
@@ -310,6 +308,9 @@ class Steps:
     async def _move(self, job: Job, phase: Phase, *, note: str = "", **changes: Any) -> Job:
         return await self._store.move(job, phase, now=self._clock(), note=note, **changes)
 
+
+_WITH_FILTER = frozenset({Phase.FILTERING, Phase.PUBLISHING})
+"""Whatever the configuration says by now: it may have changed since the filter was started."""
 
 _WITH_CONTAINER = frozenset({Phase.PROVISIONED, Phase.RUNNING, Phase.FILTERING, Phase.PUBLISHING})
 

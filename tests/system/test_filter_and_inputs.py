@@ -93,12 +93,15 @@ async def test_killed_while_filtering(filtering: Service, checksum: str) -> None
         assert not filtering.leftovers()
 
 
+@pytest.mark.parametrize(
+    ("code", "environment", "number"), [(CODE + "; sleep 30", "drop", 40), (CODE, "slow", 50)]
+)
 async def test_nothing_leaves_when_the_environment_and_its_filter_are_removed(
-    filtering: Service, checksum: str
+    filtering: Service, checksum: str, code: str, environment: str, number: int
 ) -> None:
     async with Consumer(filtering.url) as consumer:
-        job = await consumer.start(raw(CODE + "; sleep 30", checksum=checksum), [DATASET], "drop")
-        await consumer.follow(job["jobId"], until={40})
+        job = await consumer.start(raw(code, checksum=checksum), [DATASET], environment)
+        await consumer.follow(job["jobId"], until={number})
         filtering.stop()
         filtering.environments({"id": "other"})
         await filtering.restart()
