@@ -103,6 +103,56 @@ class AssetsUnavailable(ProviderError):
         super().__init__("Assets cannot be looked up at the moment; try again.")
 
 
+class UnsupportedChain(ProviderError):
+    """A chain that this provider does not follow."""
+
+    field = "chainId"
+
+    def __init__(self, chain_id: object) -> None:
+        super().__init__(f"Unsupported chain ID {chain_id}")
+
+
+class ChainUnavailable(ProviderError):
+    """No node of the chain gives a usable answer at the moment: nothing is known."""
+
+    status = 503
+
+    def __init__(self, chain_id: int, cause: str = "") -> None:
+        super().__init__(f"Chain {chain_id} cannot be asked at the moment; try again.")
+        self.chain_id = chain_id
+        self.cause = cause
+
+
+class CallRefused(ProviderError):
+    """A contract reverted, or there is none at that address."""
+
+
+class TransactionUnknown(ProviderError):
+    """No node knows the transaction: never sent, or lost in a reorganisation."""
+
+    field = "transferTxId"
+
+    def __init__(self, tx: str) -> None:
+        super().__init__(f"Transaction {tx} is not known on this chain.")
+
+
+class TransactionPending(ProviderError):
+    """The transaction is not in a block yet, or has too few confirmations; it may come."""
+
+    field = "transferTxId"
+
+    def __init__(self, tx: str, has: int, needs: int) -> None:
+        super().__init__(
+            f"Transaction {tx} has {has} of {needs} confirmations; try again in a moment."
+        )
+
+
+class OrderRefused(ProviderError):
+    """An order does not give what is asked for; the text says which rule it breaks."""
+
+    field = "transferTxId"
+
+
 class AssetMalformed(ProviderError):
     """An asset's own document is unusable (undecryptable files, no such layout)."""
 

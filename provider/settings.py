@@ -8,7 +8,7 @@ secret: the key prints as its address, the database URL as stars.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -24,6 +24,10 @@ from pydantic import (
     ValidationError,
 )
 
+from provider.auth.signatures import is_address
+from provider.chain.configured import HINTS as CHAIN_HINTS
+from provider.chain.configured import chains_from
+from provider.chain.networks import ChainSettings
 from provider.errors import SettingsInvalid
 from provider.keys import ProviderKey
 
@@ -50,6 +54,13 @@ _HINTS = {
     "CACHE_GB": "write a number of gigabytes above 0",
     "MAX_BODY_KB": "write a whole number of kilobytes, from 1 to 1048576",
     "MAX_CONNECTIONS": "write a whole number from 1 to 1000000",
+    "AQUARIUS_URL": "write http://… or https://… of a metadata cache",
+    "AUTHORIZED_DECRYPTERS": "write addresses, separated by commas, or a JSON list of them",
+    "COMPUTE_DOWNLOADERS": "write addresses, separated by commas, or a JSON list of them",
+    "IPFS_GATEWAY": "write http://… or https://… of a gateway",
+    "ARWEAVE_GATEWAY": "write http://… or https://… of a gateway",
+    "EMPTY_TRUST_LISTS": "write all or none",
+    "MAX_CHECKSUM_LENGTH": "write a whole number of bytes, 0 for no checksums",
     "LOG_LEVEL": "write debug, info, warning or error",
     "LOG_FORMAT": "write text or json",
 }
@@ -57,6 +68,17 @@ _HINTS = {
 
 def _listed(value: object) -> object:
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _addresses(value: object) -> object:
+    """Lower-case addresses from commas or, as the old provider had them, a JSON list."""
+    if not isinstance(value, str):
+        return value
+    listed = [each.strip("[]\"' ") for each in value.replace(",", " ").split()]
+    found = tuple(each.lower() for each in listed if each)
+    if not all(map(is_address, found)):
+        raise ValueError("holds something that is no address")
+    return found
 
 
 def _lower(value: object) -> object:
@@ -106,6 +128,28 @@ class Settings(BaseModel):
     cache_gb: Annotated[float, Field(alias="CACHE_GB", gt=0, le=1e6, allow_inf_nan=False)] = 50.0
     max_body_kb: Annotated[int, Field(alias="MAX_BODY_KB", ge=1, le=1 << 20)] = 1024
     max_connections: Annotated[int, Field(alias="MAX_CONNECTIONS", ge=1, le=1_000_000)] = 4096
+    chains: tuple[ChainSettings, ...] = ()
+    aquarius_url: Annotated[str | None, AfterValidator(_web_url), Field(alias="AQUARIUS_URL")] = (
+        None
+    )
+    authorized_decrypters: Annotated[
+        tuple[str, ...], BeforeValidator(_addresses), Field(alias="AUTHORIZED_DECRYPTERS")
+    ] = ()
+    compute_downloaders: Annotated[
+        tuple[str, ...], BeforeValidator(_addresses), Field(alias="COMPUTE_DOWNLOADERS")
+    ] = ()
+    ipfs_gateway: Annotated[str, AfterValidator(_web_url), Field(alias="IPFS_GATEWAY")] = (
+        "https://ipfs.io"
+    )
+    arweave_gateway: Annotated[str, AfterValidator(_web_url), Field(alias="ARWEAVE_GATEWAY")] = (
+        "https://arweave.net"
+    )
+    empty_trust_lists: Annotated[
+        Literal["all", "none"], BeforeValidator(_lower), Field(alias="EMPTY_TRUST_LISTS")
+    ] = "all"
+    max_checksum_bytes: Annotated[int, Field(alias="MAX_CHECKSUM_LENGTH", ge=0, le=1 << 50)] = (
+        64 << 20
+    )
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(_lower),
@@ -127,6 +171,8 @@ class Settings(BaseModel):
         key = _collected(lambda: _provider_key(given), mistakes)
         values: dict[str, Any] = {name: given[name].strip() for name in _HINTS if name in given}
         values |= {"DOCKER_HOST": given["DOCKER_HOST"]} if "DOCKER_HOST" in given else {}
+        chains = _collected(lambda: chains_from(_stripped(given, CHAIN_HINTS)), mistakes)
+        values |= {"chains": chains or ()}
         settings = _collected(lambda: _validated(cls, values, key), mistakes)
         if mistakes or settings is None:
             raise SettingsInvalid("\n".join(mistakes))
@@ -153,8 +199,12 @@ class Settings(BaseModel):
 
     @property
     def chain_ids(self) -> tuple[int, ...]:
-        """Chains that orders are read from. None can be configured yet."""
-        return ()
+        """Chains that orders are read from."""
+        return tuple(chain.chain_id for chain in self.chains)
+
+
+def _stripped(given: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    return {name: given[name].strip() for name in names if name in given}
 
 
 def _validated(

@@ -1,0 +1,317 @@
+"""Receipts are asked for once, and hold only as long as their block does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from stand_in_node import ManualClock, StandInNode, only, receipt_json, results_in, says
+
+from provider.chain import fake_events, receipts
+from provider.chain.client import Web3Chain
+from provider.chain.fake import SENDER, FakeChain
+from provider.errors import ChainUnavailable, TransactionPending, TransactionUnknown
+
+Connect = Callable[..., Web3Chain]
+
+TOKEN = "0x" + "d1" * 20
+ORDER = fake_events.order_started(TOKEN, consumer=SENDER, payer=SENDER, timestamp=1)
+GET = "eth_getTransactionReceipt"
+
+
+@pytest.fixture
+def tx(fake: FakeChain) -> str:
+    """An order in the newest block."""
+    return fake.transact(ORDER)
+
+
+async def test_a_receipt_is_asked_for_once(connect: Connect, node: StandInNode, tx: str) -> None:
+    chain = connect(node)
+    for _ in range(5):
+        await chain.receipt(tx)
+    assert node.asked[GET] == 1
+
+
+async def test_many_who_want_the_same_receipt_ask_once(
+    connect: Connect, node: StandInNode, tx: str
+) -> None:
+    chain = connect(node)
+    found = await asyncio.gather(*(chain.receipt(tx) for _ in range(30)))
+    assert len(found) == 30
+    assert node.asked == {"eth_chainId": 1, GET: 1}
+
+
+async def test_who_gives_up_does_not_spoil_it_for_others(
+    connect: Connect, node: StandInNode, tx: str
+) -> None:
+    go = asyncio.Event()
+
+    async def slow(_: dict[str, Any]) -> web.StreamResponse | None:
+        await go.wait()
+        return None
+
+    node.misbehave = only(GET, slow)
+    chain = connect(node, rpc_timeout_s=5.0)
+    first, second = (asyncio.ensure_future(chain.receipt(tx)) for _ in range(2))
+    while not node.asked[GET]:
+        await asyncio.sleep(0.001)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    go.set()
+    assert (await second).tx == tx
+    assert node.asked[GET] == 1
+
+
+async def test_a_young_receipt_is_checked_against_its_block_once_a_second(
+    connect: Connect, node: StandInNode, clock: ManualClock, tx: str
+) -> None:
+    chain = connect(node)
+    for _ in range(4):
+        await chain.receipt(tx)
+    assert node.asked["eth_getBlockByNumber"] == 1
+    clock.now += 1
+    await chain.receipt(tx)
+    await chain.receipt(tx)
+    assert node.asked["eth_getBlockByNumber"] == 2
+    assert node.asked[GET] == 1
+
+
+async def test_a_deep_receipt_needs_no_node_any_more(
+    connect: Connect, node: StandInNode, fake: FakeChain, clock: ManualClock, tx: str
+) -> None:
+    chain = connect(node)
+    await chain.receipt(tx)
+    fake.mine(receipts.FINAL_DEPTH - 2)
+    clock.now += 1
+    await chain.receipt(tx)
+    fake.mine()
+    clock.now += 1
+    await chain.receipt(tx)
+    await node.stop()
+    clock.now += 100
+    assert (await chain.receipt(tx)).tx == tx
+
+
+async def test_a_young_receipt_cannot_be_told_without_a_node(
+    connect: Connect, node: StandInNode, fake: FakeChain, clock: ManualClock, tx: str
+) -> None:
+    chain = connect(node)
+    await chain.receipt(tx)
+    fake.mine(receipts.FINAL_DEPTH - 2)
+    clock.now += 1
+    await chain.receipt(tx)
+    await node.stop()
+    clock.now += 1
+    with pytest.raises(ChainUnavailable):
+        await chain.receipt(tx)
+
+
+async def test_too_few_confirmations(connect: Connect, node: StandInNode, fake: FakeChain) -> None:
+    chain = connect(node, confirmations=3)
+    tx = fake.transact(ORDER)
+    with pytest.raises(TransactionPending, match="1 of 3"):
+        await chain.receipt(tx)
+    fake.mine()
+
+
+async def test_enough_confirmations(
+    connect: Connect, node: StandInNode, fake: FakeChain, clock: ManualClock, tx: str
+) -> None:
+    chain = connect(node, confirmations=3)
+    for has in (1, 2):
+        with pytest.raises(TransactionPending, match=f"{has} of 3"):
+            await chain.receipt(tx)
+        fake.mine()
+        clock.now += 1
+    assert (await chain.receipt(tx)).block == 1
+
+
+async def test_a_head_that_is_behind_counts_as_the_first_confirmation(
+    connect: Connect, node: StandInNode, tx: str
+) -> None:
+    node.misbehave = only("eth_blockNumber", results_in("0x0"))
+    assert (await connect(node).receipt(tx)).block == 1
+    with pytest.raises(TransactionPending, match="1 of 2"):
+        await connect(node, confirmations=2).receipt(tx)
+
+
+async def test_a_kept_receipt_that_loses_its_confirmations_is_asked_for_anew(
+    connect: Connect, node: StandInNode, fake: FakeChain, clock: ManualClock, tx: str
+) -> None:
+    fake.mine(2)
+    chain = connect(node, confirmations=3)
+    await chain.receipt(tx)
+    fake.reorganise(3, keep=True)
+    fake.mine()
+    clock.now += 1
+    with pytest.raises(TransactionPending, match="1 of 3"):
+        await chain.receipt(tx)
+
+
+async def test_a_reorganisation_is_seen_within_a_second(
+    connect: Connect, node: StandInNode, fake: FakeChain, clock: ManualClock, tx: str
+) -> None:
+    chain = connect(node)
+    await chain.receipt(tx)
+    await chain.receipt(tx)
+    fake.reorganise(1)
+    await chain.receipt(tx)
+    clock.now += 1
+    with pytest.raises(TransactionUnknown):
+        await chain.receipt(tx)
+
+
+async def test_a_chain_that_became_shorter_has_no_such_receipt(
+    connect: Connect, node: StandInNode, clock: ManualClock, tx: str
+) -> None:
+    chain = connect(node)
+    await chain.receipt(tx)
+    node.lags = 1
+    clock.now += 1
+    with pytest.raises(TransactionUnknown):
+        await chain.receipt(tx)
+
+
+async def test_a_receipt_of_a_spare_node_on_another_fork_is_dropped(
+    connect: Connect,
+    node: StandInNode,
+    spare: StandInNode,
+    fake: FakeChain,
+    clock: ManualClock,
+) -> None:
+    fork = FakeChain()
+    fork.reorganise(1)
+    spare.chain = fork
+    tx = fork.transact(ORDER)
+    fake.mine(4)
+    assert tx == fake.transact(ORDER)
+    node.misbehave = says("", status=500)
+    chain = connect(node, spare)
+    assert (await chain.receipt(tx)).block == 2
+    node.misbehave = None
+    clock.now += 20
+    assert (await chain.receipt(tx)).block == 5
+
+
+async def test_a_receipt_that_comes_late_is_waited_for(
+    connect: Connect, node: StandInNode, fake: FakeChain, clock: ManualClock
+) -> None:
+    tx = fake.transact(ORDER, mined=False)
+
+    async def late(_: dict[str, Any]) -> web.StreamResponse | None:
+        if node.asked[GET] == 4:
+            fake.mine()
+        return None
+
+    node.misbehave = only(GET, late)
+    began = clock.now
+    assert (await connect(node).receipt(tx)).tx == tx
+    assert 0 < clock.now - began < 1
+
+
+async def test_nobody_waits_for_ever(
+    connect: Connect, node: StandInNode, clock: ManualClock
+) -> None:
+    began = clock.now
+    with pytest.raises(TransactionUnknown):
+        await connect(node).receipt("0x" + "ab" * 32)
+    assert clock.now - began == pytest.approx(2)
+    assert node.asked[GET] == len(receipts.WAITS_S) + 1
+
+
+async def test_a_pending_transaction_is_not_an_unknown_one(
+    connect: Connect, node: StandInNode, fake: FakeChain
+) -> None:
+    tx = fake.transact(ORDER, mined=False)
+    with pytest.raises(TransactionPending):
+        await connect(node).receipt(tx)
+
+
+async def test_a_receipt_without_a_block_is_of_a_pending_transaction(
+    connect: Connect, node: StandInNode, fake: FakeChain
+) -> None:
+    tx = fake.transact(ORDER, mined=False)
+    node.misbehave = only(GET, results_in({"transactionHash": tx, "blockHash": None}))
+    with pytest.raises(TransactionPending):
+        await connect(node).receipt(tx)
+
+
+async def test_malformed_hashes_bother_no_node(connect: Connect, node: StandInNode) -> None:
+    for tx in ("", "0x", "0x" + "g" * 64, "0x" + "a" * 10_000, "0x" + "1" * 63 + "\u0661"):
+        with pytest.raises(TransactionUnknown) as caught:
+            await connect(node).receipt(tx)
+        assert len(caught.value.public) < 200
+    assert not node.asked
+
+
+async def changed(fake: FakeChain, tx: str, change: Callable[[dict[str, Any]], None]) -> Any:
+    answer = receipt_json(await fake.receipt(tx))
+    change(answer)
+    return results_in(answer)
+
+
+def _log(answer: dict[str, Any]) -> dict[str, Any]:
+    log: dict[str, Any] = answer["logs"][0]
+    return log
+
+
+LIES: dict[str, Callable[[dict[str, Any]], None]] = {
+    "another transaction": lambda answer: answer.update(transactionHash="0x" + "ab" * 32),
+    "no hash": lambda answer: answer.update(transactionHash=None),
+    "no status": lambda answer: answer.pop("status"),
+    "status 2": lambda answer: answer.update(status="0x2"),
+    "status true": lambda answer: answer.update(status=True),
+    "no logs": lambda answer: answer.update(logs=None),
+    "logs of an object": lambda answer: answer.update(logs={}),
+    "a log of another transaction": lambda answer: _log(answer).update(
+        transactionHash="0x" + "ab" * 32
+    ),
+    "a log of another block": lambda answer: _log(answer).update(blockNumber="0x7"),
+    "a log of another fork": lambda answer: _log(answer).update(blockHash="0x" + "ab" * 32),
+    "a log without an address": lambda answer: _log(answer).update(address=None),
+    "a short address": lambda answer: _log(answer).update(address="0x12"),
+    "odd data": lambda answer: _log(answer).update(data="0x1"),
+    "a short topic": lambda answer: _log(answer).update(topics=["0x12"]),
+    "five topics": lambda answer: _log(answer).update(topics=["0x" + "12" * 32] * 5),
+    "no sender": lambda answer: answer.pop("from"),
+    "to nowhere": lambda answer: answer.update(to="nowhere"),
+    "a negative block": lambda answer: answer.update(blockNumber="-0x1"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_receipt_that_contradicts_itself_is_rubbish(
+    connect: Connect, node: StandInNode, spare: StandInNode, fake: FakeChain, tx: str, lie: str
+) -> None:
+    node.misbehave = only(GET, await changed(fake, tx, LIES[lie]))
+    assert await connect(node, spare).receipt(tx) == await fake.receipt(tx)
+    with pytest.raises(ChainUnavailable) as caught:
+        await connect(node).receipt(tx)
+    assert caught.value.cause == "node 1 answers rubbish"
+
+
+async def test_hashes_and_addresses_leave_in_lower_case(
+    connect: Connect, node: StandInNode, fake: FakeChain, tx: str
+) -> None:
+    def loud(answer: dict[str, Any]) -> None:
+        for part in (answer, *answer["logs"]):
+            for name, value in part.items():
+                if isinstance(value, str):
+                    part[name] = "0x" + value[2:].upper()
+
+    node.misbehave = only(GET, await changed(fake, tx, loud))
+    assert await connect(node).receipt(tx) == await fake.receipt(tx)
+
+
+async def test_fields_that_only_some_chains_have_do_not_matter(
+    connect: Connect, node: StandInNode, fake: FakeChain, tx: str
+) -> None:
+    def rollup(answer: dict[str, Any]) -> None:
+        answer |= {"l1Fee": None, "effectiveGasPrice": "", "type": "0x7e", "logsBloom": 5}
+
+    node.misbehave = only(GET, await changed(fake, tx, rollup))
+    assert await connect(node).receipt(tx) == await fake.receipt(tx)
