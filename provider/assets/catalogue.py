@@ -199,7 +199,7 @@ def _parse_entry(stamp: tuple[int, int, int], content: bytes) -> _Entry:
     if not isinstance(raw, dict):
         return _Entry(stamp, None, ("is not a JSON object",))
     try:
-        ddo = Ddo.parse(raw)
+        ddo = Ddo.parse(raw, local=True)
     except AssetMalformed as error:
         return _Entry(stamp, None, (error.public,))
     return _Entry(stamp, ddo, tuple(_file_problems(ddo)))

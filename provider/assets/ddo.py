@@ -197,6 +197,7 @@ class Ddo(Part):
     credentials: Credentials = Credentials()
 
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _is_local: bool = PrivateAttr(default=False)
 
     @model_validator(mode="after")
     def _service_ids_are_distinct(self) -> Self:
@@ -206,20 +207,28 @@ class Ddo(Part):
         return self
 
     @classmethod
-    def parse(cls, raw: Mapping[str, Any]) -> Ddo:
-        """Read a decoded JSON object. Raises AssetMalformed that names fields, never values."""
+    def parse(cls, raw: Mapping[str, Any], *, local: bool = False) -> Ddo:
+        """Read a decoded JSON object. Raises AssetMalformed that names fields, never values.
+
+        ``local`` says that the operator of this machine wrote it.
+        """
         try:
             ddo = cls.model_validate(raw)
         except ValidationError as error:
             faults = "; ".join(_faults(error))
         else:
-            ddo._raw = dict(raw)
+            ddo._raw, ddo._is_local = dict(raw), local
             return ddo
         raise AssetMalformed(f"The asset's document is not a valid DDO: {faults}")
 
     def service(self, service_id: str) -> Service | None:
         """The service with exactly this id."""
         return next((each for each in self.services if each.id == service_id), None)
+
+    @property
+    def is_local(self) -> bool:
+        """True for a document of the operator's own folder: it may name files of this machine."""
+        return self._is_local
 
     @property
     def type(self) -> str:

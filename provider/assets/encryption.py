@@ -17,12 +17,20 @@ import ecies
 
 from provider import bounded_json
 from provider.assets.ddo import Ddo, Service, is_sealed
-from provider.assets.files import FileObject, UrlFile, parse_file, parse_files
+from provider.assets.files import (
+    ArweaveFile,
+    FileObject,
+    IpfsFile,
+    UrlFile,
+    parse_file,
+    parse_files,
+)
 from provider.errors import AssetMalformed, FileObjectInvalid
 from provider.keys import ProviderKey
 
 OVERHEAD_BYTES = 65 + 16 + 16
 UNCOMPRESSED = 0x04
+ConsumerFile = UrlFile | IpfsFile | ArweaveFile
 CANNOT_OPEN = "cannot decrypt files for this service."
 
 
@@ -62,22 +70,22 @@ def open_files(ddo: Ddo, service: Service, key: ProviderKey) -> list[FileObject]
 
 
 def seal_url_file(raw: Any, key: ProviderKey) -> str:
-    """Seal a consumer's own file object, so that its URL is not stored in the clear.
+    """Seal a consumer's own file object, so that where it lies is not stored in the clear.
 
-    Only type ``url``: a consumer never names files of this machine. Raises
-    FileObjectInvalid.
+    Only types that ask no more than a public address for bytes: a consumer never names
+    files of this machine, nor has it sign or ask a chain. Raises FileObjectInvalid.
     """
     file = parse_file(raw)
-    if not isinstance(file, UrlFile):
+    if not isinstance(file, ConsumerFile):
         raise FileObjectInvalid(f"Unsupported type {file.type}")
     return encrypt(key.public_key, json.dumps({"consumerFile": file.model_dump()}).encode())
 
 
-def open_url_file(sealed: str, key: ProviderKey) -> UrlFile:
+def open_url_file(sealed: str, key: ProviderKey) -> ConsumerFile:
     """Open what :func:`seal_url_file` sealed. Raises AssetMalformed or FileObjectInvalid."""
     content = _json(decrypt(key, sealed))
     file = parse_file(content.get("consumerFile")) if isinstance(content, dict) else None
-    if not isinstance(file, UrlFile):
+    if not isinstance(file, ConsumerFile):
         raise AssetMalformed(CANNOT_OPEN)
     return file
 

@@ -14,13 +14,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
-from urllib.parse import urldefrag
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -29,15 +35,15 @@ from yarl import URL
 from compute.errors import InputUnavailable
 from compute.supply import Download
 from provider.assets.addresses import Network, literal, may_connect
+from provider.assets.hops import NOT_ALLOWED, REDIRECTS, Hop, next_hop, parsed
+from provider.assets.origins.base import no_chunks
 
 log = logging.getLogger(__name__)
 
 GONE = frozenset({403, 404, 410})
 TEMPORARY = frozenset({408, 425, 429})
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-BECOMES_GET = frozenset({301, 302, 303})
+SHOWN_HEADERS = ("Content-Type", "Content-Disposition", "Content-Range", "Accept-Ranges")
 CONDITIONS = {"etag": "If-None-Match", "modified": "If-Modified-Since"}
-NOT_ALLOWED = "The address of this input is not allowed."
 BROKEN = "The connection to the origin of this input broke."
 TOO_SLOW = "The origin of this input took too long."
 
@@ -53,14 +59,17 @@ class FetchLimits:
     redirects: int = 5
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Hop:
-    """One request of a chain of redirects."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an origin answered: the last hop's status, of its headers those in
+    ``SHOWN_HEADERS`` under exactly these names, and the body. ``size`` and ``validator``
+    are as in :class:`compute.supply.Download`."""
 
-    url: URL
-    method: str
+    status: int
     headers: Mapping[str, str]
-    body: bytes | None
+    size: int | None
+    validator: str | None
+    chunks: AsyncGenerator[bytes, None]
 
 
 class GuardedResolver(AbstractResolver):
@@ -89,6 +98,9 @@ class GuardedResolver(AbstractResolver):
 class Fetcher:
     """Use as an async context manager; one for the whole service.
 
+    Connections are not limited here: a consumer whose download goes slowly must not keep
+    others from theirs, and who asks for downloads is limited where requests come in.
+
     ``allowed_networks`` are private ranges (CIDR) that the operator opens. ``resolver``
     replaces the system's name resolution; its answers are checked all the same.
     """
@@ -110,7 +122,7 @@ class Fetcher:
         resolver = GuardedResolver(self._make_resolver(), self._allowed, limits.connect_s)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=resolver, use_dns_cache=False, socket_factory=self._socket
+                limit=0, resolver=resolver, use_dns_cache=False, socket_factory=self._socket
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -151,16 +163,67 @@ class Fetcher:
         ``validator`` is what an earlier Download gave for the same request. Raises
         InputUnavailable, here or while chunks are read.
         """
-        deadline = asyncio.get_running_loop().time() + self._limits.total_s
-        hop = Hop(_parsed(url), method, dict(headers or {}), body)
         asked = validator if method == "GET" else None
+        accepted = {200} if asked is None else {200, 304}
+        if any(name.lower() == "range" for name in headers or ()):
+            accepted.add(206)
+        async with self.exchange(
+            url,
+            method=method,
+            headers=headers,
+            body=body,
+            conditions=_conditions(asked),
+            accepted=accepted,
+        ) as answer:
+            if answer.status == 304:
+                yield Download(True, asked, None, no_chunks())
+            else:
+                yield Download(False, answer.validator, answer.size, answer.chunks)
+
+    @asynccontextmanager
+    async def exchange(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        conditions: Mapping[str, str] | None = None,
+        accepted: Collection[int] = (200,),
+        max_bytes: int | None = None,
+    ) -> AsyncIterator[Answer]:
+        """One request and what follows from redirects; any other status is an error.
+
+        ``headers`` go to the URL's own origin only, but for ``Range``, which is no secret
+        and without which another file would come; so it, and ``conditions``, go along
+        with redirects. Raises InputUnavailable, here or while chunks are read.
+        """
+        deadline = asyncio.get_running_loop().time() + self._limits.total_s
+        own, ranged = _without_range(headers or {})
+        hop = Hop(parsed(url), method, own, body)
+        limit = min(self._limits.max_bytes, max_bytes or self._limits.max_bytes)
         async with AsyncExitStack() as stack:
-            response = await self._opened(hop, _conditions(asked), deadline)
+            response = await self._opened(hop, {**(conditions or {}), **ranged}, deadline)
             stack.callback(response.close)
-            download = self._accepted(response, hop.headers, asked, deadline)
-            if isinstance(download.chunks, AsyncGenerator):
-                await stack.enter_async_context(aclosing(download.chunks))
-            yield download
+            answer = _answer(response, accepted, limit, deadline)
+            await stack.enter_async_context(aclosing(answer.chunks))
+            yield answer
+
+    async def read(
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        accepted: Collection[int] = (200,),
+    ) -> tuple[int, bytes]:
+        """Status and whole body of a small answer. Raises InputUnavailable."""
+        async with self.exchange(
+            url, method=method, headers=headers, body=body, accepted=accepted, max_bytes=max_bytes
+        ) as answer:
+            return answer.status, b"".join([chunk async for chunk in answer.chunks])
 
     async def _opened(
         self, hop: Hop, conditions: Mapping[str, str], deadline: float
@@ -211,37 +274,33 @@ class Fetcher:
         _require_allowed(str(destination[0]), self._allowed)
         return socket.socket(family, kind, protocol)
 
-    def _accepted(
-        self,
-        response: aiohttp.ClientResponse,
-        headers: Mapping[str, str],
-        validator: str | None,
-        deadline: float,
-    ) -> Download:
-        if response.status == 304 and validator is not None:
-            return Download(True, validator, None, no_chunks())
-        ranged = any(name.lower() == "range" for name in headers)
-        if response.status != 200 and not (ranged and response.status == 206):
-            raise _refusal(response.status)
-        size = response.content_length
-        if size is not None and size > self._limits.max_bytes:
-            raise self._too_large()
-        return Download(False, _validator(response), size, self._chunks(response, deadline))
 
-    async def _chunks(
-        self, response: aiohttp.ClientResponse, deadline: float
-    ) -> AsyncGenerator[bytes, None]:
-        left = self._limits.max_bytes
-        while chunk := await _read(response, deadline):
-            left -= len(chunk)
-            if left < 0:
-                raise self._too_large()
-            yield chunk
+def _answer(
+    response: aiohttp.ClientResponse, accepted: Collection[int], limit: int, deadline: float
+) -> Answer:
+    if response.status not in accepted:
+        raise _refusal(response.status)
+    size = response.content_length
+    if size is not None and size > limit:
+        raise _too_large(limit)
+    shown = {name: response.headers[name] for name in SHOWN_HEADERS if name in response.headers}
+    chunks = _chunks(response, limit, deadline)
+    return Answer(response.status, shown, size, _validator(response), chunks)
 
-    def _too_large(self) -> InputUnavailable:
-        return InputUnavailable(
-            f"This input is larger than the {self._limits.max_bytes} bytes allowed."
-        )
+
+async def _chunks(
+    response: aiohttp.ClientResponse, limit: int, deadline: float
+) -> AsyncGenerator[bytes, None]:
+    left = limit
+    while chunk := await _read(response, deadline):
+        left -= len(chunk)
+        if left < 0:
+            raise _too_large(limit)
+        yield chunk
+
+
+def _too_large(limit: int) -> InputUnavailable:
+    return InputUnavailable(f"This input is larger than the {limit} bytes allowed.")
 
 
 async def _read(response: aiohttp.ClientResponse, deadline: float) -> bytes:
@@ -253,57 +312,15 @@ async def _read(response: aiohttp.ClientResponse, deadline: float) -> bytes:
     raise failure
 
 
-async def no_chunks() -> AsyncGenerator[bytes, None]:
-    """The chunks of an input that did not change."""
-    for chunk in list[bytes]():
-        yield chunk
-
-
-def _parsed(text: str) -> URL:
-    """A URL exactly as written, since signed URLs break when requoted; no fragment."""
-    try:
-        url = URL(urldefrag(text).url, encoded=text.isascii() and _is_visible(text))
-        if url.raw_host is None or url.port is None or 0 <= url.port <= 65535:
-            return url
-    except ValueError:
-        pass
-    raise InputUnavailable("The address of this input is not a URL.")
-
-
-def _is_visible(text: str) -> bool:
-    return text.isprintable() and " " not in text
-
-
-def next_hop(hop: Hop, status: int, location: str | None) -> Hop:
-    """The request that a redirect asks for.
-
-    Headers may hold the publisher's secrets, so they stay with the origin they were given
-    for. Raises InputUnavailable, also for a step from https to http.
-    """
-    if not location:
-        raise InputUnavailable("The origin of this input redirects to nowhere.")
-    try:
-        target = hop.url.join(_parsed(location))
-    except ValueError:
-        raise InputUnavailable(NOT_ALLOWED) from None
-    if hop.url.scheme == "https" and target.scheme != "https":
-        raise InputUnavailable("The origin of this input redirects to an unprotected address.")
-    following = replace(
-        hop, url=target, headers=hop.headers if _origin(target) == _origin(hop.url) else {}
-    )
-    if status in BECOMES_GET and hop.method != "GET":
-        return replace(following, method="GET", body=None)
-    return following
+def _without_range(headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    own = {name: value for name, value in headers.items() if name.lower() != "range"}
+    return own, {name: value for name, value in headers.items() if name not in own}
 
 
 def _conditions(validator: str | None) -> dict[str, str]:
     kind, _, value = (validator or "").partition(":")
     header = CONDITIONS.get(kind)
     return {header: value} if header else {}
-
-
-def _origin(url: URL) -> tuple[str, str, int | None]:
-    return url.scheme, (url.raw_host or "").lower(), url.port
 
 
 def _validator(response: aiohttp.ClientResponse) -> str | None:

@@ -15,7 +15,9 @@ from provider.assets.ddo import Ddo, Service
 from provider.errors import AssetsUnavailable, ProviderError
 
 
-async def check(catalogue: Catalogue, owner: str, spec: JobSpec) -> None:
+async def check(
+    catalogue: Catalogue, owner: str, spec: JobSpec, *, empty_allows: bool = True
+) -> None:
     """Raises InputUnavailable, final, with the code that a start would be refused with."""
     facts = await _facts(catalogue, owner, spec.algorithm) if spec.algorithm.did else None
     for item in spec.datasets:
@@ -23,7 +25,11 @@ async def check(catalogue: Catalogue, owner: str, spec: JobSpec) -> None:
         _refuse(item.did, why_denied(ddo, owner, service))
         rules = service.compute
         if service.is_compute:
-            code = trust.untrusted(rules, facts) if facts else trust.raw_refused(rules)
+            code = (
+                trust.untrusted(rules, facts, empty_allows=empty_allows)
+                if facts
+                else trust.raw_refused(rules)
+            )
             _refuse(item.did, code)
         if spec.network and not rules.allow_network_access:
             _refuse(item.did, "network_not_allowed")

@@ -1,7 +1,8 @@
 """Which algorithms a dataset's publisher lets near the data. Pure.
 
 Keeps the meaning that existing documents rely on: two empty lists allow every published
-algorithm, two filled lists must both agree. ``*`` in a list stands for all. A compute
+algorithm (unless the operator has them allow none, as newer documents mean it), two filled
+lists must both agree. ``*`` in a list stands for all. A compute
 service without rules allows published algorithms, but nothing raw and no network.
 Answers are the codes that clients know (``None``: allowed).
 
@@ -60,14 +61,17 @@ def needs_checksums(rules: ComputeRules) -> bool:
     )
 
 
-def untrusted(rules: ComputeRules, algorithm: AlgorithmFacts) -> str | None:
-    """The code when this published algorithm may not run here."""
+def untrusted(
+    rules: ComputeRules, algorithm: AlgorithmFacts, *, empty_allows: bool = True
+) -> str | None:
+    """The code when this published algorithm may not run here. ``empty_allows``: what two
+    empty lists mean."""
     publishers = [each.lower() for each in rules.publisher_trusted_algorithm_publishers]
     if publishers and not _published_by(publishers, algorithm.owner.lower()):
         return PUBLISHER
     if rules.publisher_trusted_algorithms:
         return _not_listed(rules.publisher_trusted_algorithms, algorithm)
-    return None
+    return None if publishers or empty_allows else ALGORITHM
 
 
 def _published_by(publishers: Sequence[str], owner: str) -> bool:

@@ -171,15 +171,49 @@ def test_a_consumers_url_is_stored_sealed(key: ProviderKey) -> None:
     assert "secret" not in text
     assert len(text) > 2 * OVERHEAD_BYTES
     file = open_url_file(text, key)
+    assert isinstance(file, UrlFile)
     assert (file.url, file.headers) == ("https://secret.example/a.py", {"X": "y"})
 
 
-def test_a_consumer_names_no_local_file(key: ProviderKey) -> None:
-    local = {"type": "localfile", "path": "x"}
-    with pytest.raises(FileObjectInvalid):
-        seal_url_file(local, key)
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"type": "ipfs", "hash": "QmSecret/a.py", "headers": {"X": "y"}},
+        {"type": "arweave", "transactionId": "secret"},
+    ],
+)
+def test_so_is_what_lies_on_a_gateway(key: ProviderKey, raw: dict[str, Any]) -> None:
+    text = seal_url_file(raw, key)
+    assert "ecret" not in text
+    assert open_url_file(text, key).model_dump() == {"headers": {}, **raw}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"type": "localfile", "path": "x"},
+        {"type": "graphql", "url": "https://g.example", "query": "{a}"},
+        {
+            "type": "smartcontract",
+            "address": OTHER,
+            "abi": {"name": "a", "stateMutability": "view", "inputs": []},
+        },
+        {
+            "type": "s3",
+            "s3Access": {
+                "bucket": "tables",
+                "objectKey": "x",
+                "accessKeyId": "a",
+                "secretAccessKey": "b",
+            },
+        },
+    ],
+)
+def test_a_consumer_names_nothing_else(key: ProviderKey, raw: dict[str, Any]) -> None:
+    with pytest.raises(FileObjectInvalid, match=f"Unsupported type {raw['type']}"):
+        seal_url_file(raw, key)
     with pytest.raises(AssetMalformed):
-        open_url_file(sealed(key, {"consumerFile": local}), key)
+        open_url_file(sealed(key, {"consumerFile": raw}), key)
 
 
 @pytest.mark.parametrize("content", [bound(), [url_file()], url_file(), None])

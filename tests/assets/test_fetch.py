@@ -18,9 +18,8 @@ from provider.assets.fetch import (
     NOT_ALLOWED,
     Fetcher,
     FetchLimits,
-    Hop,
-    next_hop,
 )
+from provider.assets.hops import Hop, next_hop
 
 
 async def test_bytes_size_and_validator(fetcher: Fetcher, origin: Origin) -> None:

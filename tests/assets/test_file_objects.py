@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from asset_documents import url_file
 
-from provider.assets.files import LocalFile, UrlFile, file_name, parse_file, parse_files
+from provider.assets.files import LocalFile, UrlFile, parse_file, parse_files
+from provider.assets.origins.base import file_name
 from provider.errors import AssetMalformed, FileObjectInvalid
 
 
@@ -33,7 +34,7 @@ def test_a_local_file() -> None:
         ({}, "malformed file object."),
         ({"url": "https://e.example/x"}, "malformed file object."),
         ({"type": 5}, "malformed file object."),
-        ({"type": "ipfs", "hash": "Q"}, "Unsupported type ipfs"),
+        ({"type": "ftp", "url": "Q"}, "Unsupported type ftp"),
         ({"type": "URL", "url": "https://e.example/x"}, "Unsupported type URL"),
         ({"type": "url"}, "malformed service files, missing required keys."),
         ({"type": "localfile"}, "malformed service files, missing required keys."),

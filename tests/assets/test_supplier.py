@@ -32,7 +32,8 @@ from provider.assets.catalogue import Catalogue, FolderCatalogue
 from provider.assets.ddo import Ddo
 from provider.assets.encryption import encrypt, seal_url_file
 from provider.assets.fetch import Fetcher
-from provider.assets.supplier import AssetSupplier, with_query
+from provider.assets.origins.http import with_query
+from provider.assets.supplier import AssetSupplier
 from provider.errors import UnknownAsset
 from provider.keys import ProviderKey
 
@@ -173,7 +174,7 @@ async def test_an_asset_that_is_gone(house: House) -> None:
         await house.supplier.dataset(DatasetItem(did=DATASET, service_id="gone"))
 
 
-@pytest.mark.parametrize("files", ["0x04abcd", [{"type": "ipfs", "hash": "Q"}]])
+@pytest.mark.parametrize("files", ["0x04abcd", [{"type": "ftp", "url": "Q"}]])
 async def test_files_that_cannot_be_opened(house: House, files: Any) -> None:
     house.publish(files)
     with pytest.raises(InputUnavailable) as caught:

@@ -101,6 +101,13 @@ def test_both_lists_must_agree() -> None:
     assert untrusted(wrong_algorithm, FACTS) == "not_trusted_algo"
 
 
+def test_an_operator_may_have_two_empty_lists_allow_none() -> None:
+    assert untrusted(rules(), FACTS, empty_allows=False) == "not_trusted_algo"
+    by_publisher = rules(publisherTrustedAlgorithmPublishers=[PUBLISHER.upper()])
+    assert untrusted(by_publisher, FACTS, empty_allows=False) is None
+    assert untrusted(rules(publisherTrustedAlgorithms=["*"]), FACTS, empty_allows=False) is None
+
+
 def test_raw_algorithms_need_permission() -> None:
     assert raw_refused(rules()) == "no_raw_algo_allowed"
     assert raw_refused(ComputeRules()) == "no_raw_algo_allowed"
