@@ -109,6 +109,13 @@ STOPPED = Termination(Phase.STOPPED, "stopped", "stopped by its owner")
 
 
 ORPHANED = "environment_removed"
+PAID_TIME_OVER = "paid_time_over"
+
+_OUT_OF_PAID_TIME = Termination(
+    Phase.ALGORITHM_FAILED, PAID_TIME_OVER, "the paid time was over before the algorithm's end"
+)
+
+_PREPARING = frozenset({Phase.STARTED, Phase.CONFIGURING_VOLUMES})
 
 
 def next_step(
@@ -133,11 +140,13 @@ def next_step(
         return _orphaned(job, observation)
     if job.phase is Phase.QUEUED:
         return _queued(job, environment, now)
+    if job.phase in _PREPARING and job.goal is Goal.RUN and paid_time_over(job, now):
+        return Finish(_OUT_OF_PAID_TIME)
     if job.goal is Goal.RUN and job.retry_at > now:
         return Rest(job.retry_at)
     if job.phase is Phase.PUBLISHING:
         return Publish()
-    if job.phase in {Phase.STARTED, Phase.CONFIGURING_VOLUMES}:
+    if job.phase in _PREPARING:
         return _preparing(job)
     return _with_container(job, environment, now, observation, space_full)
 
@@ -181,11 +190,25 @@ def _orphaned(job: Job, observation: Observation | None) -> Step:
 def _queued(job: Job, environment: Environment, now: float) -> Step:
     if job.goal is not Goal.RUN:
         return Finish(STOPPED)
+    expiry = queue_end(job, environment)
+    if now < expiry:
+        return Rest(expiry)
+    if expiry == job.spec.ends_by:
+        detail = "the paid time was over before there was a place"
+        return Finish(Termination(Phase.EXPIRED, PAID_TIME_OVER, detail))
+    waited = f"waited longer than {environment.maxQueueWait} s for a place"
+    return Finish(Termination(Phase.EXPIRED, "queue_wait", waited))
+
+
+def queue_end(job: Job, environment: Environment) -> float:
+    """Until when a queued job may wait for a place."""
     expiry = job.created_at + environment.maxQueueWait
-    if now >= expiry:
-        waited = f"waited longer than {environment.maxQueueWait} s for a place"
-        return Finish(Termination(Phase.EXPIRED, "queue_wait", waited))
-    return Rest(expiry)
+    return expiry if job.spec.ends_by is None else min(expiry, job.spec.ends_by)
+
+
+def paid_time_over(job: Job, now: float) -> bool:
+    """True when the job's algorithm must not run any more."""
+    return job.spec.ends_by is not None and now >= job.spec.ends_by
 
 
 def _preparing(job: Job) -> Step:
@@ -197,7 +220,9 @@ def _preparing(job: Job) -> Step:
 def _provisioned(job: Job, now: float, observation: Observation) -> Step:
     if observation.state in {ContainerState.RUNNING, ContainerState.EXITED}:
         return Adopt(observation.started_at or now)
-    return Launch() if job.goal is Goal.RUN else Finish(STOPPED)
+    if job.goal is not Goal.RUN:
+        return Finish(STOPPED)
+    return Finish(_OUT_OF_PAID_TIME) if paid_time_over(job, now) else Launch()
 
 
 def _running(
@@ -206,13 +231,15 @@ def _running(
     if observation.state is not ContainerState.RUNNING:
         termination = job.termination or verdict(observation, space_full)
         return Conclude(termination, observation.finished_at)
-    deadline = (job.started_at or now) + job.spec.max_duration_s
+    limit = (job.started_at or now) + job.spec.max_duration_s
+    deadline = limit if job.spec.ends_by is None else min(limit, job.spec.ends_by)
     if job.termination is not None:
         return Kill(job.termination, environment.stopGrace)
     if job.goal is not Goal.RUN:
         return Kill(STOPPED, 0.0 if job.goal is Goal.DELETE else environment.stopGrace)
     if now >= deadline:
-        return Kill(_time_limit(job), environment.stopGrace)
+        end = _time_limit(job) if now >= limit else _OUT_OF_PAID_TIME
+        return Kill(end, environment.stopGrace)
     if space_full:
         return Kill(_DISK_QUOTA, 0.0)
     return Rest(deadline)

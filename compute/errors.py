@@ -32,6 +32,14 @@ class QueueFull(ComputeError):
     """The environment's queue limit is reached."""
 
 
+class HoldTaken(ComputeError):
+    """A job that has not finished yet holds what another one wants. ``name`` is what."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("This order carries a job that has not finished yet.")
+        self.name = name
+
+
 class MoveLost(ComputeError):
     """The job is no longer in the phase that the move started from."""
 

@@ -83,7 +83,9 @@ class JobSpec(Stored):
 
     ``documents`` are the DDOs shown to the algorithm, by DID. ``network`` is true only
     when the environment and every dataset allow it. ``max_duration_s`` bounds the
-    algorithm's run, counted from its own start.
+    algorithm's run, counted from its own start; after ``ends_by`` (seconds since the epoch,
+    None for no such end) it must not run at all, whenever it started. ``holds`` names what
+    only one unfinished job may have at a time.
     """
 
     datasets: tuple[DatasetItem, ...]
@@ -91,6 +93,8 @@ class JobSpec(Stored):
     documents: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
     network: bool = False
     max_duration_s: int
+    ends_by: float | None = None
+    holds: tuple[str, ...] = ()
     agreement_id: str = ""
 
     @cached_property
@@ -112,6 +116,8 @@ class JobSpec(Stored):
             ),
             network=self.network,
             max_duration_s=self.max_duration_s,
+            ends_by=self.ends_by,
+            holds=self.holds,
             agreement_id=self.agreement_id,
         )
 
@@ -133,8 +139,8 @@ class Termination:
     """How the algorithm ended.
 
     ``phase`` is where the job goes once its results are published. ``reason`` is a stable
-    word (``exit_code``, ``out_of_memory``, ``time_limit``, ``disk_quota``, ``stopped``, …),
-    ``detail`` a sentence for people. ``exit_code`` is None when nothing ran.
+    word (``exit_code``, ``out_of_memory``, ``time_limit``, ``paid_time_over``, ``disk_quota``,
+    ``stopped``, …), ``detail`` a sentence for people. ``exit_code`` is None when nothing ran.
     """
 
     phase: Phase

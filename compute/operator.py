@@ -65,8 +65,8 @@ class Operator:
     ) -> Job:
         """Queue a job. Durable when this returns.
 
-        Raises UnknownEnvironment, QueueFull, and whatever ``also`` raises; nothing is kept
-        then.
+        Raises UnknownEnvironment, QueueFull, HoldTaken when an unfinished job has one of the
+        ``spec.holds``, and whatever ``also`` raises; nothing is kept then.
         """
         configured = self.environments[environment]
         if shutil.disk_usage(self._data_dir).free < _LEAST_FREE_BYTES:

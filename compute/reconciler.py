@@ -24,6 +24,7 @@ from compute.decide import (
     Step,
     gives_up,
     next_step,
+    queue_end,
 )
 from compute.engines.base import ContainerState, Engine, Observation
 from compute.environments import Environment, Environments
@@ -111,7 +112,7 @@ class Reconciler:
     def queued(self, job: Job) -> None:
         """A job has entered the queue: try to place it, and look when its wait is over."""
         environment = environment_of(self._environments, job)
-        self._queue.put_in(job.id, job.created_at + environment.maxQueueWait - self._clock())
+        self._queue.put_in(job.id, queue_end(job, environment) - self._clock())
         self.wake_environment(job.environment)
 
     def interrupt(self, job_id: str) -> None:
@@ -249,7 +250,8 @@ class Reconciler:
         return observation.state is not ContainerState.RUNNING or not self._space.enforced
 
     async def _act(self, job: Job, step: Step) -> None:
-        """Carry a step out; image and staging work can be given up half-way."""
+        """Carry a step out; image and staging work can be given up half-way, by a wish or
+        when the paid time is over."""
         if not isinstance(step, PrepareImage | Provision):
             moved = await self._steps.take(job, step)
             self._after(job, moved)
@@ -257,7 +259,10 @@ class Reconciler:
         act = asyncio.ensure_future(self._interruptible(job, step))
         self._acting[job.id] = act
         try:
-            await asyncio.wait({act})
+            await asyncio.wait({act}, timeout=self._left(job))
+            if not act.done():
+                act.cancel()
+                await asyncio.wait({act})
         except asyncio.CancelledError:
             act.cancel()
             await asyncio.wait({act})
@@ -266,6 +271,11 @@ class Reconciler:
             del self._acting[job.id]
         if not act.cancelled():
             self._after(job, act.result())
+
+    def _left(self, job: Job) -> float | None:
+        """Seconds of paid time that are left, None where none was bought."""
+        ends_by = job.spec.ends_by
+        return None if ends_by is None else max(0.0, ends_by - self._clock())
 
     async def _interruptible(self, job: Job, step: Step) -> Job:
         """The step, unless a wish came in before it could be interrupted."""

@@ -120,17 +120,22 @@ UNFINISHED = frozenset(Phase) - TERMINAL
 
 _NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.QUEUED: frozenset({Phase.STARTED, Phase.EXPIRED, Phase.STOPPED}),
-    Phase.STARTED: frozenset({Phase.CONFIGURING_VOLUMES, Phase.IMAGE_FAILED, Phase.STOPPED}),
+    Phase.STARTED: frozenset(
+        {Phase.CONFIGURING_VOLUMES, Phase.IMAGE_FAILED, Phase.ALGORITHM_FAILED, Phase.STOPPED}
+    ),
     Phase.CONFIGURING_VOLUMES: frozenset(
         {
             Phase.PROVISIONED,
             Phase.VOLUMES_FAILED,
             Phase.DATA_FAILED,
             Phase.ALGORITHM_MISSING,
+            Phase.ALGORITHM_FAILED,
             Phase.STOPPED,
         }
     ),
-    Phase.PROVISIONED: frozenset({Phase.RUNNING, Phase.CONTAINER_FAILED, Phase.STOPPED}),
+    Phase.PROVISIONED: frozenset(
+        {Phase.RUNNING, Phase.CONTAINER_FAILED, Phase.ALGORITHM_FAILED, Phase.STOPPED}
+    ),
     Phase.RUNNING: frozenset({Phase.FILTERING, Phase.PUBLISHING}),
     Phase.FILTERING: frozenset({Phase.PUBLISHING, Phase.PUBLISHING_FAILED}),
     Phase.PUBLISHING: frozenset(

@@ -217,7 +217,7 @@ class Steps:
             raise EngineRefused(f"The entrypoint cannot be used: {error}") from error
         await self._engine.create(spec)
         fresh = await self._store.get(job.id)
-        if fresh.goal is not Goal.RUN:
+        if fresh.goal is not Goal.RUN or decide.paid_time_over(fresh, self._clock()):
             return fresh
         await self._engine.start(spec.name)
         observation = await self._engine.observe(spec.name)

@@ -15,7 +15,7 @@ from typing import NamedTuple, Unpack
 
 from sqlalchemy import Connection
 
-from compute.errors import MoveLost, QueueFull, UnknownJob
+from compute.errors import HoldTaken, MoveLost, QueueFull, UnknownJob
 from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
 from compute.store import rows, sql
@@ -64,8 +64,9 @@ class JobStore:
         """Add a new job, carrying out ``also`` before in the same transaction.
 
         Raises QueueFull when the environment has ``queue_limit`` queued jobs already that
-        none of its free ``places`` waits for, or ``owner_limit`` of this owner, and what
-        ``also`` raises; nothing is kept then.
+        none of its free ``places`` waits for, or ``owner_limit`` of this owner, HoldTaken
+        when an unfinished job has one of its holds, and what ``also`` raises; nothing is
+        kept then.
         """
 
         def work(connection: Connection) -> Job:
@@ -77,6 +78,9 @@ class JobStore:
             if owner_limit is not None and queued >= owner_limit + free:
                 _require_room_for(connection, job, owner_limit + free)
             row = sql.insert_job(connection, job)
+            taken = sql.take_holds(connection, row, job.spec.holds)
+            if taken is not None:
+                raise HoldTaken(taken)
             sql.append_history(connection, row, job.created_at, "")
             return self._changed(connection, row, job.spec)
 
@@ -167,9 +171,10 @@ class JobStore:
         """Take the job from ``job.phase`` to ``phase``; returns it with all that is new.
 
         ``attempts`` and ``retry_at`` start anew unless given; ``finished_at`` becomes
-        ``now`` with the first terminal phase. A deleted job keeps only which assets it was
-        about of its specification. Raises MoveLost when the job is in another
-        phase by now, UnknownJob, ValueError for a move that is not in the table.
+        ``now`` with the first terminal phase, with which the job's holds are given back. A
+        deleted job keeps only which assets it was about of its specification. Raises
+        MoveLost when the job is in another phase by now, UnknownJob, ValueError for a move
+        that is not in the table.
         """
         if not may_move(job.phase, phase):
             raise ValueError(f"{job.phase} -> {phase} is not a move")
@@ -251,6 +256,8 @@ class JobStore:
             row = sql.update_job(connection, job.id, job.phase, values)
             if row is None:
                 raise self._lost(connection, job)
+            if row.phase in TERMINAL and job.spec.holds:
+                sql.free_holds(connection, row, job.spec.holds)
             if record:
                 sql.append_history(connection, row, now, note)
             if spec is not None:

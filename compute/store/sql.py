@@ -17,21 +17,40 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    bindparam,
+    delete,
     exists,
     func,
     insert,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from compute.models import Job, JobSpec
 from compute.status import ACTIVE, TERMINAL, UNFINISHED, Goal, Phase
 from compute.store import rows
-from compute.store.tables import DELETING, EXPIRING, job_assets, job_history, job_specs, jobs
+from compute.store.tables import (
+    DELETING,
+    EXPIRING,
+    job_assets,
+    job_history,
+    job_holds,
+    job_specs,
+    jobs,
+)
 
 JobRow = Row[Any]
 
 _SPECS_AT_ONCE = 500
+
+HOLD = {
+    name: dialect.insert(job_holds)
+    .values(name=bindparam("name"), job=bindparam("job"))
+    .on_conflict_do_nothing()
+    .returning(job_holds.c.name)
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
 
 
 def insert_job(connection: Connection, job: Job) -> JobRow:
@@ -43,6 +62,20 @@ def insert_job(connection: Connection, job: Job) -> JobRow:
     if assets:
         connection.execute(insert(job_assets), assets)
     return row
+
+
+def take_holds(connection: Connection, row: JobRow, names: Iterable[str]) -> str | None:
+    """Have the job hold all ``names``; the first that another job has, None if all are free."""
+    for name in sorted(set(names)):
+        values = {"name": name, "job": row.sequence}
+        if connection.execute(HOLD[connection.dialect.name], values).one_or_none() is None:
+            return name
+    return None
+
+
+def free_holds(connection: Connection, row: JobRow, names: Collection[str]) -> None:
+    theirs = job_holds.c.job == row.sequence
+    connection.execute(delete(job_holds).where(job_holds.c.name.in_(sorted(names)), theirs))
 
 
 def replace_spec(connection: Connection, row: JobRow, spec: JobSpec) -> None:

@@ -75,6 +75,15 @@ job_assets = Table(
 )
 """By DID: the jobs that use it as a dataset or as the algorithm."""
 
+job_holds = Table(
+    "job_holds",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("job", RowNumber, ForeignKey("jobs.sequence"), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What only one unfinished job may have; a row goes with the move to a terminal phase."""
+
 job_history = Table(
     "job_history",
     metadata,

@@ -121,7 +121,7 @@ async def test_a_job_survives_death_at_every_call(
     prepare(workshop)
     workshop.limits = replace(HASTY, watch_s=60.0)
     for fatal in range(1, 200):
-        job = await insert(workshop, f"{fatal:032}")
+        job = await insert(workshop, f"{fatal:032}", holds=("the one order",))
         fate = Fate(fatal, after=after)
         survived = await first_life(workshop, fate, drive, job)
         async with workshop.operator(store=JobStore(workshop.database)) as operator:
@@ -137,8 +137,9 @@ async def test_a_job_survives_death_at_every_call(
     pytest.fail("the operator never survived")
 
 
-async def insert(workshop: Workshop, job_id: str) -> Job:
-    spec = a_spec()
+async def insert(workshop: Workshop, job_id: str, holds: tuple[str, ...] = ()) -> Job:
+    """A queued job. Refused while an earlier one with the same holds has not finished."""
+    spec = a_spec(holds=holds)
     job = a_job(id=job_id, owner=OWNER, spec=spec, created_at=workshop.clock())
     return await JobStore(workshop.database).insert(job, queue_limit=10)
 

@@ -31,6 +31,7 @@ FINISHED = text(
     " CASE i % 3 WHEN 0 THEN 'delete' ELSE 'run' END, 1, 1, 0, 0, '', 2,"
     " CASE i % 3 WHEN 0 THEN 5 ELSE 1000000 END FROM n"
 )
+HOLDS = text("INSERT INTO job_holds SELECT '0x' || id, sequence FROM jobs WHERE id LIKE :mark")
 ASSETS = text("INSERT INTO job_assets SELECT 'did:op:x', sequence FROM jobs WHERE id LIKE :mark")
 
 Statement = Callable[[Connection], object]
@@ -44,6 +45,12 @@ def find(**conditions: Any) -> Statement:
 def outlines(**conditions: Any) -> Statement:
     every = {"did": None, "agreement_id": None, "limit": 10}
     return lambda connection: sql.outlines(connection, owner=OWNER, **(every | conditions))
+
+
+def a_row(connection: Connection) -> sql.JobRow:
+    found = sql.job_row(connection, "job-1")
+    assert found is not None
+    return found
 
 
 STATEMENTS: dict[str, Statement] = {
@@ -61,6 +68,13 @@ STATEMENTS: dict[str, Statement] = {
     "raise_goal": lambda connection: sql.raise_goal(connection, "job-1", Goal.STOP),
     "unfinished": sql.unfinished,
     "expired": lambda connection: sql.expired(connection, 100.0, 100),
+    "take_holds": lambda connection: sql.take_holds(connection, a_row(connection), ["0xnew"]),
+    "take_holds, taken": lambda connection: sql.take_holds(
+        connection, a_row(connection), ["0xheld"]
+    ),
+    "free_holds": lambda connection: sql.free_holds(
+        connection, a_row(connection), ["0xheld", "0xother"]
+    ),
     "find owner": find(owner=OWNER),
     "find owner, environment": find(owner=OWNER, environment="small"),
     "find owner, phase": find(owner=OWNER, phases=[Phase.COMPLETED]),
@@ -95,6 +109,7 @@ def connection(tmp_path: Path, make_job: MakeJob) -> Iterator[Connection]:
         for job in few_jobs(make_job):
             row = sql.insert_job(opened, job)
             sql.append_history(opened, row, 1.0, "")
+        sql.take_holds(opened, a_row(opened), ["0xheld"])
         yield opened
     engine.dispose()
 
@@ -109,6 +124,7 @@ def few_jobs(make_job: MakeJob) -> Iterator[Job]:
 def add_finished(connection: Connection, many: int, mark: str) -> None:
     connection.execute(FINISHED, {"many": many, "mark": mark})
     connection.execute(ASSETS, {"mark": f"{mark}%"})
+    connection.execute(HOLDS, {"mark": f"{mark}%"})
 
 
 def steps(connection: Connection, statement: Statement) -> int:
@@ -160,7 +176,17 @@ def test_no_statement_scans_a_table(connection: Connection, name: str) -> None:
     assert scans == ALLOWED_SCANS.get(name, []), plan
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+ONE_A_DIALECT = {"take_holds", "take_holds, taken"}
+
+
+def test_holds_are_taken_alike_on_both() -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    said = str(sql.HOLD["postgresql"].compile(dialect=dialect))
+    assert said.endswith("ON CONFLICT DO NOTHING RETURNING job_holds.name")
+    assert sql.HOLD.keys() == {"postgresql", "sqlite"}
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - ONE_A_DIALECT))
 def test_the_statement_can_be_said_to_postgresql(connection: Connection, name: str) -> None:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     said: list[str] = []
