@@ -1,14 +1,18 @@
 # What can be done here. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format bench venv image wheels clean
+.PHONY: help demo demo-chain test unit lint format bench venv image wheels clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the whole job as a consumer sees it, on this machine
 	@scripts/venv.sh
 	@scripts/engine.sh run scripts/demo.sh
+
+demo-chain: ## publish, order and compute for money on a chain of one's own
+	@scripts/venv.sh devchain
+	@scripts/engine.sh run scripts/demo-chain.sh
 
 test: ## all checks and all tests, those on a real Docker Engine included
 	@scripts/venv.sh test

@@ -13,12 +13,12 @@ import json
 import sys
 from pathlib import Path
 
-import docker
 from eth_account import Account
 from rich.console import Console
 from rich.table import Table
 
-from demo.hospital import DID, ENVIRONMENT, SERVICE_ID, DemoFailedError, Hospital, clear, sweep
+from demo.hospital import DID, ENVIRONMENT, SERVICE_ID, Hospital
+from demo.processes import DemoFailedError, clear, image_id, sweep
 from provider.client import (
     ComputeClient,
     ComputeClientError,
@@ -140,15 +140,7 @@ def _show_log(log: Path) -> None:
 
 def _algorithm(name: str, image: str) -> RawAlgorithm:
     image_name, _, tag = image.partition(":")
-    return RawAlgorithm.from_file(HERE / name, image=image_name, tag=tag, checksum=_id_of(image))
-
-
-def _id_of(image: str) -> str:
-    engine = docker.from_env()
-    try:
-        return str(engine.images.get(image).id)
-    finally:
-        engine.close()
+    return RawAlgorithm.from_file(HERE / name, image=image_name, tag=tag, checksum=image_id(image))
 
 
 def _arguments() -> argparse.Namespace:

@@ -23,6 +23,7 @@ from provider.assets.catalogue import Catalogue
 from provider.assets.credentials import why_denied
 from provider.assets.ddo import ComputeRules, Container, Ddo, Service
 from provider.assets.encryption import open_files, seal_url_file
+from provider.assets.remote import is_own
 from provider.assets.supplier import AssetSupplier
 from provider.errors import AssetMalformed, FileObjectInvalid, KeyedRefusal, UnknownAsset
 from provider.keys import ProviderKey
@@ -69,21 +70,55 @@ class AlgorithmChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asset:
-    """A resolved choice: where refusals of it are reported, its document, its service."""
+class Asset:
+    """A resolved choice: where refusals of it are reported, its document, its service.
+
+    ``order`` is the transaction that paid for it, ``remote`` is true when another provider
+    has its files.
+    """
 
     resource: str
     ddo: Ddo
     service: Service
+    order: str = ""
+    remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What may run, and the published assets it was judged by: the datasets in order, then
+    the algorithm, None for a raw one."""
+
+    spec: JobSpec
+    datasets: tuple[Asset, ...]
+    algorithm: Asset | None
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        return self.datasets if self.algorithm is None else (*self.datasets, self.algorithm)
 
 
 class Admission:
-    """Judges the assets of a job."""
+    """Judges the assets of a job.
 
-    def __init__(self, catalogue: Catalogue, supplier: AssetSupplier, key: ProviderKey) -> None:
+    ``empty_trust_allows`` is what a dataset's two empty lists of trust mean. ``own_urls``
+    are where clients reach this provider, as services name it.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        supplier: AssetSupplier,
+        key: ProviderKey,
+        *,
+        empty_trust_allows: bool = True,
+        own_urls: Sequence[str] = (),
+    ) -> None:
         self._catalogue = catalogue
         self._supplier = supplier
         self._key = key
+        self._empty_trust_allows = empty_trust_allows
+        self._own_urls = own_urls
 
     async def admit(
         self,
@@ -91,22 +126,24 @@ class Admission:
         environment: Environment,
         datasets: Sequence[DatasetChoice],
         algorithm: AlgorithmChoice,
-    ) -> JobSpec:
+    ) -> Admitted:
         """What is to run. ``consumer`` is the wallet whose credentials count, None to leave
-        credentials unjudged (a quote for nobody in particular).
+        credentials unjudged (a quote for nobody in particular). Orders are not looked at.
 
         Raises KeyedRefusal, BadParameter, AssetMalformed.
         """
         container = algorithm.raw.container if algorithm.raw else None
-        published = None if algorithm.raw else await self._algorithm(consumer, algorithm)
+        away = self._may_fetch_elsewhere(environment)
+        published = None if algorithm.raw else await self._algorithm(consumer, algorithm, away)
         if published:
             container = _container_of(published.ddo)
         image = image_of(container or Container(), environment)
         inputs = [
-            await self._dataset(consumer, index, choice) for index, choice in enumerate(datasets)
+            await self._dataset(consumer, index, choice, away)
+            for index, choice in enumerate(datasets)
         ]
         digests = await self._judge(inputs, published)
-        return JobSpec(
+        spec = JobSpec(
             datasets=tuple(map(_dataset_item, inputs, datasets)),
             algorithm=self._algorithm_item(algorithm, published, container, image, digests),
             documents={
@@ -119,8 +156,15 @@ class Admission:
             max_duration_s=environment.maxJobDuration,
             agreement_id=datasets[0].order or algorithm.order,
         )
+        return Admitted(spec, tuple(inputs), published)
 
-    async def _algorithm(self, consumer: str | None, choice: AlgorithmChoice) -> _Asset:
+    def _may_fetch_elsewhere(self, environment: Environment) -> bool:
+        """Another provider gives files to the wallet that they were ordered for. That is the
+        environment's, and only for this provider's own can it sign."""
+        address = environment.consumerAddress or self._key.address
+        return address.lower() == self._key.address.lower()
+
+    async def _algorithm(self, consumer: str | None, choice: AlgorithmChoice, away: bool) -> Asset:
         ddo = await self._resolve(choice.did, "algorithm", "did_not_found")
         if not ddo.is_algorithm:
             raise KeyedRefusal("algorithm", "not_algo")
@@ -131,10 +175,12 @@ class Admission:
             raise KeyedRefusal("algorithm.credentials", denied)
         elsewhere = "compute_services_not_in_same_provider"
         code = elsewhere if service.is_compute else "file_unavailable"
-        self._require_files_here(ddo, service, "algorithm", code)
-        return _Asset("algorithm", ddo, service)
+        remote = self._is_elsewhere(ddo, service, away, "algorithm", code)
+        return Asset("algorithm", ddo, service, choice.order, remote)
 
-    async def _dataset(self, consumer: str | None, index: int, choice: DatasetChoice) -> _Asset:
+    async def _dataset(
+        self, consumer: str | None, index: int, choice: DatasetChoice, away: bool
+    ) -> Asset:
         resource = f"datasets[{index}]" if index else "dataset"
         if not choice.did:
             raise KeyedRefusal(f"{resource}.documentId", "missing")
@@ -147,8 +193,8 @@ class Admission:
         if consumer and (denied := why_denied(ddo, consumer, service)):
             raise KeyedRefusal(resource, denied)
         code = "compute_services_not_in_same_provider"
-        self._require_files_here(ddo, service, f"{resource}.serviceId", code)
-        return _Asset(resource, ddo, service)
+        remote = self._is_elsewhere(ddo, service, away, f"{resource}.serviceId", code)
+        return Asset(resource, ddo, service, choice.order, remote)
 
     async def _resolve(self, did: str, resource: str, code: str) -> Ddo:
         try:
@@ -156,13 +202,20 @@ class Admission:
         except UnknownAsset:
             raise KeyedRefusal(resource, code) from None
 
-    def _require_files_here(self, ddo: Ddo, service: Service, resource: str, code: str) -> None:
+    def _is_elsewhere(
+        self, ddo: Ddo, service: Service, away: bool, resource: str, code: str
+    ) -> bool:
+        """True when another provider has the files. Raises KeyedRefusal if nobody can be
+        asked for them."""
         try:
             open_files(ddo, service, self._key)
         except (AssetMalformed, FileObjectInvalid):
+            if away and not is_own(service.service_endpoint, self._own_urls):
+                return True
             raise KeyedRefusal(resource, code) from None
+        return False
 
-    async def _judge(self, inputs: Sequence[_Asset], algorithm: _Asset | None) -> list[str] | None:
+    async def _judge(self, inputs: Sequence[Asset], algorithm: Asset | None) -> list[str] | None:
         """Ask each compute dataset whether it trusts the algorithm.
 
         Returns the digests that the algorithm's files had if any of them was asked for, so
@@ -177,20 +230,24 @@ class Admission:
         digests = await self._digests(algorithm) if _any_checksum(rules) else None
         facts = _facts(algorithm, digests or [])
         for asset in guarded:
-            _refuse(asset.resource, trust.untrusted(asset.service.compute, facts))
+            rule = asset.service.compute
+            code = trust.untrusted(rule, facts, empty_allows=self._empty_trust_allows)
+            _refuse(asset.resource, code)
         return digests
 
-    async def _digests(self, algorithm: _Asset) -> list[str]:
+    async def _digests(self, algorithm: Asset) -> list[str]:
         try:
             async with asyncio.timeout(CHECKSUM_S):
-                return await self._supplier.file_checksums(algorithm.ddo, algorithm.service)
+                return await self._supplier.file_checksums(
+                    algorithm.ddo, algorithm.service, remote=algorithm.remote
+                )
         except (InputUnavailable, TimeoutError):
             raise KeyedRefusal("algorithm", "file_unavailable") from None
 
     def _algorithm_item(
         self,
         choice: AlgorithmChoice,
-        published: _Asset | None,
+        published: Asset | None,
         container: Container | None,
         image: Image,
         digests: list[str] | None,
@@ -199,6 +256,8 @@ class Admission:
         declared = metadata.algorithm.consumer_parameters if metadata and metadata.algorithm else []
         service_declared = published.service.consumer_parameters if published else []
         source: dict[str, Any] = self._raw_source(choice.raw) if choice.raw else {}
+        if published:
+            source |= _elsewhere(published)
         userdata = parameters.userdata(
             service_declared, choice.userdata, field="algorithm.userdata"
         )
@@ -277,7 +336,7 @@ def _any_checksum(rules: Sequence[ComputeRules]) -> bool:
     return any(trust.needs_checksums(each) for each in rules)
 
 
-def _facts(algorithm: _Asset, digests: Sequence[str]) -> trust.AlgorithmFacts:
+def _facts(algorithm: Asset, digests: Sequence[str]) -> trust.AlgorithmFacts:
     container = _container_of(algorithm.ddo)
     return trust.AlgorithmFacts(
         did=algorithm.ddo.id,
@@ -293,9 +352,18 @@ def _refuse(resource: str, code: str | None) -> None:
         raise KeyedRefusal(resource, code)
 
 
-def _dataset_item(asset: _Asset, choice: DatasetChoice) -> DatasetItem:
+def _elsewhere(asset: Asset) -> dict[str, Any]:
+    """Where staging is to ask for the files, empty when they are here."""
+    if not asset.remote:
+        return {}
+    return {"remote": {"endpoint": asset.service.service_endpoint, "order": asset.order}}
+
+
+def _dataset_item(asset: Asset, choice: DatasetChoice) -> DatasetItem:
     userdata = parameters.userdata(
         asset.service.consumer_parameters, choice.userdata, field=f"{asset.resource}.userdata"
     )
-    source = {"userdata": userdata} if userdata else {}
+    source = _elsewhere(asset)
+    if userdata:
+        source["userdata"] = userdata
     return DatasetItem(did=asset.ddo.id, service_id=asset.service.id, source=source)

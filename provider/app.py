@@ -8,14 +8,10 @@ running: the next start adopts them.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import os
 import secrets
-import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -31,10 +27,18 @@ from compute.space import Space, best_space
 from compute.store.base import Database
 from compute.store.database import open_database
 from compute.store.jobs import JobStore
-from provider import logs, preflight
+from provider import preflight
+from provider.access import Access
 from provider.admission import Admission
-from provider.assets.catalogue import FolderCatalogue
+from provider.assets.catalogue import Catalogue, FolderCatalogue
+from provider.assets.chain_catalogue import IndexCatalogue
 from provider.assets.fetch import Fetcher, FetchLimits
+from provider.assets.index import AssetIndex
+from provider.assets.joined_catalogue import JoinedCatalogue
+from provider.assets.metadata_cache import CacheCatalogue, MetadataCache
+from provider.assets.origins.contract import ChainContracts
+from provider.assets.origins.http import Gateways
+from provider.assets.remote import Remotes
 from provider.assets.supplier import AssetSupplier
 from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
@@ -42,13 +46,22 @@ from provider.auth.revocations import Revocations
 from provider.auth.sessions import Sessions
 from provider.auth.shown import Shown
 from provider.auth.tokens import PURPOSE, Tokens
+from provider.chain.chains import Chains
+from provider.chain.opened import open_chains
+from provider.dialects.aquarius import routes as aquarius_routes
+from provider.dialects.aquarius.routes import AQUARIUS_API, AquariusApi
+from provider.dialects.ocean import routes as ocean_routes
+from provider.dialects.ocean.asset_routes import ASSET_API, AssetApi, AssetSurroundings
 from provider.dialects.ocean.envelopes import render
-from provider.dialects.ocean.routes import OCEAN_API, OceanApi, Surroundings, add_routes
-from provider.errors import ProviderError, SettingsInvalid
+from provider.dialects.ocean.routes import OCEAN_API, OceanApi, Surroundings
+from provider.elsewhere import OtherProviders
+from provider.errors import SettingsInvalid
 from provider.jobs import Jobs
-from provider.listening import IDLE_S, Door, allow_many_files
+from provider.listening import IDLE_S
 from provider.middlewares import guard, on_prepare
 from provider.migrations import VERSIONS
+from provider.payments import Payments
+from provider.publishing import Publishing
 from provider.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,11 +70,6 @@ SETTINGS = web.AppKey("settings", Settings)
 OPERATOR = web.AppKey("operator", Operator)
 JOBS = web.AppKey("jobs", Jobs)
 
-EXIT_BAD_SETTINGS = 2
-CLOSING_S = 10.0
-"""How long open downloads may go on once the service was told to end."""
-
-GC_ALLOCATIONS = 20_000
 _PURGE_S = 3600.0
 
 Clock = Callable[[], float]
@@ -81,6 +89,7 @@ def create_app(
     """
     preflight.check(settings)
     environments = environments_file.load(settings.environments_file)
+    _note_prices(environments, settings.chain_ids)
     app = web.Application(
         middlewares=[guard(render)],
         client_max_size=settings.max_body_bytes,
@@ -88,7 +97,8 @@ def create_app(
     )
     app[SETTINGS] = settings
     app.on_response_prepare.append(on_prepare)
-    add_routes(app)
+    ocean_routes.add_routes(app)
+    aquarius_routes.add_routes(app)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
@@ -97,6 +107,13 @@ def create_app(
 
     app.cleanup_ctx.append(parts)
     return app
+
+
+def _note_prices(environments: Environments, chain_ids: Sequence[int]) -> None:
+    """Say so where a price can never be asked: it looks as if the chain was forgotten."""
+    for environment in environments.values():
+        for chain_id in environment.prices.keys() - set(chain_ids):
+            log.warning("price_unused environment=%s chain=%s", environment.id, chain_id)
 
 
 async def _build(
@@ -110,12 +127,25 @@ async def _build(
 ) -> None:
     settings = app[SETTINGS]
     key, data_dir = settings.key, settings.data_dir.absolute()
+    chains = await open_chains(settings.chains, stack)
     database = await open_database(settings.database_url, migrations=[VERSIONS])
     stack.push_async_callback(database.close)
     fetcher = await stack.enter_async_context(_fetcher(settings))
-    catalogue = FolderCatalogue(settings.assets_dir)
-    catalogue.check()
-    supplier = AssetSupplier(catalogue, key, fetcher, data_folder=settings.files_dir)
+    remotes = Remotes(fetcher, key)
+    others = OtherProviders(remotes)
+    index = AssetIndex(chains, database, key, ask=others.open_document, now=clock)
+    await stack.enter_async_context(index)
+    catalogue = await _catalogue(settings, chains, index, stack)
+    supplier = AssetSupplier(
+        catalogue,
+        key,
+        fetcher,
+        data_folder=settings.files_dir,
+        gateways=Gateways(settings.ipfs_gateway, settings.arweave_gateway),
+        contracts=ChainContracts(chains),
+        remotes=remotes,
+        empty_trust_allows=settings.empty_trust_lists == "all",
+    )
     operator = await stack.enter_async_context(
         operating(
             environments=environments,
@@ -129,10 +159,18 @@ async def _build(
         )
     )
     callers, sessions = await _gate(settings, database, stack, clock)
+    payments = Payments(chains, key, now=clock, elsewhere=others)
     jobs = Jobs(
         operator=operator,
         callers=callers,
-        admission=Admission(catalogue, supplier, key),
+        admission=Admission(
+            catalogue,
+            supplier,
+            key,
+            empty_trust_allows=settings.empty_trust_lists == "all",
+            own_urls=[settings.public_url] if settings.public_url else [],
+        ),
+        payments=payments,
         provider_address=key.address,
         require_signed_status=settings.require_signed_status,
     )
@@ -144,11 +182,39 @@ async def _build(
             sessions=sessions,
             operator=operator,
             key=key,
-            chain_ids=settings.chain_ids,
+            chains=settings.chains,
             public_url=settings.public_url,
             now=clock,
         )
     )
+    access = Access(
+        catalogue=catalogue,
+        supplier=supplier,
+        payments=payments,
+        callers=callers,
+        compute_downloaders=settings.compute_downloaders,
+        max_checksum_bytes=settings.max_checksum_bytes,
+    )
+    publishing = Publishing(
+        key=key, chains=chains, callers=callers, decrypters=settings.authorized_decrypters
+    )
+    app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains))
+    app[AQUARIUS_API] = AquariusApi(index, key)
+
+
+async def _catalogue(
+    settings: Settings, chains: Chains, index: AssetIndex, stack: AsyncExitStack
+) -> Catalogue:
+    """The operator's folder; beside it, where chains are followed, what is published there."""
+    folder = FolderCatalogue(settings.assets_dir)
+    folder.check()
+    if not chains:
+        return folder
+    published: list[Catalogue] = [IndexCatalogue(index)]
+    if settings.aquarius_url:
+        cache = CacheCatalogue(MetadataCache(settings.aquarius_url), chains, settings.key)
+        published.append(await stack.enter_async_context(cache))
+    return JoinedCatalogue(folder, published)
 
 
 async def _gate(
@@ -218,77 +284,3 @@ def _operator_id(data_dir: Path) -> str:
         operator_id = secrets.token_hex(8)
         path.write_text(operator_id + "\n", encoding="ascii")
         return operator_id
-
-
-def serve(settings: Settings) -> int:
-    """Run the service until SIGTERM or SIGINT. Returns the exit code: 0, or 2 with one
-    clear text on standard error when it cannot start."""
-    logs.configure(settings.log_level, settings.log_format)
-    try:
-        app = create_app(settings)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(app, settings))
-    except (ProviderError, ComputeError) as error:
-        sys.stderr.write(f"ocean-compute cannot start: {error.public}\n")
-        return EXIT_BAD_SETTINGS
-    except OSError as error:
-        sys.stderr.write(f"ocean-compute cannot start: {error.strerror or error}\n")
-        return EXIT_BAD_SETTINGS
-    return 0
-
-
-async def _serve(app: web.Application, settings: Settings) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_S)
-    try:
-        await runner.setup()
-        most = min(settings.max_connections, allow_many_files() // 2)
-        listening = await _listen(Door(runner.server, most), settings)
-        host, port = listening.sockets[0].getsockname()[:2]
-        address = settings.key.address
-        _settle_memory()
-        log.info("ready url=http://%s:%s address=%s", _in_url(host), port, address)
-        await stopping.wait()
-        log.info("stopping")
-        listening.close()
-    finally:
-        await runner.cleanup()
-
-
-async def _listen(door: Door, settings: Settings) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
-    try:
-        return await loop.create_server(door, settings.listen_host, settings.listen_port)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else "no such address"
-        raise SettingsInvalid(
-            f"LISTEN_HOST, LISTEN_PORT: {settings.listen_host}:{settings.listen_port} cannot be"
-            f" listened on ({reason}); end what listens there, or write another port"
-        ) from None
-
-
-def _settle_memory() -> None:
-    """What exists now stays: keep the collector from walking it again and again.
-
-    Requests make few cycles, so it may also look less often; that is a tenth of what a
-    short request costs.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed: half again as many requests a second."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

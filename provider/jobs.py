@@ -15,13 +15,14 @@ from pathlib import Path
 
 from compute.environments import Environment
 from compute.errors import UnknownJob, UnknownResult
-from compute.models import Job, JobSpec, Outline, ResultFile
+from compute.models import Job, Outline, ResultFile
 from compute.operator import Operator
 from compute.status import Phase
 from provider.admission import Admission, AlgorithmChoice, DatasetChoice
 from provider.auth.caller import Caller, Callers, Claim
 from provider.auth.messages import stop_text
 from provider.errors import NoSuchJob, NoSuchResult, NotAllowed, SignatureMissing
+from provider.payments import ItemQuote, Payments
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +40,22 @@ class StartCall:
 @dataclass(frozen=True, slots=True)
 class QuoteCall:
     """What a job would need. ``consumer`` is who will order, which may be the
-    environment's own address: old clients order on its behalf."""
+    environment's own address: old clients order on its behalf. ``valid_until`` is the end of
+    the time asked for, in seconds since the epoch."""
 
     consumer: str
     environment: str
+    valid_until: int
     datasets: tuple[DatasetChoice, ...]
     algorithm: AlgorithmChoice
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What has to be ordered for a job, item by item; ``algorithm`` is None for a raw one."""
+
+    datasets: tuple[ItemQuote, ...]
+    algorithm: ItemQuote | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,35 +95,52 @@ class Jobs:
         operator: Operator,
         callers: Callers,
         admission: Admission,
+        payments: Payments,
         provider_address: str,
         require_signed_status: bool,
     ) -> None:
         self._operator = operator
         self._callers = callers
         self._admission = admission
+        self._payments = payments
         self._provider_address = provider_address
         self._require_signed_status = require_signed_status
 
     async def start(self, call: StartCall) -> Job:
-        """Queue a job. Raises ProviderError, UnknownEnvironment, QueueFull."""
+        """Queue a job. Raises ProviderError, UnknownEnvironment, QueueFull, HoldTaken."""
         owner = call.claim.address
         environment = self._environment(call.environment, owner)
         caller = await self._callers.identify(call.claim)
-        spec = await self._admission.admit(owner, environment, call.datasets, call.algorithm)
+        admitted = await self._admission.admit(owner, environment, call.datasets, call.algorithm)
+        payment = await self._payments.check_job(admitted.assets, environment, owner)
+        paid = {"agreement_id": payment.agreement_id or admitted.spec.agreement_id}
+        spec = admitted.spec.model_copy(
+            update=paid | {"holds": payment.orders, "ends_by": payment.ends_by}
+        )
         consume = self._callers.consume(caller)
         return await self._operator.start(
             owner=owner, environment=environment.id, spec=spec, also=consume
         )
 
-    async def quote(self, call: QuoteCall) -> JobSpec:
-        """Check all that a start checks, except who is asking. Keeps nothing."""
+    async def quote(self, call: QuoteCall) -> Quote:
+        """Check all that a start checks, except who is asking and what was paid already;
+        tell what has to be ordered. Keeps nothing."""
         environment = self._operator.environments[call.environment]
         consumer: str | None = call.consumer
         if call.consumer.lower() == self.consumer_address(environment).lower():
             consumer = None
         else:
             environment = self._environment(call.environment, call.consumer)
-        return await self._admission.admit(consumer, environment, call.datasets, call.algorithm)
+        admitted = await self._admission.admit(consumer, environment, call.datasets, call.algorithm)
+        quotes = await self._payments.quote_job(
+            admitted.assets,
+            environment,
+            consumer_address=self.consumer_address(environment),
+            consumer=call.consumer,
+            valid_until=call.valid_until,
+        )
+        datasets = tuple(quotes[: len(admitted.datasets)])
+        return Quote(datasets, quotes[-1] if admitted.algorithm else None)
 
     async def status(self, query: JobQuery, claim: Claim | None) -> Found:
         """The jobs asked for; none where the owner does not fit.

@@ -2,6 +2,7 @@
 # The virtual environment in .venv, made again only when the package's metadata changes.
 #
 #   venv.sh          what the service and its command line need
+#   venv.sh devchain that and the development chain
 #   venv.sh test     that and the tools of the tests
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -25,7 +26,7 @@ have "$python" || die "Python 3.11 or later is needed; name it with PYTHON=…"
     die "Python 3.11 or later is needed; $python is $("$python" -V 2>&1). Name another with PYTHON=…"
 
 extra=''
-if [ "$want" = test ]; then extra='[test]'; fi
+if [ "$want" != run ]; then extra="[$want]"; fi
 step "installing Python packages into .venv"
 if [ ! -x "$VENV/bin/python" ]; then
     rm -rf "$VENV"

@@ -22,6 +22,7 @@ from provider.cli.output import (
     print_table,
     say,
 )
+from provider.cli.paying import Purse, tell
 from provider.cli.requests import Request
 from provider.cli.watching import describe, transfer_bars, watch
 from provider.client import ComputeClient, ComputeClientError, Job, Result
@@ -38,9 +39,10 @@ class Target:
     key: str = field(repr=False)
     as_json: bool = False
     typed: bool = False
+    metadata_url: str = ""
 
     def client(self) -> ComputeClient:
-        return ComputeClient(self.url, self.key, typed=self.typed)
+        return ComputeClient(self.url, self.key, typed=self.typed, metadata_url=self.metadata_url)
 
 
 def environments(target: Target, chain_id: int | None) -> None:
@@ -69,20 +71,35 @@ def environments(target: Target, chain_id: int | None) -> None:
         columns = ["environment", "chain", "cpu", "ram GB", "gpu", "max s", "price/min", ""]
         print_table(columns, rows)
 
-    _run(work)
+    run(work)
 
 
 def start(
-    target: Target, request: Request, *, follow: bool, folder: Path | None, overwrite: bool
+    target: Target,
+    request: Request,
+    purse: Purse,
+    *,
+    follow: bool,
+    folder: Path | None,
+    overwrite: bool,
 ) -> None:
     job_id = ""
 
     async def work() -> Job:
         nonlocal job_id
         datasets, algorithm = request.the_datasets(), request.the_algorithm()
+        wallet = purse.wallet(target.key)
         async with target.client() as client:
             environment = request.environment or await _only_environment(client)
-            job = await client.start(environment, datasets, algorithm)
+            job = await client.start(
+                environment,
+                datasets,
+                algorithm,
+                pay=wallet,
+                duration_s=request.duration_s,
+                most_fee=purse.most_fee,
+                told=tell,
+            )
             job_id = job.id
             if not (follow or folder):
                 return job
@@ -97,7 +114,7 @@ def start(
             return "Interrupted. The job may have been started: see 'ocean-compute status'."
         return _keeps_running(job_id)
 
-    job = _run(work, interrupted)
+    job = run(work, interrupted)
     _show_job(target, job)
     _leave_with(job)
 
@@ -107,7 +124,7 @@ def status(target: Target, job_id: str, *, follow: bool) -> None:
         async with target.client() as client:
             return await (watch(client.follow(job_id)) if follow else client.status(job_id))
 
-    job = _run(work, lambda: _keeps_running(job_id))
+    job = run(work, lambda: _keeps_running(job_id))
     _show_job(target, job)
     if follow:
         _leave_with(job)
@@ -118,7 +135,7 @@ def jobs(target: Target) -> None:
         async with target.client() as client:
             return await client.jobs()
 
-    found = _run(work)
+    found = run(work)
     if target.as_json:
         print_json([job.raw for job in found])
         return
@@ -134,7 +151,7 @@ def logs(target: Target, job_id: str) -> None:
         async with target.client() as client:
             print_bytes(await client.log(job_id))
 
-    _run(work)
+    run(work)
 
 
 def results(target: Target, job_id: str) -> None:
@@ -142,7 +159,7 @@ def results(target: Target, job_id: str) -> None:
         async with target.client() as client:
             return await client.status(job_id)
 
-    job = _run(work)
+    job = run(work)
     if target.as_json:
         print_json(job.raw.get("results") or [])
         return
@@ -169,7 +186,7 @@ def download(target: Target, job_id: str, index: int | None, to: str, *, overwri
             return [path]
 
     interrupted = "Interrupted. The same command goes on where it stopped."
-    paths = _run(work, lambda: interrupted)
+    paths = run(work, lambda: interrupted)
     if target.as_json:
         print_json([str(path) for path in paths])
     else:
@@ -183,7 +200,7 @@ def stop(target: Target, job_id: str, *, follow: bool) -> None:
             job = await client.stop(job_id)
             return await watch(client.follow(job_id)) if follow else job
 
-    _show_job(target, _run(work))
+    _show_job(target, run(work))
 
 
 def delete(target: Target, job_id: str) -> None:
@@ -191,14 +208,14 @@ def delete(target: Target, job_id: str) -> None:
         async with target.client() as client:
             await client.delete(job_id)
 
-    _run(work)
+    run(work)
     if target.as_json:
         print_json({"jobId": job_id, "deleted": True})
     else:
         say(f"Job {job_id} is deleted.")
 
 
-def _run(
+def run(
     work: Callable[[], Coroutine[Any, Any, T]],
     interrupted: Callable[[], str] = lambda: "Interrupted.",
 ) -> T:

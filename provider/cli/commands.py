@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from provider.cli.chain import chain_app
+
 EXIT_CODES = (
     "Exit codes: 0 done; 1 the job failed, or the provider refused for another reason;"
     " 2 wrong usage or configuration; 3 not authorised; 4 not found;"
@@ -23,6 +25,7 @@ app = typer.Typer(
 )
 key_app = typer.Typer(help="Make and look at wallet keys.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
+app.add_typer(chain_app, name="chain")
 
 Url = Annotated[
     str,
@@ -44,6 +47,37 @@ Follow = Annotated[
     bool, typer.Option("--follow", "-f", help="Stay until the job is finished, telling changes.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+
+Rpc = Annotated[
+    str,
+    typer.Option(
+        "--rpc",
+        envvar="OCEAN_COMPUTE_RPC",
+        help="A node of the chain: what is needed and sold there is ordered with the key.",
+        metavar="URL",
+    ),
+]
+AddressFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="ADDRESS_FILE", help="The addresses of the chain's contracts.", metavar="FILE"
+    ),
+]
+MaxFee = Annotated[
+    int | None,
+    typer.Option(min=0, help="Order nothing if the provider asks more, in its token's base units."),
+]
+Metadata = Annotated[
+    str,
+    typer.Option(
+        "--metadata-url",
+        envvar="OCEAN_COMPUTE_METADATA_URL",
+        help="Where assets are described, if not by the provider.",
+        metavar="URL",
+    ),
+]
+Service = Annotated[str, typer.Option(help="Service id of DIDs that are given without #SERVICE.")]
+Asset = Annotated[str, typer.Argument(metavar="ASSET", help="DID or DID#SERVICE.")]
 
 
 @app.command(epilog=EXIT_CODES)
@@ -89,9 +123,7 @@ def start(
         str,
         typer.Option(help="Command line; $ALGO is the file. Chosen by suffix if left out."),
     ] = "",
-    service: Annotated[
-        str, typer.Option(help="Service id of DIDs that are given without #SERVICE.")
-    ] = "0",
+    service: Service = "0",
     userdata: Annotated[
         str, typer.Option(help="Parameters of the first dataset: JSON or @file.")
     ] = "",
@@ -101,6 +133,23 @@ def start(
     algocustomdata: Annotated[
         str, typer.Option(help="Data that the algorithm finds as a file: JSON or @file.")
     ] = "",
+    rpc: Rpc = "",
+    address_file: AddressFile = None,
+    duration: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Seconds to pay for, from now; as long as a job may run if left out."
+        ),
+    ] = None,
+    max_fee: MaxFee = None,
+    order: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An order that is there already, used again or renewed; repeat it for more.",
+            metavar="DID=TX",
+        ),
+    ] = None,
+    metadata_url: Metadata = "",
     follow: Follow = False,
     download: Annotated[
         Path | None, typer.Option(help="Wait, then bring all results into this folder.")
@@ -109,8 +158,12 @@ def start(
     typed: Typed = False,
     as_json: Json = False,
 ) -> None:
-    """Start a job. Prints it; its id is what the other commands want."""
+    """Start a job. Prints it; its id is what the other commands want.
+
+    With --rpc and --address-file, what it needs on that chain is ordered before.
+    """
     from provider.cli import actions
+    from provider.cli.paying import Purse
     from provider.cli.requests import Request
 
     request = Request(
@@ -125,9 +178,12 @@ def start(
         userdata=userdata,
         algorithm_userdata=algorithm_userdata,
         algocustomdata=algocustomdata,
+        orders=tuple(order or ()),
+        duration_s=duration,
     )
-    target = actions.Target(url, key, as_json=as_json, typed=typed)
-    actions.start(target, request, follow=follow, folder=download, overwrite=overwrite)
+    target = actions.Target(url, key, as_json=as_json, typed=typed, metadata_url=metadata_url)
+    purse = Purse(rpc, address_file, max_fee)
+    actions.start(target, request, purse, follow=follow, folder=download, overwrite=overwrite)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -214,6 +270,66 @@ def delete(url: Url, key: Key, job: JobId, typed: Typed = False, as_json: Json =
     from provider.cli import actions
 
     actions.delete(actions.Target(url, key, as_json=as_json, typed=typed), job)
+
+
+@app.command("asset-info", epilog=EXIT_CODES)
+def asset_info(
+    url: Url,
+    asset: Asset,
+    key: Key = "",
+    service: Service = "0",
+    checksum: Annotated[
+        bool, typer.Option("--checksum", help="Have the provider read and hash the files.")
+    ] = False,
+    metadata_url: Metadata = "",
+    as_json: Json = False,
+) -> None:
+    """Show a published asset and the files of its service. Needs no key."""
+    from provider.cli import actions, assets
+
+    target = actions.Target(url, key, as_json=as_json, metadata_url=metadata_url)
+    assets.info(target, asset, service, checksum=checksum)
+
+
+@app.command("asset-download", epilog=EXIT_CODES)
+def asset_download(
+    url: Url,
+    key: Key,
+    asset: Asset,
+    index: Annotated[int, typer.Argument(min=0, help="Which file.")] = 0,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", "-o", metavar="PATH", help="Folder, or file; FOLDER/ if it is not there yet."
+        ),
+    ] = ".",
+    order: Annotated[str, typer.Option(help="An order that is there already.", metavar="TX")] = "",
+    rpc: Rpc = "",
+    address_file: AddressFile = None,
+    max_fee: MaxFee = None,
+    service: Service = "0",
+    userdata: Annotated[str, typer.Option(help="Parameters of the asset: JSON or @file.")] = "",
+    metadata_url: Metadata = "",
+    overwrite: Overwrite = False,
+    typed: Typed = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a file of an access service to disk, ordering it before with --rpc."""
+    from provider.cli import actions, assets
+    from provider.cli.paying import Purse
+
+    target = actions.Target(url, key, as_json=as_json, typed=typed, metadata_url=metadata_url)
+    assets.download(
+        target,
+        asset,
+        service,
+        index,
+        to,
+        order=order,
+        userdata=userdata,
+        purse=Purse(rpc, address_file, max_fee),
+        overwrite=overwrite,
+    )
 
 
 @key_app.command("new", epilog=EXIT_CODES)

@@ -57,13 +57,14 @@ def leave(text: str, code: int) -> NoReturn:
 
 def exit_code(error: ComputeClientError) -> int:
     """The exit code that tells this error."""
-    from provider.client import errors
+    from provider.client import chain_node, errors
 
     kinds: list[tuple[type[ComputeClientError], int]] = [
         (errors.ClientUsageError, EXIT_USAGE),
         (errors.NotAuthorisedError, EXIT_NOT_AUTHORISED),
         (errors.NotFoundError, EXIT_NOT_FOUND),
         (errors.ProviderUnreachableError, EXIT_UNREACHABLE),
+        (chain_node.ChainUnreachableError, EXIT_UNREACHABLE),
     ]
     return next((code for kind, code in kinds if isinstance(error, kind)), EXIT_FAILED)
 

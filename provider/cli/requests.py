@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from provider.cli.paying import orders_by_asset
 from provider.client.errors import ClientUsageError
 from provider.client.models import (
     Algorithm,
@@ -32,11 +33,17 @@ class Request:
     userdata: str
     algorithm_userdata: str
     algocustomdata: str
+    orders: tuple[str, ...] = ()
+    duration_s: int | None = None
 
     def the_datasets(self) -> list[Dataset]:
         userdata = read_json("--userdata", self.userdata)
         return [
-            Dataset(*split_asset(asset, self.service), userdata if position == 0 else None)
+            Dataset(
+                *split_asset(asset, self.service),
+                userdata if position == 0 else None,
+                self._order_of(asset),
+            )
             for position, asset in enumerate(self.datasets)
         ]
 
@@ -51,7 +58,8 @@ class Request:
                     " --tag, --checksum and --entrypoint."
                 )
             did, service_id = split_asset(self.algorithm, self.service)
-            return PublishedAlgorithm(did, service_id, userdata, custom_data)
+            order = self._order_of(self.algorithm)
+            return PublishedAlgorithm(did, service_id, userdata, custom_data, order)
         if userdata is not None:
             raise ClientUsageError("--algorithm-userdata is for published algorithms.")
         if not self.image:
@@ -64,6 +72,12 @@ class Request:
             entrypoint=self.entrypoint,
             custom_data=custom_data,
         )
+
+    def _order_of(self, asset: str) -> str | None:
+        """The order given for an asset, which may be named with its service or without."""
+        orders = orders_by_asset(self.orders)
+        did, service_id = split_asset(asset, self.service)
+        return orders.get(f"{did}#{service_id}") or orders.get(did)
 
 
 def read_json(option: str, text: str) -> Any:

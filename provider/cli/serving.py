@@ -11,11 +11,11 @@ from provider.errors import SettingsInvalid
 
 def serve() -> None:
     """Serve until told to end. A mistake in the configuration ends with its text."""
-    from provider import app
+    from provider import serving
     from provider.settings import Settings
 
     try:
-        code = app.serve(Settings.from_environ())
+        code = serving.serve(Settings.from_environ())
     except (SettingsInvalid, ComputeError) as error:
         leave(error.public, EXIT_USAGE)
     raise typer.Exit(code)

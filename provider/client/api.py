@@ -7,20 +7,17 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-
-from aiohttp import ClientSession
+from typing import Any, Unpack
 
 from provider.auth import messages
-from provider.client.downloads import Download, Progress, file_sha256, safe_path
+from provider.client.assets import AssetCalls
+from provider.client.downloads import Progress, safe_path
 from provider.client.errors import (
     AnswerNotUnderstoodError,
     ClientUsageError,
-    DownloadFailedError,
     NotAuthorisedError,
     NotFoundError,
 )
@@ -33,11 +30,12 @@ from provider.client.models import (
     Result,
     environments_from_wire,
 )
-from provider.client.patience import Patience
+from provider.client.ordering import Buyer, Ordered, Payer, Told
+from provider.client.session import NOT_OPENED, Options, no_progress
 from provider.client.signed import SignedCalls
 from provider.client.starting import Starter
-from provider.client.transport import TIMEOUT, Transport, base_url, network_errors
-from provider.client.wallet import Call, Key, Wallet, load_signer
+from provider.client.transport import network_errors
+from provider.client.wallet import Call, Key
 
 ResultProgress = Callable[[Result, int, int | None], None]
 """Called with a result, its bytes that are here, and its bytes in all, if known."""
@@ -47,69 +45,29 @@ _RESOURCE = re.compile(r"(?P<kind>algorithm|dataset|datasets\[(?P<index>\d{1,4})
 """How a refusal begins that is about one asset."""
 
 
-class ComputeClient:
+class ComputeClient(AssetCalls):
     """A consumer at one provider. Use it as an async context manager.
 
     ``key`` is an eth_account account, a private key as hexadecimal text, or the path of a
     file that holds one. ``session`` is used but not closed when given. ``typed`` signs the
     stricter EIP-712 form, for the chain ``chain_id`` where the provider serves several.
+    ``metadata_url`` is where published assets are described (an Aquarius API), by default
+    the provider itself.
 
     Everything raises :class:`~provider.client.errors.ComputeClientError` in one of its
     forms. Calls that may be repeated are, while the provider cannot be reached; each
     repetition is signed anew.
     """
 
-    def __init__(
-        self,
-        url: str,
-        key: Key,
-        *,
-        session: ClientSession | None = None,
-        typed: bool = False,
-        chain_id: int | None = None,
-        patience: Patience | None = None,
-    ) -> None:
-        self._url = base_url(url)
-        self._wallet = Wallet(load_signer(key), typed=typed)
-        self._session = session
-        self._chain_id = chain_id
-        self._patience = patience or Patience()
-        self._stack = AsyncExitStack()
-        self._opened: tuple[SignedCalls, Starter] | None = None
+    def __init__(self, url: str, key: Key, **options: Unpack[Options]) -> None:
+        super().__init__(url, key, **options)
+        self._starts: Starter | None = None
         self._status_needs_signature = False
 
-    @property
-    def address(self) -> str:
-        """The wallet's address, checksummed."""
-        return self._wallet.address
-
-    async def __aenter__(self) -> Self:
-        session = self._session
-        if session is None:
-            session = await self._stack.enter_async_context(ClientSession(timeout=TIMEOUT))
-        transport = Transport(self._url, session)
-        calls = SignedCalls(transport, self._wallet, self._patience, self._chain_id)
-        self._opened = calls, Starter(calls, self.jobs, self._patience)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._opened = None
-        await self._stack.aclose()
+    def _begin(self, calls: SignedCalls) -> None:
+        self._starts = Starter(calls, self.jobs, self._patience)
 
     # What is offered
-
-    async def provider(self) -> dict[str, Any]:
-        """The provider's root document: software, version, addresses, serviceEndpoints."""
-        return await self._patience.persist(self._calls.transport.root)
-
-    async def nonce(self) -> int:
-        """The last nonce of this wallet that the provider has seen."""
-        return await self._patience.persist(self._calls.last_nonce)
 
     async def environments(self, chain_id: int | None = None) -> list[Environment]:
         """The environments offered, all or those of one chain."""
@@ -136,14 +94,39 @@ class ComputeClient:
             "compute": {"env": environment, "validUntil": int(time.time()) + duration_s},
             "consumerAddress": self.address,
         }
-        transport = self._calls.transport
         with _naming_assets(_datasets(datasets), algorithm):
-            answer = await self._patience.persist(
-                lambda: transport.json("initializeCompute", body=body)
-            )
+            answer = await self._ask("initializeCompute", body=body)
         if not isinstance(answer, dict):
             raise AnswerNotUnderstoodError("The provider's answer holds no quote.")
         return answer
+
+    async def order_for(
+        self,
+        environment: str,
+        datasets: Dataset | str | Sequence[Dataset | str],
+        algorithm: Algorithm,
+        *,
+        pay: Payer,
+        duration_s: int | None = None,
+        most_fee: int | None = None,
+        told: Told | None = None,
+    ) -> Ordered:
+        """Order what a job of ``duration_s`` needs and does not have yet, with the wallet ``pay``.
+
+        Orders that datasets and algorithm carry along (``transfer_tx_id``) are used and
+        renewed where they can be. ``duration_s`` counts from now and covers waiting and
+        staging too; by default it is the longest that the environment runs a job.
+        ``most_fee`` is what the provider may ask for all in all, in its token's base units:
+        beyond it FeeTooHighError is raised before anything is ordered. ``told`` is called
+        with each order once it is made.
+        """
+        chosen = _datasets(datasets)
+        place = await self._environment(environment, pay.chain_id)
+        seconds = place.longest_s if duration_s is None else duration_s
+        answer = await self.initialize_compute(environment, chosen, algorithm, duration_s=seconds)
+        buyer = Buyer(pay, self.address, self.service_index, most_fee=most_fee, told=told)
+        consumer = place.consumer_address or self.address
+        return await buyer.for_job(answer, chosen, algorithm, consumer)
 
     # Jobs
 
@@ -154,13 +137,30 @@ class ComputeClient:
         algorithm: Algorithm,
         *,
         additional_datasets: Sequence[Dataset | str] = (),
+        pay: Payer | None = None,
+        duration_s: int | None = None,
+        most_fee: int | None = None,
+        told: Told | None = None,
     ) -> Job:
         """Start a job; the first of ``datasets`` is the main one.
 
-        Never starts two: see :mod:`provider.client.starting`. Raises StartUnclearError
-        when it cannot be known whether the job was started.
+        With ``pay``, what it needs is ordered before (see :meth:`order_for`). Never starts
+        two: see :mod:`provider.client.starting`. Raises StartUnclearError when it cannot be
+        known whether the job was started.
         """
-        main, *more = [*_datasets(datasets), *map(Dataset.of, additional_datasets)]
+        chosen = [*_datasets(datasets), *map(Dataset.of, additional_datasets)]
+        if pay is not None:
+            ordered = await self.order_for(
+                environment,
+                chosen,
+                algorithm,
+                pay=pay,
+                duration_s=duration_s,
+                most_fee=most_fee,
+                told=told,
+            )
+            chosen, algorithm = list(ordered.datasets), ordered.algorithm
+        main, *more = chosen
         parameters: dict[str, Any] = {
             "consumerAddress": self.address,
             "environment": environment,
@@ -278,7 +278,7 @@ class ComputeClient:
         ends_as_folder = isinstance(target, str) and target.endswith(("/", os.sep))
         if ends_as_folder or await asyncio.to_thread(path.is_dir):
             path = path / safe_path(result.filename)
-        told = progress or _no_progress
+        told = progress or no_progress
         return await self._download(job_id, result, path, told, overwrite=overwrite)
 
     async def download_all(
@@ -293,7 +293,7 @@ class ComputeClient:
         job = await self.status(job_id)
         paths = []
         for path, result in _places(Path(folder), job.results).items():
-            told = partial(progress, result) if progress else _no_progress
+            told = partial(progress, result) if progress else no_progress
             paths.append(await self._download(job_id, result, path, told, overwrite=overwrite))
         return paths
 
@@ -315,20 +315,17 @@ class ComputeClient:
     # How it is done
 
     @property
-    def _calls(self) -> SignedCalls:
-        if self._opened is None:
-            raise ClientUsageError("Use the client in 'async with ComputeClient(…) as client:'.")
-        return self._opened[0]
-
-    @property
     def _starter(self) -> Starter:
-        if self._opened is None:
-            raise ClientUsageError("Use the client in 'async with ComputeClient(…) as client:'.")
-        return self._opened[1]
+        if self._opened is None or self._starts is None:
+            raise ClientUsageError(NOT_OPENED)
+        return self._starts
 
-    async def _ask(self, operation: str, query: Mapping[str, str]) -> Any:
-        transport = self._calls.transport
-        return await self._patience.persist(lambda: transport.json(operation, query=query))
+    async def _environment(self, environment: str, chain_id: int) -> Environment:
+        """The environment as it is offered on a chain."""
+        for found in await self.environments(chain_id):
+            if found.id == environment:
+                return found
+        raise NotFoundError(f"No environment {environment!r} is offered on chain {chain_id}.")
 
     def _job_call(self, operation: str, job_id: str) -> Call:
         """Status, stop and delete sign the same text."""
@@ -361,16 +358,13 @@ class ComputeClient:
     async def _download(
         self, job_id: str, result: Result, path: Path, progress: Progress, *, overwrite: bool
     ) -> Path:
-        if not overwrite and await asyncio.to_thread(path.exists):
-            return await asyncio.to_thread(_kept, path, result)
-        download = Download(
+        return await self._bring(
             lambda headers: self._calls.open(self._result_call(job_id, result.index, headers)),
             path,
             result.sha256,
-            self._patience,
             progress,
+            overwrite=overwrite,
         )
-        return await download.run()
 
 
 def _datasets(given: Dataset | str | Sequence[Dataset | str]) -> list[Dataset]:
@@ -430,17 +424,3 @@ def _places(folder: Path, results: Sequence[Result]) -> dict[Path, Result]:
             path = path.with_name(f"{result.index}-{path.name}")
         places[path] = result
     return places
-
-
-def _kept(path: Path, result: Result) -> Path:
-    """The file that is already there, if it is this result."""
-    if path.is_file() and result.sha256 and file_sha256(path) == result.sha256:
-        return path
-    raise DownloadFailedError(
-        f"{path} exists already and is another file. Choose another folder, or replace it"
-        " (--overwrite)."
-    )
-
-
-def _no_progress(done: int, total: int | None) -> None:
-    return None

@@ -106,6 +106,10 @@ class ProviderFaultError(RefusedError):
     """A fault of the provider's own (500)."""
 
 
+class FeeTooHighError(ComputeClientError):
+    """The provider asks more than the buyer allows. Nothing was ordered."""
+
+
 class StartUnclearError(ComputeClientError):
     """Whether the job was started could not be established. It was not started twice.
 

@@ -15,6 +15,7 @@ from provider.client.errors import AnswerNotUnderstoodError, ClientUsageError
 
 DEFAULT_SERVICE = "0"
 COMPLETED = 70
+_HOUR_S = 3600
 _STOPPED, _DELETED = 7, 8
 LOG_TYPE = "algorithmLog"
 
@@ -242,6 +243,16 @@ class Environment:
     description: str = ""
     chain_id: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def longest_s(self) -> int:
+        """How long a job may run, in seconds; an hour where that is not told."""
+        return _whole(self.raw.get("maxJobDuration"), 0) or _HOUR_S
+
+    @property
+    def consumer_address(self) -> str:
+        """Whom jobs' assets are ordered for, so that the environment may fetch them."""
+        return str(self.raw.get("consumerAddress") or "")
 
 
 def environments_from_wire(document: Any) -> list[Environment]:

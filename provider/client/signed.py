@@ -57,8 +57,9 @@ class SignedCalls:
         self, call: Call, parameters: dict[str, Any]
     ) -> AbstractAsyncContextManager[ClientResponse]:
         """One request with signed parameters."""
-        sent = {"body": parameters} if call.as_body else {"query": parameters}
-        return self.transport.open(call.operation, headers=call.headers, **sent)
+        if call.as_body:
+            return self.transport.open(call.operation, body=parameters, headers=call.headers)
+        return self.transport.open(call.operation, query=parameters, headers=call.headers)
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[ClientResponse]:

@@ -75,6 +75,15 @@ class Transport:
         async with self.open(operation, query=query, body=body, headers=headers) as response:
             return await read_json(response)
 
+    async def json_at(self, url: URL) -> Any:
+        """One request to a fixed address, answered with JSON."""
+        with network_errors(url):
+            response = await self._session.get(url, allow_redirects=False)
+        async with response:
+            if response.status >= 300:
+                raise await _refusal(response)
+            return await read_json(response)
+
     @asynccontextmanager
     async def open(
         self,
@@ -82,13 +91,21 @@ class Transport:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[ClientResponse]:
-        """One request, with the answer's body still to be read. 416 counts as an answer."""
+        """One request with a JSON ``body`` or bytes as they are, with the answer's body still
+        to be read. 416 counts as an answer."""
         method, url = await self._endpoint(operation)
         with network_errors(url):
             response = await self._session.request(
-                method, url, params=query, json=body, headers=headers, allow_redirects=False
+                method,
+                url,
+                params=query,
+                json=body,
+                data=data,
+                headers=headers,
+                allow_redirects=False,
             )
         async with response:
             self._note_clock(response)
@@ -197,6 +214,11 @@ async def read_json(response: ClientResponse) -> Any:
         raise AnswerNotUnderstoodError(
             "The provider's answer is not JSON.", status=response.status
         ) from None
+
+
+async def read_text(response: ClientResponse) -> str:
+    """The answer's body as text."""
+    return (await _body(response, _MAX_JSON_BYTES)).decode("utf-8", "replace")
 
 
 async def _refusal(response: ClientResponse) -> ComputeClientError:

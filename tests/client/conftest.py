@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 from eth_account import Account
+from standin_market import MarketStandIn, NotedWallet
 from standin_provider import Naps, StandIn
 
 from provider.client import ComputeClient, Patience, RawAlgorithm
@@ -61,3 +62,22 @@ def key_file(tmp_path: Path, wallet: Any) -> Path:
     path = tmp_path / "wallet.key"
     path.write_text(wallet.key.hex())
     return path
+
+
+@pytest.fixture
+def market() -> MarketStandIn:
+    return MarketStandIn()
+
+
+@pytest.fixture
+async def shop(market: MarketStandIn, wallet: Any, naps: Naps) -> AsyncIterator[ComputeClient]:
+    """A client of the market."""
+    async with TestServer(market.application()) as server:
+        url, patience = str(server.make_url("/")), Patience(attempts=4, sleep=naps)
+        async with ComputeClient(url, wallet, patience=patience) as client:
+            yield client
+
+
+@pytest.fixture
+def payer(market: MarketStandIn, wallet: Any) -> NotedWallet:
+    return NotedWallet(wallet.address, market)

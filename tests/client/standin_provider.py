@@ -132,6 +132,8 @@ class Refusal(Exception):
 class StandIn:
     """The provider. Tests set its fields and read what it saw."""
 
+    endpoints = ENDPOINTS
+
     def __init__(self) -> None:
         self.faults: dict[str, list[Fault]] = defaultdict(list)
         self.seen: list[tuple[str, dict[str, Any], dict[str, str]]] = []
@@ -164,7 +166,7 @@ class StandIn:
     def application(self) -> web.Application:
         app = web.Application(client_max_size=1 << 24)
         app.router.add_get(self.prefix + "/", self._root)
-        for name, (method, path) in ENDPOINTS.items():
+        for name, (method, path) in self.endpoints.items():
             app.router.add_route(method, self.prefix + path, self._handler(name))
         return app
 
@@ -176,7 +178,7 @@ class StandIn:
             return self._spoiled(request, self.faults["root"].pop(0))
         addresses = {str(chain): PROVIDER_ADDRESS for chain in self.chains}
         endpoints = {
-            self.casing(name): [method, path] for name, (method, path) in ENDPOINTS.items()
+            self.casing(name): [method, path] for name, (method, path) in self.endpoints.items()
         }
         return web.json_response(
             {
@@ -204,7 +206,8 @@ class StandIn:
                 response = web.json_response(refusal.body, status=refusal.status)
             else:
                 if name == "computeResult":
-                    return await self._send_file(request, *answer, fault)
+                    job, index = answer
+                    return await self.send_file(request, job.files[index][2], fault)
                 response = web.json_response(answer)
             if fault:
                 return self._spoiled(request, fault)
@@ -224,10 +227,9 @@ class StandIn:
         request.transport.abort()
         return web.Response()
 
-    async def _send_file(
-        self, request: web.Request, job: StandInJob, index: int, fault: Fault | None
+    async def send_file(
+        self, request: web.Request, content: bytes, fault: Fault | None
     ) -> web.StreamResponse:
-        content = job.files[index][2]
         etag = f'"{hashlib.sha256(content).hexdigest()}"'
         start, status = 0, 200
         wanted = request.headers.get("Range")

@@ -91,7 +91,7 @@ def environ_of(folder: Path, **variables: str) -> dict[str, str]:
 COMMAND = [
     sys.executable,
     "-c",
-    "from provider.app import serve; from provider.settings import Settings; import sys;"
+    "from provider.serving import serve; from provider.settings import Settings; import sys;"
     "sys.exit(serve(Settings.from_environ()))",
 ]
 

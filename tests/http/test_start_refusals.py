@@ -227,7 +227,7 @@ async def test_a_wallet_that_may_not_use_the_environment_is_told_so(api: Api) ->
 
 
 async def test_a_file_object_of_the_consumers_is_checked_but_never_repeated(api: Api) -> None:
-    for url in ({"type": "localfile", "path": "/etc/passwd"}, {"type": "ipfs", "hash": "x"}):
+    for url in ({"type": "localfile", "path": "/etc/passwd"}, {"type": "azure", "hash": "x"}):
         meta = {"url": url, "container": CONTAINER}
         body = api.start_body(dataset=dataset(OPEN), algorithm={"meta": meta})
         status, answer = await api.call("POST", COMPUTE, json=body)

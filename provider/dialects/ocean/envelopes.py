@@ -14,7 +14,14 @@ from typing import Any
 
 from aiohttp import web
 
-from compute.errors import ComputeError, QueueFull, StoreUnavailable, UnknownEnvironment, UnknownJob
+from compute.errors import (
+    ComputeError,
+    HoldTaken,
+    QueueFull,
+    StoreUnavailable,
+    UnknownEnvironment,
+    UnknownJob,
+)
 from provider.dialects.ocean.responses import dumps
 from provider.errors import (
     BadParameter,
@@ -34,6 +41,7 @@ NOT_SIGNED = "Invalid signature provided. Please check the nonce or documentId."
 _COMPUTE_STATUS: Mapping[type[ComputeError], int] = {
     UnknownEnvironment: 400,
     UnknownJob: 404,
+    HoldTaken: 409,
     QueueFull: 429,
     StoreUnavailable: 503,
 }

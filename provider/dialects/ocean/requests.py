@@ -53,7 +53,7 @@ def initialize(values: Parameters, now: float) -> QuoteCall:
     if until <= now:
         raise ProviderError("The validUntil value is not correct.", field="compute.validUntil")
     choices = tuple(_additional(datasets, whole=True))
-    return QuoteCall(consumer, environment, choices, _algorithm(form, terse=True))
+    return QuoteCall(consumer, environment, until, choices, _algorithm(form, terse=True))
 
 
 def status(values: Parameters, token: str) -> tuple[JobQuery, Claim | None]:

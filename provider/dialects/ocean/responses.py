@@ -15,10 +15,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 from compute.environments import Environment
-from compute.models import Job, JobSpec, Load, Outline, ResultFile
+from compute.models import Job, Load, Outline, ResultFile
 from compute.status import Goal, Phase
 from compute.store.recent import Recent
 from provider import __version__
+from provider.auth.signatures import to_checksum
+from provider.chain.fees import FeeQuote
+from provider.chain.networks import ChainSettings
+from provider.jobs import Quote
+from provider.payments import ItemQuote
 
 ROUTES: Mapping[str, tuple[str, str]] = {
     "nonce": ("GET", "/api/services/nonce"),
@@ -72,10 +77,16 @@ def root(address: str, chain_ids: Sequence[int]) -> dict[str, Any]:
 
 
 def environment(
-    item: Environment, load: Load, consumer_address: str, chain_id: int | None, now: float
+    item: Environment,
+    load: Load,
+    consumer_address: str,
+    chain: ChainSettings | None,
+    now: float,
 ) -> dict[str, Any]:
-    """One environment under the field names of both generations. Numbers are numbers."""
-    price = item.prices.get(chain_id) if chain_id is not None else None
+    """One environment under the field names of both generations, with its price on a chain.
+    Numbers are numbers."""
+    price = item.prices.get(chain.chain_id) if chain is not None else None
+    fee_token = price.token if price else chain.fee_token if chain else ""
     cpus, gpus = _plain(item.cpu), item.gpu.count
     return {
         "id": item.id,
@@ -89,8 +100,8 @@ def environment(
         "ramGB": _plain(item.ramGB),
         "diskGB": _plain(item.diskGB),
         "priceMin": _plain(price.perMinute) if price else 0,
-        "feeToken": price.token if price else NO_TOKEN,
-        "free": item.free,
+        "feeToken": to_checksum(fee_token or NO_TOKEN),
+        "free": not price or price.perMinute == 0,
         "currentJobs": load.active,
         "queuedJobs": load.queued,
         "maxJobs": item.maxJobs,
@@ -102,13 +113,10 @@ def environment(
 
 
 def environments(
-    listed: Mapping[int | None, Sequence[dict[str, Any]]], asked: bool
-) -> dict[str, Any] | Sequence[dict[str, Any]]:
-    """A map by chain id where chains are configured and none was asked for, else a list."""
-    chains = [chain for chain in listed if chain is not None]
-    if asked or not chains:
-        return next(iter(listed.values()), [])
-    return {str(chain): listed[chain] for chain in chains}
+    listed: Mapping[int, Sequence[dict[str, Any]]],
+) -> dict[str, Sequence[dict[str, Any]]]:
+    """Environments by chain id, as clients of the API look them up."""
+    return {str(chain_id): found for chain_id, found in listed.items()}
 
 
 def job(item: Job, base_url: str) -> dict[str, Any]:
@@ -196,15 +204,39 @@ def _weight(remembered: tuple[Job, str]) -> int:
     return sys.getsizeof(text) + _BYTES_A_RESULT * len(item.results)
 
 
-def quote(spec: JobSpec, dataset_orders: Sequence[str], algorithm_order: str) -> dict[str, Any]:
-    """``initializeCompute`` where nothing has to be paid: each item names an order that is
-    already good, which tells clients to make none."""
-    document: dict[str, Any] = {
-        "datasets": [{"validOrder": order or NO_ORDER} for order in dataset_orders]
-    }
-    if spec.algorithm.did:
-        document["algorithm"] = {"validOrder": algorithm_order or NO_ORDER}
+def quote(made: Quote) -> dict[str, Any]:
+    """``initializeCompute``: per item what has to be ordered."""
+    document: dict[str, Any] = {"datasets": [item_quote(item) for item in made.datasets]}
+    if made.algorithm is not None:
+        document["algorithm"] = item_quote(made.algorithm)
     return document
+
+
+def item_quote(item: ItemQuote) -> dict[str, Any]:
+    """A fee alone asks for a new order, a ``validOrder`` alone for none, both for the order
+    to be renewed. Where nothing is sold the order named is a zero."""
+    if item.verbatim is not None:
+        return dict(item.verbatim)
+    document: dict[str, Any] = {}
+    if item.fee is not None:
+        document = {"datatoken": item.datatoken, "providerFee": provider_fee(item.fee)}
+    if item.valid_order or item.fee is None:
+        document["validOrder"] = item.valid_order or NO_ORDER
+    return document
+
+
+def provider_fee(fee: FeeQuote) -> dict[str, Any]:
+    """A fee as ``startOrder`` and ``reuseOrder`` of a datatoken take it."""
+    return {
+        "providerFeeAddress": to_checksum(fee.address),
+        "providerFeeToken": to_checksum(fee.token),
+        "providerFeeAmount": str(fee.amount),
+        "providerData": "0x" + fee.data.hex(),
+        "v": fee.v,
+        "r": "0x" + fee.r.hex(),
+        "s": "0x" + fee.s.hex(),
+        "validUntil": fee.valid_until,
+    }
 
 
 def _result(file: ResultFile) -> dict[str, Any]:

@@ -11,15 +11,15 @@ from aiohttp import web
 from compute.models import Job, Load
 from compute.operator import Operator
 from provider.admission import container_fault
-from provider.assets.encryption import encrypt as encrypt_to
 from provider.auth.caller import Callers
 from provider.auth.sessions import Sessions
+from provider.chain.networks import ChainSettings
 from provider.dialects.ocean import reading, requests, responses
+from provider.dialects.ocean.asset_routes import ASSET_HEAD, TOKEN_HEADER, asset_endpoint
 from provider.dialects.ocean.responses import Renderer, dumps
 from provider.downloads import FileAnswer
 from provider.errors import (
     KeyedRefusal,
-    NotOffered,
     ProviderError,
     TokenExpired,
     TokenInvalid,
@@ -29,7 +29,6 @@ from provider.jobs import Jobs
 from provider.keys import ProviderKey
 from provider.middlewares import merging_slashes
 
-TOKEN_HEADER = "AuthToken"  # noqa: S105 (a header's name)
 JSON = "application/json"
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -44,7 +43,7 @@ class Surroundings:
     sessions: Sessions
     operator: Operator
     key: ProviderKey
-    chain_ids: tuple[int, ...] = ()
+    chains: tuple[ChainSettings, ...] = ()
     public_url: str | None = None
     now: Callable[[], float] = time.time
 
@@ -56,7 +55,8 @@ class OceanApi:
         self._around = around
         self._jobs = around.jobs
         self._renderer = Renderer()
-        self._root = dumps(responses.root(around.key.address, around.chain_ids)).encode()
+        chain_ids = [chain.chain_id for chain in around.chains]
+        self._root = dumps(responses.root(around.key.address, chain_ids)).encode()
 
     async def root(self, request: web.Request) -> web.Response:
         return web.Response(body=self._root, content_type=JSON)
@@ -80,34 +80,29 @@ class OceanApi:
             raise ProviderError(error.public, field="token") from None
         return _json({"success": "Token has been deactivated."})
 
-    async def encrypt(self, request: web.Request) -> web.Response:
-        if not request.query.get("chainId"):
-            raise ProviderError("Missing chainId query parameter.", field="chainId")
-        if request.headers.get("Content-Type") != "application/octet-stream":
-            raise ProviderError("Invalid request content type: should be application/octet-stream")
-        sealed = encrypt_to(self._around.key.public_key, await reading.read_body(request))
-        return web.Response(status=201, text=sealed, content_type="text/plain")
-
     async def compute_environments(self, request: web.Request) -> web.Response:
         asked = request.query.get("chainId")
         loads = await self._around.operator.loads()
-        chains: tuple[int | None, ...] = self._around.chain_ids or (None,)
-        if asked and asked.isdecimal() and asked.isascii() and len(asked) < 20:
-            chains = (int(asked),)
-        listed = {chain: self._environments(loads, chain) for chain in chains}
-        return _json(responses.environments(listed, asked is not None))
+        chains = self._around.chains
+        if not chains:
+            return _json(self._environments(loads, None))
+        listed = {
+            chain.chain_id: self._environments(loads, chain)
+            for chain in chains
+            if asked in (None, "", str(chain.chain_id))
+        }
+        return _json(responses.environments(listed))
 
     async def initialize_compute(self, request: web.Request) -> web.Response:
         values = await reading.parameters(request)
         call = requests.initialize(values, self._around.now())
         try:
-            spec = await self._jobs.quote(call)
+            quote = await self._jobs.quote(call)
         except KeyedRefusal as refusal:
             if (refusal.resource, refusal.code) == ("algorithm", "not_algo"):
                 raise ProviderError("DID is not a valid algorithm") from None
             raise
-        orders = [dataset.order for dataset in call.datasets]
-        return _json(responses.quote(spec, orders, call.algorithm.order))
+        return _json(responses.quote(quote))
 
     async def validate_container(self, request: web.Request) -> web.Response:
         values = await reading.parameters(request)
@@ -148,10 +143,10 @@ class OceanApi:
         file, path = await self._jobs.result(claim, job_id, index, look_only=look_only)
         return FileAnswer(path, filename=file.filename, sha256=file.sha256)
 
-    async def not_offered(self, request: web.Request) -> web.Response:
-        raise NotOffered("This provider does not offer this endpoint.")
-
-    def _environments(self, loads: dict[str, Load], chain: int | None) -> list[dict[str, object]]:
+    def _environments(
+        self, loads: dict[str, Load], chain: ChainSettings | None
+    ) -> list[dict[str, object]]:
+        """Those offered on a chain: all that are free, and those with a price there."""
         around = self._around
         return [
             responses.environment(
@@ -162,6 +157,7 @@ class OceanApi:
                 around.now(),
             )
             for item in around.operator.environments.values()
+            if chain is None or not item.prices or chain.chain_id in item.prices
         ]
 
     def _base_url(self, request: web.Request) -> str:
@@ -178,12 +174,7 @@ _ENDPOINTS: Mapping[str, Callable[[OceanApi, web.Request], Awaitable[web.StreamR
     "nonce": OceanApi.nonce,
     "create_auth_token": OceanApi.create_auth_token,
     "delete_auth_token": OceanApi.delete_auth_token,
-    "encrypt": OceanApi.encrypt,
-    "decrypt": OceanApi.not_offered,
-    "fileinfo": OceanApi.not_offered,
-    "initialize": OceanApi.not_offered,
     "initializeCompute": OceanApi.initialize_compute,
-    "download": OceanApi.not_offered,
     "computeStart": OceanApi.compute_start,
     "computeStatus": OceanApi.compute_status,
     "computeStop": OceanApi.compute_stop,
@@ -204,8 +195,9 @@ def add_routes(app: web.Application) -> None:
     """
     handlers = {("GET", "/"): _endpoint(OceanApi.root)}
     for name, route in responses.ROUTES.items():
-        handlers[route] = _endpoint(_ENDPOINTS[name])
-    for path in ("/", *(responses.ROUTES[name][1] for name in _HEAD)):
+        own = _ENDPOINTS.get(name)
+        handlers[route] = _endpoint(own) if own else asset_endpoint(name)
+    for path in ("/", *(responses.ROUTES[name][1] for name in (*_HEAD, *ASSET_HEAD))):
         handlers["HEAD", path] = handlers["GET", path]
     for (method, path), handler in handlers.items():
         app.router.add_route(method, path, handler)

@@ -1,0 +1,106 @@
+"""Running the application: one process, its socket, its signals, its end.
+
+SIGTERM and SIGINT end it: no further connection is taken, open answers get some time, and
+containers go on, to be found again at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from aiohttp import web
+
+from compute.errors import ComputeError
+from provider import logs
+from provider.app import create_app
+from provider.errors import ProviderError, SettingsInvalid
+from provider.listening import Door, allow_many_files
+from provider.settings import Settings
+
+log = logging.getLogger(__name__)
+
+EXIT_BAD_SETTINGS = 2
+CLOSING_S = 10.0
+"""How long open downloads may go on once the service was told to end."""
+
+GC_ALLOCATIONS = 20_000
+
+
+def serve(settings: Settings) -> int:
+    """Run the service until SIGTERM or SIGINT. Returns the exit code: 0, or 2 with one
+    clear text on standard error when it cannot start."""
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        app = create_app(settings)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(app, settings))
+    except (ProviderError, ComputeError) as error:
+        sys.stderr.write(f"ocean-compute cannot start: {error.public}\n")
+        return EXIT_BAD_SETTINGS
+    except OSError as error:
+        sys.stderr.write(f"ocean-compute cannot start: {error.strerror or error}\n")
+        return EXIT_BAD_SETTINGS
+    return 0
+
+
+async def _serve(app: web.Application, settings: Settings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_S)
+    try:
+        await runner.setup()
+        most = min(settings.max_connections, allow_many_files() // 2)
+        listening = await _listen(Door(runner.server, most), settings)
+        host, port = listening.sockets[0].getsockname()[:2]
+        address = settings.key.address
+        _settle_memory()
+        log.info("ready url=http://%s:%s address=%s", _in_url(host), port, address)
+        await stopping.wait()
+        log.info("stopping")
+        listening.close()
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(door: Door, settings: Settings) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(door, settings.listen_host, settings.listen_port)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "no such address"
+        raise SettingsInvalid(
+            f"LISTEN_HOST, LISTEN_PORT: {settings.listen_host}:{settings.listen_port} cannot be"
+            f" listened on ({reason}); end what listens there, or write another port"
+        ) from None
+
+
+def _settle_memory() -> None:
+    """What exists now stays: keep the collector from walking it again and again.
+
+    Requests make few cycles, so it may also look less often; that is a tenth of what a
+    short request costs.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: half again as many requests a second."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
