@@ -143,7 +143,7 @@ class Payments:
     async def quote_access(self, item: Payable, consumer: str) -> ItemQuote:
         """What to order for a download. Raises ProviderError."""
         if not self.needs_order(item.ddo, item.service):
-            return ItemQuote(item.service.datatoken_address)
+            return _not_sold(item)
         await self.require_consumable(item.ddo)
         await self._require_genuine(item)
         order = await self._if_good(item, consumer, None)
@@ -286,7 +286,7 @@ class Payments:
 
     async def _not_ours(self, item: Payable, consumer: str) -> ItemQuote:
         if not item.remote or self._elsewhere is None:
-            return ItemQuote(item.service.datatoken_address)
+            return _not_sold(item)
         answer = await self._elsewhere.initialize(item, consumer)
         return ItemQuote(item.service.datatoken_address, verbatim=answer)
 
@@ -384,6 +384,11 @@ def _is_algorithm(item: Payable) -> bool:
 def _service_index(item: Payable) -> int:
     ids = [service.id for service in item.ddo.services]
     return ids.index(item.service.id)
+
+
+def _not_sold(item: Payable) -> ItemQuote:
+    """Whatever order was named is good, for none is needed."""
+    return ItemQuote(item.service.datatoken_address, valid_order=item.order)
 
 
 def _with_fee(item: Payable, fee: FeeQuote, order: Order | None) -> ItemQuote:

@@ -7,6 +7,7 @@ hold an access key, so it is in no text and no ``repr``.
 from __future__ import annotations
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +20,7 @@ TIMEOUT_S = 30.0
 _FIRST_TIMEOUT_S = 10.0
 _MAX_ANSWER_BYTES = 16 << 20
 _MAX_PARTS = 500_000
+_SHORTEST_SECRET = 8
 
 
 class ChainUnreachableError(ComputeClientError):
@@ -63,20 +65,26 @@ class ChainNode:
                     content += await response.content.read(_MAX_ANSWER_BYTES - len(content))
         except (ClientError, OSError, TimeoutError):
             raise ChainUnreachableError("The chain's node cannot be reached.") from None
-        return _result(content, response.status)
+        return self._result(content, response.status)
 
+    def _result(self, content: bytes, status: int) -> Any:
+        try:
+            answer = bounded_json.loads(content, max_parts=_MAX_PARTS)
+        except ValueError:
+            answer = None
+        if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
+            message = str(answer["error"].get("message") or "no reason given")
+            raise ChainRefusedError(f"The chain refused: {plain(self._without_secrets(message))}")
+        if not isinstance(answer, dict) or "result" not in answer:
+            raise ChainUnreachableError(f"The chain's node gave no answer (HTTP status {status}).")
+        return answer["result"]
 
-def _result(content: bytes, status: int) -> Any:
-    try:
-        answer = bounded_json.loads(content, max_parts=_MAX_PARTS)
-    except ValueError:
-        answer = None
-    if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-        message = plain(str(answer["error"].get("message") or "no reason given"))
-        raise ChainRefusedError(f"The chain refused: {message}")
-    if not isinstance(answer, dict) or "result" not in answer:
-        raise ChainUnreachableError(f"The chain's node gave no answer (HTTP status {status}).")
-    return answer["result"]
+    def _without_secrets(self, message: str) -> str:
+        """Nodes repeat the access key that they do not like."""
+        for part in re.split(r"[/?&=@:]", self._url):
+            if len(part) >= _SHORTEST_SECRET:
+                message = message.replace(part, "…")
+        return message
 
 
 def number(value: Any) -> int:

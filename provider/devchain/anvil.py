@@ -64,8 +64,8 @@ class Anvil:
             "--mnemonic": PHRASE,
         }
         if block_time_s:
-            options |= {"--block-time": f"{block_time_s:g}", "--mixed-mining": ""}
-        words = [word for pair in options.items() for word in pair if word]
+            options["--block-time"] = f"{block_time_s:g}"
+        words = [word for pair in options.items() for word in pair]
         process = await asyncio.create_subprocess_exec(
             program, *words, "--silent", stdin=DEVNULL, stdout=DEVNULL
         )

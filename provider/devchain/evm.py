@@ -24,7 +24,7 @@ from eth.abc import (
 )
 from eth.chains.base import Chain
 from eth.db.atomic import AtomicDB
-from eth.exceptions import VMError
+from eth.exceptions import OutOfGas, VMError
 from eth.vm.forks.cancun import CancunVM
 from eth.vm.spoof import SpoofTransaction
 from eth_typing import Address
@@ -168,12 +168,15 @@ class Evm:
             value=request.value,
             data=request.data,
         )
+        if unsigned.intrinsic_gas > request.gas:
+            return Outcome(b"", request.gas, OutOfGas())
         transaction: Any = SpoofTransaction(unsigned, from_=request.sender)
         executor = state.get_transaction_executor()
-        message = executor.build_evm_message(transaction)
-        if message.gas < 0:
-            return Outcome(b"", request.gas, VMError("intrinsic gas too low"))
-        computation = executor.build_computation(message, transaction)
+        try:
+            message = executor.build_evm_message(transaction)
+            computation = executor.build_computation(message, transaction)
+        except VMError as impossible:
+            return Outcome(b"", request.gas, impossible)
         error = computation.error if computation.is_error else None
         used = request.gas - computation.get_gas_remaining()
         return Outcome(computation.output, used, error)

@@ -28,6 +28,7 @@ TIP = 10**9
 """Priority fee that is proposed, in wei: one gwei."""
 _MAX_FEE_HISTORY = 1024
 _MAX_FILTERS = 10_000
+_MAX_PERCENTILES = 100
 
 Method = Callable[[Params], Any]
 
@@ -199,6 +200,8 @@ class Methods:
         oldest = max(0, newest - count + 1)
         headers: list[Any] = [self._block(number).header for number in range(oldest, newest + 1)]
         percentiles = params.get(2, [])
+        if not isinstance(percentiles, list) or len(percentiles) > _MAX_PERCENTILES:
+            raise invalid("percentiles must be a short array")
         following = self._node.block(newest + 1)
         last: Any = following.header if following else self._node.pending_header()
         return {

@@ -17,6 +17,7 @@ from provider.devchain.errors import RpcError, refused
 from provider.devchain.evm import GAS_LIMIT, Evm, Executed, Made, Outcome, Refusals, Request
 
 MAX_BLOCKS_AT_ONCE = 10_000
+_MAX_TIME_S = 1 << 40
 _GAS_MARGIN = 1.2
 
 
@@ -197,13 +198,15 @@ class Node:
 
     def increase_time(self, seconds: int) -> int:
         """Set the clock forward for all blocks to come; how far it is ahead in all."""
+        if seconds > _MAX_TIME_S:
+            raise RpcError(-32602, "that far ahead the clock does not go")
         self._clock_offset += seconds
         return self._clock_offset
 
     def set_next_timestamp(self, timestamp: int) -> None:
         """Give the next block this time, and let the clock go on from it."""
-        if timestamp < self.head.header.timestamp:
-            raise RpcError(-32602, "the newest block is later than that")
+        if not self.head.header.timestamp <= timestamp <= _MAX_TIME_S:
+            raise RpcError(-32602, "a time between the newest block's and the year 36812")
         self._next_timestamp = timestamp
         self._clock_offset = timestamp - int(time.time())
 

@@ -74,7 +74,7 @@ class RpcServer:
     def _answer(self, asked: Any) -> dict[str, Any]:
         if not isinstance(asked, dict):
             return _refusal(None, RpcError(-32600, "invalid request"))
-        number = asked.get("id")
+        number = asked.get("id") if isinstance(asked.get("id"), str | int) else None
         try:
             result = self._call(asked.get("method"), asked.get("params") or [])
         except RpcError as error:

@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_utils import to_checksum_address
 
 START_S = 60
 COMMAND = "from provider.cli.chain import chain_app; chain_app()"
@@ -109,7 +110,7 @@ class DevChain:
             "data": "0x" + data.hex(),
         }
         if to is not None:
-            transaction["to"] = to
+            transaction["to"] = to_checksum_address(to)
         signed = account.sign_transaction(transaction)
         return str(self.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex()))
 
