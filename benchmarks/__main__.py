@@ -1,8 +1,9 @@
-"""Three figures, each against a reference measured in the same run, printed as ratios.
+"""Figures, each against a reference measured in the same run, printed as ratios.
 
 Rounds alternate between the figure and its reference, medians are compared, so that a
 machine that is slow for a while is slow for both. Run it with ``make bench``; ``--json FILE``
-keeps the figures.
+keeps the figures, ``--only chain`` leaves out those that need no chain, ``--only base``
+the others.
 """
 
 from __future__ import annotations
@@ -10,13 +11,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -28,40 +27,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from support.consumer import TERMINAL, Consumer, raw
 from support.service import DATASET, IMAGE, Service, free_port, image_id
 
+from benchmarks.figures import Figure, alternate
+from benchmarks.footprint import idle_memory, import_time
 from benchmarks.load import drive, fetch
+from benchmarks.market import open_market
+from benchmarks.orders import order_checks
+from benchmarks.paid_jobs import paid_jobs
 
 REQUESTS = 4000
 CLIENTS = 16
 FILE_MIB = 512
-
-
-@dataclass(frozen=True)
-class Figure:
-    """``ratio`` is figure to reference; ``goal`` is reached from below or from above."""
-
-    name: str
-    figure: float
-    reference: float
-    unit: str
-    ratio: float
-    goal: float
-    smaller_is_better: bool
-
-    @property
-    def reached(self) -> bool:
-        return self.ratio <= self.goal if self.smaller_is_better else self.ratio >= self.goal
-
-
-async def alternate(
-    rounds: int, ours: Callable[[], Awaitable[float]], reference: Callable[[], Awaitable[float]]
-) -> tuple[float, float, float]:
-    """Median of ours, of the reference, and of the ratios pair by pair."""
-    pairs = [(await ours(), await reference()) for _ in range(rounds)]
-    return (
-        statistics.median(a for a, _ in pairs),
-        statistics.median(b for _, b in pairs),
-        statistics.median(a / b for a, b in pairs),
-    )
 
 
 async def trivial_job(consumer: Consumer, rounds: int) -> Figure:
@@ -185,7 +160,7 @@ def port_of(service: Service) -> int:
     return int(service.url.rpartition(":")[2])
 
 
-async def measure(rounds: int) -> list[Figure]:
+async def measure_base(rounds: int) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="ocean-compute-bench-") as folder:
         service = Service(Path(folder) / "service")
         service.environments({}, {"id": "wide", "diskGB": 1.0, "maxJobDuration": 300})
@@ -206,6 +181,23 @@ async def measure(rounds: int) -> list[Figure]:
     return figures
 
 
+async def measure_chain(rounds: int) -> list[Figure]:
+    """What a chain adds: order checks, paid jobs, memory."""
+    with tempfile.TemporaryDirectory(prefix="ocean-compute-bench-") as folder:
+        async with open_market(Path(folder) / "market") as market:
+            return [
+                *await order_checks(market, rounds),
+                *await paid_jobs(market, rounds),
+                await idle_memory(market, Path(folder)),
+                await import_time(rounds),
+            ]
+
+
+async def measure(rounds: int, only: str | None) -> list[Figure]:
+    base = [] if only == "chain" else await measure_base(rounds)
+    return base if only == "base" else [*base, *await measure_chain(rounds)]
+
+
 async def _any(consumer: Consumer) -> dict[str, str]:
     jobs = await consumer.call("GET", f"/api/services/compute?consumerAddress={consumer.address}")
     job: dict[str, str] = jobs[0]
@@ -216,14 +208,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", choices=["base", "chain"])
     options = parser.parse_args()
-    figures = asyncio.run(measure(options.rounds))
+    figures = asyncio.run(measure(options.rounds, options.only))
     table = Table("figure", "ours", "reference", "ratio", "goal", "")
     for figure in figures:
-        goal = f"{'≤' if figure.smaller_is_better else '≥'} {figure.goal}"
         values = [f"{value:,.3g} {figure.unit}" for value in (figure.figure, figure.reference)]
-        mark = "reached" if figure.reached else "missed"
-        table.add_row(figure.name, *values, f"{figure.ratio:.2f}", goal, mark)
+        table.add_row(figure.name, *values, f"{figure.ratio:.2f}", figure.wanted, figure.verdict)
     Console().print(table)
     if options.json:
         options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2))

@@ -23,7 +23,7 @@ from typing import Any
 from compute.errors import InputUnavailable
 from provider.assets import parameters
 from provider.assets.catalogue import Catalogue
-from provider.assets.credentials import why_denied
+from provider.assets.credentials import is_restricted, why_denied
 from provider.assets.ddo import Ddo, Service
 from provider.assets.encryption import CANNOT_OPEN
 from provider.assets.origins.base import Part, SourceFile
@@ -40,6 +40,7 @@ from provider.describing import (
 from provider.errors import (
     BadParameter,
     InvalidRequest,
+    NotAllowed,
     OrderRefused,
     ProviderError,
     TransactionPending,
@@ -103,8 +104,14 @@ class Access:
     async def describe(
         self, ddo: Ddo, service_id: str, userdata: Any, checksum: bool
     ) -> Sequence[FileInfo]:
-        """The files of a service. Raises ProviderError."""
+        """The files of a service, for anybody: a question without a signature.
+
+        Nothing is told of a private asset of the operator's own folder. Raises
+        ProviderError, NotAllowed.
+        """
         service = _service(ddo, service_id)
+        if ddo.is_local and is_restricted(ddo, service):
+            raise NotAllowed("The files of this asset are not described to everybody.")
         values = _userdata(service, userdata, insist=False)
         try:
             files = await self._supplier.source_files(ddo, service, values)

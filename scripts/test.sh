@@ -7,5 +7,6 @@ cd "$ROOT"
 
 scripts/lint.sh
 scripts/images.sh test provider
+scripts/ocean-py.sh
 step "tests"
 exec "$VENV/bin/python" -m pytest -q "$@"

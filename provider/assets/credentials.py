@@ -45,6 +45,15 @@ def why_denied(ddo: Ddo, address: str, service: Service | None = None) -> str | 
     return f"Error: Access to asset {ddo.id} was denied with code: ConsumableCodes.{code.name}."
 
 
+def is_restricted(ddo: Ddo, service: Service) -> bool:
+    """True when not everybody may use a service: some allow-list restricts it."""
+    return not (_open_to_all(ddo.credentials) and _open_to_all(service.credentials))
+
+
+def _open_to_all(lists: Credentials) -> bool:
+    return not _restricts(lists.allow) or EVERYONE in _wallets(lists.allow)
+
+
 def _by_lists(lists: Credentials, address: str) -> ConsumableCode:
     wallet = address.lower()
     if _restricts(lists.allow):

@@ -144,8 +144,7 @@ class FailoverProvider(AsyncJSONBaseProvider):
                     left.remove(node)
                 continue
             left.remove(node)
-            faults.pop(node.number, None)
-            if is_final(answer) or not (left or faults):
+            if is_final(answer) or not left:
                 return answer
 
     async def _rested(

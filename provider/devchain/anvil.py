@@ -21,7 +21,7 @@ from provider.devchain.ocean import Ask
 from provider.devchain.wallets import PHRASE
 
 START_S = 20.0
-_STOP_S = 5.0
+_STOP_S = 2.0
 _POLL_S = 0.05
 _ANSWER_S = 60.0
 _MAX_ANSWER_BYTES = 32 << 20

@@ -24,7 +24,7 @@ from eth.abc import (
 )
 from eth.chains.base import Chain
 from eth.db.atomic import AtomicDB
-from eth.exceptions import OutOfGas, VMError
+from eth.exceptions import OutOfGas, PyEVMError, VMError
 from eth.vm.forks.cancun import CancunVM
 from eth.vm.spoof import SpoofTransaction
 from eth_typing import Address
@@ -32,6 +32,8 @@ from eth_utils.exceptions import ValidationError
 
 GAS_LIMIT = 60_000_000
 """Of a block. No single contract of Ocean's needs more than a tenth."""
+
+_UNREADABLE = (PyEVMError, ValidationError, rlp.RLPException, ValueError, TypeError, IndexError)
 
 Refusals = dict[bytes, str]
 """Why transactions could not be put into a block, by hash."""
@@ -100,7 +102,7 @@ class Evm:
             transaction: SignedTransactionAPI = _builder().decode(raw)
             transaction.validate()
             _ = transaction.sender
-        except (ValidationError, rlp.RLPException, ValueError, TypeError, IndexError) as error:
+        except _UNREADABLE as error:
             raise ValueError(f"not a valid signed transaction ({type(error).__name__})") from None
         if transaction.chain_id not in (None, self._chain.chain_id):
             raise ValueError("the transaction is signed for another chain")

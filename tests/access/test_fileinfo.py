@@ -140,6 +140,14 @@ async def test_a_silent_origin_does_not_keep_the_asker(world: World) -> None:
         assert await of_asset(world) == (200, [{"index": 0, "valid": False, "type": "url"}])
 
 
+async def test_files_of_a_private_asset_are_not_described_to_everybody(world: World) -> None:
+    (world.folder / "files" / "data.bin").write_bytes(LOCAL)
+    world.add_consortium({"type": "localfile", "path": "data.bin"})
+    status, answer = await info(world, did=CONSORTIUM, serviceId="0", checksum=True)
+    assert status == 403
+    assert "data.bin" not in str(answer)
+
+
 async def test_userdata_reaches_the_origin(world: World) -> None:
     asked = [{"name": "year", "type": "number", "required": True}]
     url = world.origin.serve("/data.csv", CONTENT)
@@ -154,7 +162,8 @@ async def test_userdata_reaches_the_origin(world: World) -> None:
 
 async def test_a_file_of_this_machine(world: World) -> None:
     (world.folder / "files" / "data.bin").write_bytes(LOCAL)
-    world.add_consortium({"type": "localfile", "path": "data.bin"})
+    open_to_all = {"allow": [], "deny": []}
+    world.add_consortium({"type": "localfile", "path": "data.bin"}, credentials=open_to_all)
     status, [file] = await info(world, did=CONSORTIUM, serviceId="0", checksum=True)
     assert status == 200
     assert (file["contentLength"], file["filename"]) == (str(len(LOCAL)), "data.bin")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from asset_documents import DATASET, WALLET, dataset, service
 
-from provider.assets.credentials import ConsumableCode, consumable, why_denied
+from provider.assets.credentials import ConsumableCode, consumable, is_restricted, why_denied
 from provider.assets.ddo import Ddo
 
 OTHER = "0x" + "99" * 20
@@ -83,3 +83,22 @@ def test_the_reason_is_the_text_that_clients_know() -> None:
         "ConsumableCodes.CREDENTIAL_IN_DENY_LIST."
     )
     assert why_denied(ddo, OTHER) is None
+
+
+@pytest.mark.parametrize(
+    ("asset", "own", "restricted"),
+    [
+        ([], [], False),
+        ([{"type": "address", "values": [WALLET]}], [], True),
+        ([], [{"type": "address", "values": [WALLET]}], True),
+        ([{"type": "address", "values": ["*"]}], [], False),
+        ([{"type": "address", "values": ["*"]}], [{"type": "address", "values": [WALLET]}], True),
+        ([{"type": "verifiable", "values": []}], [], True),
+    ],
+)
+def test_who_is_let_in_by_a_list_is_not_everybody(
+    asset: list[Any], own: list[Any], restricted: bool
+) -> None:
+    only = service(credentials={"allow": own, "deny": []})
+    ddo = Ddo.parse(dataset(services=[only], credentials={"allow": asset, "deny": []}))
+    assert is_restricted(ddo, ddo.services[0]) is restricted

@@ -166,6 +166,13 @@ def test_a_topic_too_few_or_too_many(decode: Any, make: Any) -> None:
         assert decode(replace(log, topics=log.topics[:-1])) is None
 
 
+def test_topics_that_are_no_words() -> None:
+    log = started()
+    first, second = log.topics[1:]
+    shifted = (log.topics[0], first + second[:1], second[1:])
+    assert events.order_started(replace(log, topics=shifted)) is None
+
+
 @ALL
 def test_data_that_ends_early(decode: Any, make: Any) -> None:
     log = make()

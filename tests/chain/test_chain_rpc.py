@@ -312,6 +312,56 @@ async def test_a_node_rests_longer_each_time_up_to_a_bound(
     assert rests == [0.25, 0.5, 1, 2, 4, 8, 15, 15, 15]
 
 
+async def test_faults_at_one_time_count_as_one(
+    connect: Connect, node: StandInNode, spare: StandInNode, clock: ManualClock
+) -> None:
+    all_there = asyncio.Event()
+
+    async def fail_together(asked: dict[str, Any]) -> web.StreamResponse | None:
+        if node.asked["eth_blockNumber"] == 20:
+            clock.now += 1
+            all_there.set()
+        await all_there.wait()
+        return await says("", status=500)(asked)
+
+    node.misbehave = only("eth_blockNumber", fail_together)
+    chain = connect(node, spare, rpc_timeout_s=5.0)
+    await asyncio.gather(*(chain.head() for _ in range(20)))
+    node.misbehave = None
+    clock.now += nodes.FIRST_REST_S
+    await chain.head()
+    assert node.asked["eth_blockNumber"] == 21
+
+
+async def test_nobody_is_sent_on_to_another_address(
+    connect: Connect, node: StandInNode, spare: StandInNode
+) -> None:
+    node.misbehave = says("", status=307, Location=spare.url)
+    with pytest.raises(ChainUnavailable) as caught:
+        await connect(node).head()
+    assert caught.value.cause == "node 1 answers with HTTP 307"
+    assert not spare.asked
+
+
+@pytest.mark.parametrize(
+    ("bad", "cause"),
+    [
+        ("too large", "answers too much"),
+        ("too deep", "answers rubbish"),
+        ("limits the rate", "limits our rate"),
+        ("wants another key", "answers with HTTP 401"),
+        ("lost its state", "refuses with code -32000"),
+    ],
+)
+async def test_the_operator_is_told_what_is_wrong(
+    connect: Connect, node: StandInNode, bad: str, cause: str
+) -> None:
+    node.misbehave = only("eth_blockNumber", (RUBBISH | FAULTS)[bad])
+    with pytest.raises(ChainUnavailable) as caught:
+        await connect(node).head()
+    assert caught.value.cause == f"node 1 {cause}"
+
+
 async def test_a_rate_limit_is_kept(
     connect: Connect, node: StandInNode, spare: StandInNode, clock: ManualClock
 ) -> None:
@@ -385,9 +435,7 @@ async def test_a_reorganising_node_that_gives_another_block_is_not_believed(
         return found
 
     node.misbehave = only("eth_getBlockByNumber", another)
-    block = await connect(node, spare).block(3)
-    assert block
-    assert block.number == 3
+    assert await connect(node, spare).block(3) == await fake.block(3)
 
 
 async def test_blocks_of_a_proof_of_authority_chain_are_read(

@@ -10,7 +10,7 @@ from devchain_parts import CLOCK, COUNTER, ETHER, REVERTS, STOPS_AT_ODD, Chain
 from provider.devchain.errors import RpcError
 from provider.devchain.evm import GAS_LIMIT
 
-OTHER = "0x" + "0b" * 20
+OTHER = "0x" + "22" * 20
 
 
 @pytest.fixture
@@ -181,10 +181,8 @@ def test_what_does_not_fit_comes_in_the_next_block(chain: Chain) -> None:
         "only gas that is used counts"
     )
     with_automatic_off(chain)
-    burner = "0x" + "5b5f56".rjust(6, "0")
-    sent = [
-        chain.send(nonce=3 + number, to=None, data=burner, gas=GAS_LIMIT - 10) for number in range(2)
-    ]
+    burner = "0x" + STOPS_AT_ODD.hex()
+    sent = [chain.send(nonce=n, to=None, data=burner, gas=GAS_LIMIT - 10) for n in (3, 4)]
     chain.call("evm_setAutomine", True)
     assert [chain.receipt(tx)["blockNumber"] for tx in sent] == ["0x2", "0x3"]
 

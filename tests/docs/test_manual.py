@@ -20,6 +20,7 @@ from compute import environments
 from compute.status import STATUS
 from compute.store.database import open_database
 from provider.assets import trust
+from provider.chain.configured import HINTS as CHAIN_VARIABLES
 from provider.assets.ddo import Ddo
 from provider.assets.encryption import open_files
 from provider.cli.commands import app
@@ -34,6 +35,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text()
 CONSUMERS = (ROOT / "docs" / "consumers.md").read_text()
 OPERATORS = (ROOT / "docs" / "operators" / "README.md").read_text()
+CHAINS = (ROOT / "docs" / "operators" / "chains.md").read_text()
 ASSETS = (ROOT / "docs" / "operators" / "assets.md").read_text()
 SHIPPED = (ROOT / "environments.yaml").read_text()
 
@@ -212,7 +214,9 @@ def test_a_comment_shows_the_value_that_holds_when_nothing_is_written() -> None:
 def test_the_table_of_settings_is_complete() -> None:
     variables = {field.alias for field in Settings.model_fields.values() if field.alias}
     variables |= {"PROVIDER_PRIVATE_KEY", "PROVIDER_PRIVATE_KEY_FILE"}
+    variables |= set(CHAIN_VARIABLES)
     table = OPERATORS[OPERATORS.index("## Settings") : OPERATORS.index("## What lies where")]
+    table += CHAINS[CHAINS.index("## Following") : CHAINS.index("## Selling")]
     named = {name for cell in first_cells(table) for name in re.findall(r"`(\w+)`", cell)}
     assert named == variables
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from eth_account.signers.local import LocalAccount
 from support.devchain import DevChain
 from support.service import Service
 
-PROVIDER, PUBLISHER, CONSUMER, STRANGER = 1, 2, 3, 4
+PROVIDER, PUBLISHER, CONSUMER, STRANGER, OTHER = 1, 2, 3, 4, 5
 """Which of the chain's accounts is whose."""
 
 ROWS = "a,b\n1,2\n3,4\n"
@@ -69,10 +70,10 @@ class Market:
         return token
 
 
-def settings_of(chain: DevChain, **more: str) -> dict[str, str]:
-    """The variables of a service on this chain."""
+def settings_of(chain: DevChain, provider: int = PROVIDER, **more: str) -> dict[str, str]:
+    """The variables of a service on this chain, with the key of one of its accounts."""
     return {
-        "PROVIDER_PRIVATE_KEY": "0x" + bytes(chain.accounts[PROVIDER].key).hex(),
+        "PROVIDER_PRIVATE_KEY": "0x" + bytes(chain.accounts[provider].key).hex(),
         "NETWORK_URL": chain.url,
         "CHAIN_ID": str(chain.chain_id),
         "ADDRESS_FILE": str(chain.address_file),
@@ -87,16 +88,37 @@ def offers(chain: DevChain) -> tuple[dict[str, Any], ...]:
     return {"id": "free"}, {"id": "paid", "prices": {chain.chain_id: price}}
 
 
-@pytest.fixture
-async def market(devchain: DevChain, tmp_path: Path) -> AsyncIterator[Market]:
-    origin = Origin({"rows.csv": ROWS, "count.sh": COUNT})
-    await origin.start()
-    service = Service(tmp_path / "provider")
-    service.environments(*offers(devchain))
-    await service.start(**settings_of(devchain))
-    yield Market(devchain, service, origin)
+@asynccontextmanager
+async def serving(service: Service, **environ: str) -> AsyncIterator[Service]:
+    """The service, started; at the end it stops in good order and leaves nothing."""
+    try:
+        await service.start(**environ)
+        yield service
+    except BaseException:
+        service.kill()
+        raise
     code, leftovers, log = service.stop(), service.leftovers(), service.log()
-    await origin.stop()
     assert code == 0, log
     assert not leftovers, log
     assert "Traceback" not in log, log
+
+
+@asynccontextmanager
+async def files(**more: str) -> AsyncIterator[Origin]:
+    """An origin with the two files of the market and ``more`` (``rows_csv`` is rows.csv)."""
+    named = {name.replace("_", "."): text for name, text in more.items()}
+    origin = Origin({"rows.csv": ROWS, "count.sh": COUNT, **named})
+    await origin.start()
+    try:
+        yield origin
+    finally:
+        await origin.stop()
+
+
+@pytest.fixture
+async def market(devchain: DevChain, tmp_path: Path) -> AsyncIterator[Market]:
+    async with files() as origin:
+        service = Service(tmp_path / "provider")
+        service.environments(*offers(devchain))
+        async with serving(service, **settings_of(devchain)):
+            yield Market(devchain, service, origin)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_market import COUNT, CONSUMER, PUBLISHER, ROWS, Market
+from live_market import CONSUMER, COUNT, PUBLISHER, ROWS, Market
 from support.service import IMAGE, image_id
 
 PYTHON = Path(

@@ -51,6 +51,7 @@ NO_ORDER = "0x" + "0" * 64
 NO_TOKEN = "0x" + "0" * 40
 
 _STOPPED_BY_USER, _TIMED_OUT = 1, 2
+_OUT_OF_TIME = frozenset({"time_limit", "paid_time_over"})
 _REMEMBERED = 4096
 _REMEMBERED_BYTES = 32 << 20
 _BYTES_A_RESULT = 512
@@ -260,7 +261,7 @@ def _urls(item: Job, base_url: str, kind: str) -> list[str]:
 
 
 def _stopreq(item: Job) -> int:
-    if item.termination is not None and item.termination.reason == "time_limit":
+    if item.termination is not None and item.termination.reason in _OUT_OF_TIME:
         return _TIMED_OUT
     return 0 if item.goal is Goal.RUN else _STOPPED_BY_USER
 
