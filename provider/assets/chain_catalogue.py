@@ -13,7 +13,7 @@ import re
 from provider.assets.catalogue import Catalogue
 from provider.assets.ddo import Ddo
 from provider.assets.index import AssetIndex
-from provider.assets.indexed import IndexedAsset
+from provider.assets.index.indexed import IndexedAsset
 from provider.errors import AssetMalformed, AssetsUnavailable, ChainUnavailable, UnknownAsset
 
 log = logging.getLogger(__name__)

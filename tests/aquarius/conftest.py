@@ -13,8 +13,8 @@ from standin_cache import Client, Serve, StandinCache
 
 from compute.store.base import Database
 from compute.store.database import open_database
-from provider.assets.follower import Pace
 from provider.assets.index import AssetIndex
+from provider.assets.index.follower import Pace
 from provider.assets.metadata_cache import CacheCatalogue, MetadataCache
 from provider.dialects.aquarius.routes import AQUARIUS_API, AquariusApi, add_routes
 from provider.dialects.ocean.envelopes import render

@@ -9,7 +9,7 @@ from aquarius_documents import CHAIN, DATATOKEN, NFT, OTHER_NFT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.assets.index_models import LISTED_STATES, Query
+from provider.assets.index.models import LISTED_STATES, Query
 from provider.assets.published import did_of
 from provider.dialects.aquarius.requests import (
     MAX_CLAUSES,

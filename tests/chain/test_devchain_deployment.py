@@ -10,7 +10,7 @@ from eth_abi import decode
 from support.devchain import DevChain
 
 from provider.chain.networks import read_networks
-from provider.devchain.ocean import DeploymentFailed, Deployer, contract, deploy_ocean
+from provider.devchain.ocean import Deployer, DeploymentFailed, contract, deploy_ocean
 
 ONE = [
     "Ocean",

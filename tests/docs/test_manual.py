@@ -20,9 +20,9 @@ from compute import environments
 from compute.status import STATUS
 from compute.store.database import open_database
 from provider.assets import trust
-from provider.chain.configured import HINTS as CHAIN_VARIABLES
 from provider.assets.ddo import Ddo
 from provider.assets.encryption import open_files
+from provider.chain.configured import HINTS as CHAIN_VARIABLES
 from provider.cli.commands import app
 from provider.cli.output import print_line
 from provider.client.models import RawAlgorithm

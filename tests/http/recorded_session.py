@@ -344,6 +344,7 @@ def _job(job_id: str, entrypoint: str) -> Job:
         datasets=(DatasetItem(did=DATASET, service_id="1"),),
         algorithm=AlgorithmItem(did=ALGORITHM, service_id="0", image=image, entrypoint=entrypoint),
         max_duration_s=3600,
+        agreement_id=RECORDED["start"]["body"]["dataset"]["transferTxId"],
     )
     return Job(job_id, CONSUMER, "ocean-compute", spec, RECORDED_AT)
 

@@ -13,10 +13,10 @@ from support.devchain import devchain
 
 from compute.store.base import Database
 from compute.store.database import open_database
-from provider.assets.follower import AssetFollower
 from provider.assets.index import AssetIndex
-from provider.assets.index_store import IndexStore
-from provider.assets.opening import AskProvider, Opener
+from provider.assets.index.follower import AssetFollower
+from provider.assets.index.opening import AskProvider, Opener
+from provider.assets.index.store import IndexStore
 from provider.chain.chains import ChainAccess
 from provider.keys import ProviderKey
 from provider.migrations import VERSIONS

@@ -11,9 +11,9 @@ from hashlib import sha256
 from typing import Any
 
 from provider.assets.encryption import encrypt
-from provider.assets.follower import AssetFollower, Pace
-from provider.assets.index_models import Entry, Query
-from provider.assets.index_store import IndexStore
+from provider.assets.index.follower import AssetFollower, Pace
+from provider.assets.index.models import Entry, Query
+from provider.assets.index.store import IndexStore
 from provider.assets.published import COMPRESSED, SEALED, did_of
 from provider.auth.keccak import keccak256
 from provider.auth.signatures import to_checksum

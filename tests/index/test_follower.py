@@ -29,9 +29,9 @@ from publishing_chain import (
 )
 
 from compute.store.database import open_database
-from provider.assets.follower import TOPICS, AssetFollower, Pace
-from provider.assets.index_store import IndexStore
-from provider.assets.opening import Opener
+from provider.assets.index.follower import TOPICS, AssetFollower, Pace
+from provider.assets.index.opening import Opener
+from provider.assets.index.store import IndexStore
 from provider.chain.fake_events import Emitted
 from provider.errors import ChainUnavailable
 from provider.migrations import VERSIONS

@@ -21,8 +21,8 @@ from publishing_chain import (
 from compute.store.base import Database
 from provider.assets.ddo import Ddo
 from provider.assets.index import AssetIndex
-from provider.assets.index_models import Query
-from provider.assets.indexed import IndexedAsset
+from provider.assets.index.indexed import IndexedAsset
+from provider.assets.index.models import Query
 from provider.assets.published import did_of
 from provider.auth.signatures import to_checksum
 from provider.chain.chains import Chains

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from publishing_chain import address, document
 
-from provider.assets.index_models import (
+from provider.assets.index.models import (
     MAX_TOKENS,
     MAX_WORDS_CHARACTERS,
     Summary,

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import MetaData, create_engine
 
 from compute.store import schema
-from provider.assets import index_tables
+from provider.assets.index import tables as index_tables
 from provider.migrations import VERSIONS
 
 NAMES = set(index_tables.metadata.tables)

@@ -20,8 +20,8 @@ from publishing_chain import (
 )
 
 from compute.errors import InputUnavailable
-from provider.assets.index_store import IndexStore
-from provider.assets.opening import MAX_ATTEMPTS, NEVER_OPENED, SEALED_ELSEWHERE
+from provider.assets.index.opening import MAX_ATTEMPTS, NEVER_OPENED, SEALED_ELSEWHERE
+from provider.assets.index.store import IndexStore
 from provider.errors import ProviderError
 
 

@@ -13,9 +13,9 @@ from support.devchain import DevChain
 from support.lookalike import Lookalike, metadata_created
 
 from compute.store.base import Database
-from provider.assets.follower import Pace
 from provider.assets.index import AssetIndex
-from provider.assets.index_models import Query
+from provider.assets.index.follower import Pace
+from provider.assets.index.models import Query
 from provider.assets.published import did_of
 from provider.auth.signatures import to_checksum
 from provider.chain.chains import ChainAccess, Chains

@@ -21,8 +21,8 @@ from publishing_chain import (
     shown,
 )
 
-from provider.assets.index_models import ContractFacts, Tip
-from provider.assets.index_store import IndexStore
+from provider.assets.index.models import ContractFacts, Tip
+from provider.assets.index.store import IndexStore
 from provider.errors import ChainUnavailable
 
 

@@ -99,8 +99,8 @@ class Party:
         body = self.start_body(environment, asset, code)
         return await self.plain.call("POST", "/api/services/compute", json=body)
 
-    async def download_plainly(self, asset: Dataset) -> Any:
-        """Ask for the first file of an access service. Raises Refused."""
+    async def download_plainly(self, asset: Dataset) -> str:
+        """The first file of an access service. Raises Refused."""
         nonce = self.plain.nonce()
         query = {
             "documentId": asset.did,
@@ -111,7 +111,8 @@ class Party:
             "nonce": nonce,
             "signature": self.plain.sign(asset.did, nonce),
         }
-        return await self.plain.call("GET", "/api/services/download", params=query)
+        content = await self.plain.fetch("/api/services/download", query)
+        return content.decode()
 
 
 @asynccontextmanager

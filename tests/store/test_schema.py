@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, MetaData, create_engine, text
 from compute.errors import StoreUnavailable
 from compute.store import schema, tables
 from compute.store.database import open_database
-from provider.assets import index_tables
+from provider.assets.index import tables as index_tables
 from provider.auth import tables as provider_tables
 from provider.migrations import VERSIONS
 

@@ -6,6 +6,7 @@ Uses nothing of the project, so that it stands for any client in any language.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any, Self
 
@@ -129,12 +130,20 @@ class Consumer:
         }
 
     async def result(self, job_id: str, index: int) -> bytes:
+        query = self.result_params(job_id, index)
+        return await self.fetch("/api/services/computeResult", query)
+
+    async def fetch(self, path: str, query: Json) -> bytes:
+        """Bytes as they are. Raises Refused with the refusal's JSON, or its text."""
         assert self._session
-        url = self.url + "/api/services/computeResult"
-        async with self._session.get(url, params=self.result_params(job_id, index)) as response:
-            if response.status >= 400:
-                raise Refused(response.status, await response.text())
-            return await response.read()
+        async with self._session.get(self.url + path, params=query) as response:
+            if response.status < 400:
+                return await response.read()
+            text = await response.text()
+        try:
+            raise Refused(response.status, json.loads(text))
+        except ValueError:
+            raise Refused(response.status, text) from None
 
     async def files(self, job: Json) -> dict[str, bytes]:
         """All results of a job by name."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from provider.assets.ddo import is_did
-from provider.assets.index_models import LISTED_STATES, Query
+from provider.assets.index.models import LISTED_STATES, Query
 from provider.auth.signatures import is_address
 from provider.errors import ProviderError
 

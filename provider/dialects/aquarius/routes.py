@@ -15,7 +15,7 @@ from aiohttp import web
 from provider import bounded_json
 from provider.assets.chain_catalogue import is_of_nft
 from provider.assets.index import AssetIndex
-from provider.assets.indexed import IndexedAsset
+from provider.assets.index.indexed import IndexedAsset
 from provider.assets.published import MAX_DOCUMENT_PARTS
 from provider.assets.validation import Fault, Proof, prove, validate
 from provider.dialects.aquarius import requests, responses

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from provider import bounded_json
-from provider.assets.index_models import ContractFacts, Entry, datatokens_of
+from provider.assets.index.models import ContractFacts, Entry, datatokens_of
 from provider.auth.signatures import is_address, to_checksum
 
 _LAST_TIME = 253402300799

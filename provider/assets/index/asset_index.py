@@ -18,11 +18,11 @@ from typing import Self, TypeVar
 
 from compute.store.base import Database
 from compute.store.recent import Recent
-from provider.assets.follower import AssetFollower, Pace
-from provider.assets.index_models import ContractFacts, Entry, Query
-from provider.assets.index_store import IndexStore
-from provider.assets.indexed import IndexedAsset, addresses_of, published, tell
-from provider.assets.opening import AskProvider, Opener
+from provider.assets.index.follower import AssetFollower, Pace
+from provider.assets.index.indexed import IndexedAsset, addresses_of, published, tell
+from provider.assets.index.models import ContractFacts, Entry, Query
+from provider.assets.index.opening import AskProvider, Opener
+from provider.assets.index.store import IndexStore
 from provider.chain.chains import ChainAccess, Chains
 from provider.errors import CallRefused, ChainUnavailable
 from provider.keys import ProviderKey

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from compute.store.base import Database
-from provider.assets.index_models import (
+from provider.assets.index.models import (
     Change,
     ContractFacts,
     Entry,
@@ -39,7 +39,7 @@ from provider.assets.index_models import (
     Version,
     checkpoints_to_drop,
 )
-from provider.assets.index_tables import (
+from provider.assets.index.tables import (
     PENDING,
     asset_states,
     asset_versions,

@@ -23,9 +23,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from compute.workqueue import backoff_s
-from provider.assets.index_models import Change, StateChange, Tip, Version
-from provider.assets.index_store import IndexStore
-from provider.assets.opening import Opener
+from provider.assets.index.models import Change, StateChange, Tip, Version
+from provider.assets.index.opening import Opener
+from provider.assets.index.store import IndexStore
 from provider.chain import events
 from provider.chain.chains import ChainAccess
 from provider.chain.events import MetadataEvent, MetadataState

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from compute.errors import ComputeError
 from provider.assets.encryption import decrypt
-from provider.assets.index_models import Version, summary_of
+from provider.assets.index.models import Version, summary_of
 from provider.assets.published import (
     CANNOT_DECRYPT,
     flags_of,
