@@ -19,6 +19,7 @@ from provider.auth.keccak import keccak256
 from provider.chain.models import Log
 
 _WORD = 32
+_RAW = {"string": "bytes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,17 @@ class Event:
         object.__setattr__(self, "topic", keccak256(signature.encode()))
 
     def values(self, log: Log) -> Sequence[Any] | None:
-        """The indexed values, then the others; None when ``log`` is not this event."""
+        """The indexed values, then the others; None when ``log`` is not this event.
+
+        Texts come as bytes: contracts do not check that they are UTF-8.
+        """
         if len(log.topics) != len(self.indexed) + 1 or log.topics[0] != self.topic:
             return None
         if any(len(topic) != _WORD for topic in log.topics):
             return None
         try:
             head = decode(self.indexed, b"".join(log.topics[1:]))
-            return (*head, *decode(self.plain, log.data))
+            return (*head, *decode([_RAW.get(kind, kind) for kind in self.plain], log.data))
         except (DecodingError, ValueError, OverflowError):
             return None
 
@@ -179,7 +183,16 @@ def metadata(log: Log) -> MetadataEvent | None:
         return None
     updated_by, state, url, flags, data, digest, timestamp, block = values
     return MetadataEvent(
-        log, created, updated_by, state, url, flags, data, _hex(digest), timestamp, block
+        log=log,
+        created=created,
+        updated_by=updated_by,
+        state=state,
+        decryptor_url=url.decode("utf-8", "replace"),
+        flags=flags,
+        data=data,
+        metadata_hash=_hex(digest),
+        timestamp=timestamp,
+        block_number=block,
     )
 
 

@@ -212,10 +212,13 @@ def test_lengths_that_lie(length: int) -> None:
     assert events.provider_fee(replace(log, data=bytes(data))) is None
 
 
-def test_a_url_that_is_no_text() -> None:
+def test_a_url_that_is_no_text_hides_no_document() -> None:
     types = ["uint8", "bytes", "bytes", "bytes", "bytes32", "uint256", "uint256"]
-    data = encode(types, [0, b"\xff\xfe", b"", b"", bytes(32), 0, 0])
-    assert events.metadata(replace(published(), data=data)) is None
+    data = encode(types, [0, b"\xff\xfe", b"", b"new", bytes(32), 0, 0])
+    event = events.metadata(replace(published(), data=data))
+    assert event is not None
+    assert event.data == b"new"
+    assert event.decryptor_url.isprintable()
 
 
 @given(st.binary(max_size=600))

@@ -75,7 +75,7 @@ def test_it_ends_cleanly_whoever_is_connected(
 ) -> None:
     port = int(own.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as client:
-        client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
+        client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
         own.process.send_signal(number)
         assert own.process.wait(8) == 0
     assert (tmp_path / "chain.log").read_text() == ""
