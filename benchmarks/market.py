@@ -1,6 +1,6 @@
 """What is sold on a chain, for the figures about orders: a development chain, a service that
-follows it, and the same dataset and algorithm twice, published on the chain and in the
-operator's folder. All four documents name the same files of the same web server.
+follows it, one that knows no chain, and the same dataset and algorithm twice, published on
+the chain and in the operators' folders. All documents name the same files of one web server.
 """
 
 from __future__ import annotations
@@ -32,16 +32,21 @@ PUBLISHER, CONSUMER = 2, 3
 """Which of the chain's accounts is whose."""
 
 PAID_S = 600
+OWN_FILES = {"ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8"}
+"""So that a service may ask the web server of this process."""
+
 FOLDER_DATASET = "did:op:" + "d2" * 32
 FOLDER_ALGORITHM = "did:op:" + "a2" * 32
 
 
 class Market:
-    """A running chain and service, the assets, and one who buys them."""
+    """A running chain, ``service`` that follows it and ``plain`` that does not, the assets,
+    and one who buys them."""
 
-    def __init__(self, chain: DevChain, service: Service) -> None:
+    def __init__(self, chain: DevChain, service: Service, plain: Service) -> None:
         self.chain = chain
         self.service = service
+        self.plain = plain
         self.dataset: Published
         self.algorithm: Published
 
@@ -99,21 +104,33 @@ async def open_market(folder: Path) -> AsyncIterator[Market]:
     folder.mkdir()
     chain = DevChain.start(folder, "--no-anvil")
     try:
-        service = Service(folder / "service")
-        price = {"token": chain.addresses["Ocean"], "perMinute": 1.5}
-        service.environments({}, {"id": "paid", "prices": {chain.chain_id: price}})
-        async with _files() as files_url:
-            for document in _folder_documents(files_url):
-                service.publish(document)
-            try:
-                await service.start(LOG_LEVEL="warning", **chain_settings(chain))
-                market = Market(chain, service)
-                await market.publish(files_url)
-                yield market
-            finally:
-                service.stop()
+        async with (
+            _files() as files_url,
+            _serving(folder / "service", files_url, chain, chain_settings(chain)) as service,
+            _serving(folder / "plain", files_url, chain, OWN_FILES) as plain,
+        ):
+            market = Market(chain, service, plain)
+            await market.publish(files_url)
+            yield market
     finally:
         chain.stop()
+
+
+@asynccontextmanager
+async def _serving(
+    root: Path, files_url: str, chain: DevChain, settings: Mapping[str, str]
+) -> AsyncIterator[Service]:
+    """A service with the folder's assets, a free environment and one that has a price."""
+    service = Service(root)
+    price = {"token": chain.addresses["Ocean"], "perMinute": 1.5}
+    service.environments({}, {"id": "paid", "prices": {chain.chain_id: price}})
+    for document in _folder_documents(files_url):
+        service.publish(document)
+    try:
+        await service.start(LOG_LEVEL="warning", **settings)
+        yield service
+    finally:
+        service.stop()
 
 
 def chain_settings(chain: DevChain) -> Mapping[str, str]:
@@ -122,7 +139,7 @@ def chain_settings(chain: DevChain) -> Mapping[str, str]:
         "NETWORK_URL": chain.url,
         "CHAIN_ID": str(chain.chain_id),
         "ADDRESS_FILE": str(chain.address_file),
-        "ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8",
+        **OWN_FILES,
     }
 
 

@@ -109,7 +109,10 @@ def _rendered(request: web.Request, render: ErrorRenderer, error: Exception) -> 
         log.error("request_failed id=%s error=%s", request[REQUEST_ID], _without_values(error))
         body = {"error": "Internal error", "requestId": request[REQUEST_ID]}
         return web.json_response(body, status=500)
-    log.info("request_refused id=%s status=%s", request[REQUEST_ID], response.status)
+    cause = getattr(error, "cause", "") or type(error).__name__
+    log.info(
+        "request_refused id=%s status=%s cause=%r", request[REQUEST_ID], response.status, cause
+    )
     return response
 
 

@@ -36,6 +36,7 @@ from provider.errors import (
     TokenRevoked,
 )
 
+RETRY_AFTER_S = "2"
 NOT_SIGNED = "Invalid signature provided. Please check the nonce or documentId."
 
 _COMPUTE_STATUS: Mapping[type[ComputeError], int] = {
@@ -60,7 +61,10 @@ def render(error: Exception) -> web.Response | None:
 
 
 def answer(status: int, document: Mapping[str, Any]) -> web.Response:
-    return web.Response(status=status, text=dumps(document), content_type="application/json")
+    response = web.Response(status=status, text=dumps(document), content_type="application/json")
+    if status == web.HTTPServiceUnavailable.status_code:
+        response.headers["Retry-After"] = RETRY_AFTER_S
+    return response
 
 
 def _document(error: ProviderError) -> Mapping[str, Any]:
