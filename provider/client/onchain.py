@@ -85,7 +85,6 @@ class OnChain:
         name: str,
         symbol: str,
         *,
-        cap: int = _UNLIMITED,
         minted: int = 100 * ETHER,
         market: str = NOBODY,
         market_token: str = NOBODY,
@@ -102,7 +101,7 @@ class OnChain:
             _TEMPLATE,
             [name, symbol],
             [self.address, NOBODY, address_of(market), address_of(market_token)],
-            [cap, market_fee],
+            [_UNLIMITED, market_fee],
             [],
         )
         datatoken = _made(receipt, calls.TOKEN_CREATED, self._factory, nft)

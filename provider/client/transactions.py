@@ -41,10 +41,21 @@ class TransactionSigner(Protocol):
 
 
 class Transactions:
-    """Calls of contracts by one wallet on one chain. One after the other, whoever asks."""
+    """Calls of contracts by one wallet on one chain. One after the other, whoever asks.
 
-    def __init__(self, node: ChainNode, signer: TransactionSigner, chain_id: int) -> None:
+    ``wait_s`` is how long a transaction may take into its block.
+    """
+
+    def __init__(
+        self,
+        node: ChainNode,
+        signer: TransactionSigner,
+        chain_id: int,
+        *,
+        wait_s: float = WAIT_S,
+    ) -> None:
         self._node = node
+        self._wait_s = wait_s
         self._signer = signer
         self._chain_id = chain_id
         self._verified = False
@@ -149,7 +160,7 @@ class Transactions:
 
     async def _receipt(self, tx: str) -> Mapping[str, Any]:
         pause, waited = _FIRST_POLL_S, 0.0
-        while waited < WAIT_S:
+        while waited < self._wait_s:
             try:
                 receipt = await self._node.call("eth_getTransactionReceipt", tx)
             except (ChainUnreachableError, ChainRefusedError):
@@ -160,7 +171,7 @@ class Transactions:
             waited += pause
             pause = min(pause * 1.5, _SLOWEST_POLL_S)
         raise ChainUnreachableError(
-            f"Transaction {tx} was sent, but is in no block yet after {WAIT_S:.0f} s.", tx=tx
+            f"Transaction {tx} was sent, but is in no block yet after {self._wait_s:.0f} s.", tx=tx
         )
 
 

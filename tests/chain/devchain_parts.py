@@ -7,7 +7,9 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils import to_checksum_address
+from support.devchain import DevChain
 
+from provider.chain.models import Log
 from provider.devchain.methods import Methods
 from provider.devchain.node import Node
 from provider.devchain.wallets import dev_wallets
@@ -21,6 +23,25 @@ REVERTS = bytes.fromhex("5f5ffd")
 STOPS_AT_ODD = bytes.fromhex("fe")
 CLOCK = bytes.fromhex("425f5260205ff3")
 """Answers with the time of the block."""
+
+
+def logs_of(devchain: DevChain, tx: str) -> list[Log]:
+    """The events of a transaction as the server's own code takes them."""
+    receipt = devchain.receipt(tx)
+    assert receipt is not None
+    assert receipt["status"] == "0x1"
+    return [
+        Log(
+            address=found["address"],
+            topics=tuple(bytes.fromhex(topic[2:]) for topic in found["topics"]),
+            data=bytes.fromhex(found["data"][2:]),
+            block=int(found["blockNumber"], 16),
+            block_hash=found["blockHash"],
+            tx=tx,
+            index=int(found["logIndex"], 16),
+        )
+        for found in receipt["logs"]
+    ]
 
 
 class Chain:

@@ -23,11 +23,13 @@ GONE = object()
 
 
 class NodeInBetween:
-    """Use as an async context manager. ``asked`` counts calls by method."""
+    """Use as an async context manager. ``asked`` counts calls by method,
+    ``delay_s`` is waited before each answer."""
 
     def __init__(self, url: str) -> None:
         self.asked: Counter[str] = Counter()
         self.spoil: dict[str, Spoil] = {}
+        self.delay_s = 0.0
         self._behind = url
         app = web.Application()
         app.router.add_post("/{key}", self._handle)
@@ -46,6 +48,7 @@ class NodeInBetween:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
+        await asyncio.sleep(self.delay_s)
         asked = json.loads(body)
         method = asked["method"]
         self.asked[method] += 1

@@ -91,7 +91,9 @@ def test_tokens_have_the_usual_decimals(devchain: DevChain) -> None:
 def test_it_deploys_over_calls_alone() -> None:
     chain = Chain()
 
-    entry = deploy_ocean(lambda method, params: chain.call(method, *params), chain.alice.address, [])
+    entry = deploy_ocean(
+        lambda method, params: chain.call(method, *params), chain.alice.address, []
+    )
 
     assert entry["chainId"] == 8996
     assert chain.call("eth_getCode", entry["ERC721Factory"], "latest") != "0x"
@@ -101,7 +103,9 @@ def test_it_deploys_where_blocks_come_slowly() -> None:
     chain = Chain()
     chain.call("evm_setAutomine", False)
 
-    entry = deploy_ocean(lambda method, params: chain.call(method, *params), chain.alice.address, [])
+    entry = deploy_ocean(
+        lambda method, params: chain.call(method, *params), chain.alice.address, []
+    )
 
     assert chain.call("eth_getCode", entry["AccessListFactory"], "latest") != "0x"
 

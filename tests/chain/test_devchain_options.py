@@ -25,9 +25,7 @@ def test_whom_others_can_reach(host: str) -> None:
     require_loopback(Options(host=host, outside=True))
 
 
-def test_anvil_is_chosen_when_it_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_anvil_is_chosen_when_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert choose_anvil(None) is None
     with pytest.raises(CannotStart):

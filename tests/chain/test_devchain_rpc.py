@@ -276,9 +276,7 @@ def test_what_there_is_not_is_null(devchain: DevChain) -> None:
 
 
 @pytest.mark.parametrize(("count", "percentiles"), [(1, []), (3, [25, 75]), (2000, None)])
-def test_fees_of_the_past(
-    devchain: DevChain, count: int, percentiles: list[int] | None
-) -> None:
+def test_fees_of_the_past(devchain: DevChain, count: int, percentiles: list[int] | None) -> None:
     history = devchain.call("eth_feeHistory", hex(count), "latest", percentiles)
 
     blocks = min(count, devchain.height + 1)

@@ -13,7 +13,25 @@ from typing import Any
 
 ABSENT = "absent"
 WORDS = frozenset(
-    ["checksum", "checksumType", "contentLength", "contentType", "error", "filename", "filesize", "free", "index", "priceMin", "removed", "software", "status", "statusText", "stopreq", "type", "valid"]
+    {
+        "checksum",
+        "checksumType",
+        "contentLength",
+        "contentType",
+        "error",
+        "filename",
+        "filesize",
+        "free",
+        "index",
+        "priceMin",
+        "removed",
+        "software",
+        "status",
+        "statusText",
+        "stopreq",
+        "type",
+        "valid",
+    }
 )
 """Fields whose values are compared, not only their kinds."""
 

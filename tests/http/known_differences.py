@@ -148,7 +148,7 @@ TABLE: list[Row] = [
     ),
     *rows(
         FINISHED,
-        "the text of the documentation, by which clients tell that a job is done",
+        "the text of the documentation",
         "[].statusText: 'Job finished' -> 'Job completed'",
     ),
     *rows(

@@ -68,7 +68,7 @@ FIRST, SECOND = "801d687733b348a2b52602f96c057188", "4a2169f946404f9d95202db828e
 DATA = b"a,b\n1,2\n3,4\n"
 SCRIPT = b"echo hello from algo; ls -R /data/inputs; echo RESULT > /data/outputs/result.txt\n"
 ENVIRONMENTS = "environments:\n  - {id: ocean-compute, maxJobs: 10, images: {pull: never}}\n"
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,29 @@ OTHER_STATES = {"status"}
 UNTOLD_HEADERS = frozenset({"date", "server"})
 
 TO_THE_LETTER = (
-    "ddo_missing validate decrypt fileinfo fileinfo_checksum initialize_again result log download"
-).split()
+    "ddo_missing",
+    "validate",
+    "decrypt",
+    "fileinfo",
+    "fileinfo_checksum",
+    "initialize_again",
+    "result",
+    "log",
+    "download",
+)
 
-FEE = """providerFeeAddress providerFeeToken providerFeeAmount providerData v r s
-    validUntil""".split()
+FEE = (
+    "providerFeeAddress",
+    "providerFeeToken",
+    "providerFeeAmount",
+    "providerData",
+    "v",
+    "r",
+    "s",
+    "validUntil",
+)
 ITEMS = ("datasets[]", "algorithm")
-STATUS_FIELDS = "jobId status statusText dateFinished results".split()
+STATUS_FIELDS = ("jobId", "status", "statusText", "dateFinished", "results")
 READ = {
     "root": ["serviceEndpoints", "providerAddresses"],
     "environments": ["8996[].id", "8996[].priceMin", "8996[].consumerAddress"],
@@ -87,10 +103,10 @@ def opened(value: Any) -> Any:
 def at(value: Any, path: str) -> list[Any]:
     """All values at a path as ``answer_shapes`` spells them."""
     found = [value]
-    for step in path.removeprefix("[]").removeprefix(".").split(".") if path != "[]" else []:
+    for step in path.split("."):
         name = step.removesuffix("[]")
-        found = [each for one in found for each in (one if isinstance(one, list) else [one])]
-        found = [one[name] for one in found]
+        found = [each[name] for each in found] if name else found
+        found = [each for one in found for each in one] if step.endswith("[]") else found
     return found
 
 
@@ -133,6 +149,13 @@ def test_the_published_document_comes_back_as_recorded(answers: dict[str, Answer
     assert [each["serviceId"] for each in ours["datatokens"]] == ["0", "1"]
 
 
+def test_a_job_is_called_after_the_order_of_its_dataset(answers: dict[str, Answer]) -> None:
+    bought = RECORDED["start"]["body"]
+    [theirs], [ours] = recorded_body("start"), our_body(answers["start"])
+    assert theirs["agreementId"] == bought["algorithm"]["transferTxId"]
+    assert ours["agreementId"] == bought["dataset"]["transferTxId"]
+
+
 def test_sealed_content_has_the_recorded_length(answers: dict[str, Answer]) -> None:
     for name in ("encrypt_files", "encrypt_document"):
         assert len(our_body(answers[name])) == len(recorded_body(name))
@@ -140,9 +163,8 @@ def test_sealed_content_has_the_recorded_length(answers: dict[str, Answer]) -> N
 
 
 def test_paths_and_methods_are_the_recorded_ones(answers: dict[str, Answer]) -> None:
-    assert (
-        our_body(answers["root"])["serviceEndpoints"] == recorded_body("root")["serviceEndpoints"]
-    )
+    ours, theirs = our_body(answers["root"]), recorded_body("root")
+    assert ours["serviceEndpoints"] == theirs["serviceEndpoints"]
 
 
 @pytest.mark.parametrize("name", sorted(READ))
@@ -180,7 +202,11 @@ def test_the_decision_tells_every_field_that_differs() -> None:
         ([{"a": 1}], [{"a": 1}, {"a": 1}], []),
         ([{"a": 1}], [], [": list -> empty list"]),
         ([{"a": "1.5"}], [{"a": "15"}], ["[].a: decimals -> digits"]),
-        ({"r": "0x" + "1" * 64}, {"r": "0x" + "1" * 63}, ["r: 0x and 64 digits -> 0x and 63 digits"]),
+        (
+            {"r": "0x" + "1" * 64},
+            {"r": "0x" + "1" * 63},
+            ["r: 0x and 64 digits -> 0x and 63 digits"],
+        ),
         ({"status": 70}, {"status": 7}, ["status: 70 -> 7"]),
         ({"deep": {"type": "url"}}, {"deep": {"type": "ipfs"}}, ["deep.type: 'url' -> 'ipfs'"]),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Self
 from urllib.parse import urlsplit
 
 from support.service import free_port
@@ -12,7 +13,8 @@ from support.service import free_port
 class TcpGate:
     """Listens on a port of its own, the same whenever it is open, and forwards to ``url``.
 
-    It begins shut. ``target`` may be given later, before the first connection.
+    Open while it is entered, unless it is shut. ``target`` may be given later, before the
+    first connection.
     """
 
     def __init__(self, target: str = "") -> None:
@@ -26,13 +28,20 @@ class TcpGate:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.shut()
+
     async def open(self) -> None:
+        await self.shut()
         self.mute = False
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
 
     async def silence(self) -> None:
         """Connections are taken, and nothing is ever answered."""
-        await self.shut()
         await self.open()
         self.mute = True
 
