@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from compute.errors import InputUnavailable
 from compute.supply import Download
-from provider.assets.fetch import Fetcher
+from provider.assets.fetch import Answer, Fetcher
 from provider.assets.origins.base import Part, SourceFile
 from provider.assets.origins.http import HttpOrigin, HttpRequest, with_query
 from provider.assets.remote_answers import (
@@ -40,6 +40,7 @@ ANSWER_S = 20.0
 ENDPOINTS_S = 300.0
 MAX_ANSWER_BYTES = 1 << 20
 MAX_DOCUMENT_BYTES = 4 << 20
+MAX_REFUSAL_BYTES = 1 << 16
 REMEMBERED_PROVIDERS = 64
 TOLD = frozenset({400, 403, 404})
 
@@ -145,11 +146,12 @@ class RemoteProvider:
         identity: Callable[[object, Mapping[str, Any]], str],
     ) -> list[SourceFile]:
         """The files of a service that this service's wallet ordered with transaction
-        ``order``."""
+        ``order``. What came with one order is not kept for another: whether that one is good
+        is for the other provider to say."""
         infos = await self.fileinfo(did, service_id, checksum=False, userdata=userdata)
         files: list[SourceFile] = []
         for index, info in enumerate(infos):
-            digest = identity(["remote", self._base, did, service_id, index], userdata)
+            digest = identity(["remote", self._base, did, service_id, index, order], userdata)
             fields = {
                 "documentId": did,
                 "serviceId": service_id,
@@ -212,7 +214,10 @@ class RemoteProvider:
 
 
 class RemoteOrigin(HttpOrigin):
-    """A file that another provider hands out."""
+    """A file that another provider hands out. Why it does not is told in its words.
+
+    Asked for whole each time: providers answer no questions about what changed.
+    """
 
     def __init__(
         self, provider: RemoteProvider, fields: Mapping[str, Any], *, name: str, identity: str
@@ -227,10 +232,8 @@ class RemoteOrigin(HttpOrigin):
 
     @asynccontextmanager
     async def open(self, validator: str | None) -> AsyncIterator[Download]:
-        async with AsyncExitStack() as stack:
-            async with self._provider.turn:
-                download = await stack.enter_async_context(super().open(validator))
-            yield download
+        async with self.part() as part:
+            yield Download(False, part.validator, part.size, part.chunks)
 
     @asynccontextmanager
     async def part(
@@ -240,6 +243,18 @@ class RemoteOrigin(HttpOrigin):
             async with self._provider.turn:
                 part = await stack.enter_async_context(super().part(range_, if_range=if_range))
             yield part
+
+    @asynccontextmanager
+    async def _exchange(
+        self, asked: HttpRequest, wanted: Mapping[str, str]
+    ) -> AsyncIterator[Answer]:
+        accepted = {200, 206, 416} if wanted else {200}
+        async with self._fetcher.exchange(
+            asked.url, conditions=wanted, accepted=accepted | TOLD
+        ) as answer:
+            if answer.status in TOLD:
+                raise InputUnavailable(refusal(answer.status, await _beginning(answer)))
+            yield answer
 
 
 class Remotes:
@@ -282,6 +297,17 @@ def _origin(url: str) -> tuple[str, str, int | None] | None:
     except ValueError:
         return None
     return (parts.scheme, parts.hostname.rstrip("."), port) if parts.hostname else None
+
+
+async def _beginning(answer: Answer) -> bytes:
+    """As much of a refusal as is worth reading."""
+    content = b""
+    async with _in_time():
+        async for chunk in answer.chunks:
+            content += chunk
+            if len(content) > MAX_REFUSAL_BYTES:
+                break
+    return content
 
 
 @asynccontextmanager

@@ -105,7 +105,7 @@ class Methods:
         steering: dict[str, Method] = {
             "evm_mine": self._mine,
             "evm_snapshot": lambda _: quantity(node.snapshot()),
-            "evm_revert": lambda p: node.revert(p.number(0)),
+            "evm_revert": self._revert,
             "evm_increaseTime": lambda p: quantity(node.increase_time(p.number(0))),
             "evm_setNextBlockTimestamp": lambda p: node.set_next_timestamp(p.number(0)),
             "evm_setAutomine": self._set_automatic,
@@ -281,7 +281,7 @@ class Methods:
 
     def _filter_changes(self, params: Params) -> list[Any]:
         polled = self._filter(params)
-        first, polled.seen = min(polled.seen, self._node.height) + 1, self._node.height
+        first, polled.seen = polled.seen + 1, self._node.height
         if polled.criteria is None:
             numbers = range(first, self._node.height + 1)
             return [wire.data(self._block(number).header.hash) for number in numbers]
@@ -292,6 +292,13 @@ class Methods:
     def _mine(self, _: Params) -> str:
         self._node.mine()
         return "0x0"
+
+    def _revert(self, params: Params) -> bool:
+        """Go back; filters tell what comes in place of what they told."""
+        done = self._node.revert(params.number(0))
+        for polled in self._filters.values():
+            polled.seen = min(polled.seen, self._node.height)
+        return done
 
     def _set_automatic(self, params: Params) -> None:
         self._node.automatic = params.get(0) is True

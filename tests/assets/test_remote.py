@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import time
 from typing import Any
 
 import pytest
+from aiohttp import web
 from asset_documents import DATASET
 from asset_fetching import LOOPBACK, read
 from asset_origins import Origin
@@ -113,6 +115,35 @@ async def test_an_order_that_it_does_not_take(remote: RemoteProvider) -> None:
     with pytest.raises(InputUnavailable) as caught:
         await content(file)
     assert not caught.value.temporary
+    assert caught.value.public == (
+        "The other provider of this asset refused (400). It said: Order could not be validated"
+    )
+
+
+async def test_what_came_with_one_order_is_not_taken_for_anothers(remote: RemoteProvider) -> None:
+    """Else an order that the other provider never saw would do."""
+    one, again, other = [
+        (await files(remote, order=order))[0].identity for order in (ORDER, ORDER, "0x00")
+    ]
+    assert one == again != other
+
+
+async def test_a_refusal_without_end_is_not_read(
+    remote: RemoteProvider, origin: Origin, other: OtherProvider
+) -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=403)
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b"no " * 10_000)
+        return response
+
+    (file, _) = await files(remote)
+    origin.on("/api/services/download", refuse)
+    with pytest.raises(InputUnavailable) as caught:
+        await content(file)
+    assert caught.value.public == "The other provider of this asset refused (403)."
 
 
 async def test_another_wallet_gets_nothing(fetcher: Fetcher, other: OtherProvider) -> None:

@@ -8,7 +8,7 @@ import pytest
 from devchain_parts import CLOCK, COUNTER, ETHER, REVERTS, STOPS_AT_ODD, Chain
 
 from provider.devchain.errors import RpcError
-from provider.devchain.evm import GAS_LIMIT
+from provider.devchain.evm import GAS_LIMIT, Evm
 
 OTHER = "0x" + "22" * 20
 
@@ -198,6 +198,24 @@ def test_a_transaction_that_became_impossible_is_dropped(chain: Chain) -> None:
     assert chain.call("eth_getTransactionByHash", second) is None
     chain.call("evm_setAutomine", True)
     assert chain.receipt(chain.send(nonce=1))["status"] == "0x1"
+
+
+def test_a_block_is_never_made_again(chain: Chain) -> None:
+    later = int(time.time()) + 100
+    hashes = set()
+    for _ in range(2):
+        snapshot = chain.call("evm_snapshot")
+        chain.node.set_next_timestamp(later)
+        chain.node.mine()
+        hashes.add(chain.block()["hash"])
+        chain.call("evm_revert", snapshot)
+    assert len(hashes) == 2
+
+
+def test_a_clock_that_is_set_back_does_not_matter() -> None:
+    evm = Evm(8996, {}, timestamp=1000)
+    made, _ = evm.make(evm.genesis.header, 990, [])
+    assert made.header.timestamp == 1000
 
 
 def test_empty_blocks_differ(chain: Chain) -> None:

@@ -96,8 +96,11 @@ async def serving(service: Service, **environ: str) -> AsyncIterator[Service]:
         yield service
     except BaseException:
         service.kill()
+        service.sweep()
         raise
     code, leftovers, log = service.stop(), service.leftovers(), service.log()
+    if leftovers:
+        service.sweep()
     assert code == 0, log
     assert not leftovers, log
     assert "Traceback" not in log, log

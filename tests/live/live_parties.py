@@ -86,9 +86,7 @@ class Party:
         data = REUSE_ORDER.data(word_of_tx(tx), Fee.from_wire(fee).values())
         return self.chain.send(self.account, datatoken, data, gas=GAS)
 
-    def start_body(
-        self, environment: str, asset: Dataset, code: str = "true"
-    ) -> dict[str, Any]:
+    def start_body(self, environment: str, asset: Dataset, code: str = "true") -> dict[str, Any]:
         """A complete, signed body of a start of raw code over one dataset with its order."""
         body = self.plain.start_body(raw(code).to_wire(), [asset.did], environment)
         body["dataset"] = asset.to_wire()
@@ -137,9 +135,7 @@ async def sell(
     seller: Party, draft: AssetDraft, *buyers: Party, url: str = "", wait: bool = True
 ) -> Published:
     """Publish, wait until the provider's index has it, and give buyers its datatokens."""
-    published = await publish(
-        seller.client, seller.wallet, draft, url=url or str(seller.plain.url)
-    )
+    published = await publish(seller.client, seller.wallet, draft, url=url or str(seller.plain.url))
     for buyer in buyers:
         for datatoken in published.datatokens:
             await seller.wallet.mint(datatoken, buyer.address, 20 * TOKEN)
@@ -191,4 +187,3 @@ def code_of(published: Published, order: str | None = None) -> PublishedAlgorith
 def _wallet(chain: DevChain, which: int) -> OnChain:
     account = chain.accounts[which]
     return OnChain(chain.url, account, address_file=chain.address_file, chain_id=chain.chain_id)
-

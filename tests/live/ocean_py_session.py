@@ -211,9 +211,7 @@ class Session:
         order = self.ocean.assets.pay_for_access_service(self.data, {"from": self.bob})
         transaction = order.transactionHash if hasattr(order, "transactionHash") else order
         text = transaction if isinstance(transaction, str) else transaction.hex()
-        folder = self.ocean.assets.download_asset(
-            self.data, self.bob, self.given["folder"], text
-        )
+        folder = self.ocean.assets.download_asset(self.data, self.bob, self.given["folder"], text)
         files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         return {path.name: path.read_text() for path in files}
 
@@ -228,4 +226,4 @@ COMPUTE = {
 
 if __name__ == "__main__":
     told = Session(json.loads(sys.argv[1])).run()
-    print(json.dumps(told, default=str))
+    sys.stdout.write(json.dumps(told, default=str) + "\n")

@@ -103,18 +103,14 @@ class Shop:
         """The results of a job that orders what it needs."""
         client = self.consumer.client
         job = await self.consumer.finish(
-            await client.start(
-                "free", named(asset), code, pay=self.consumer.wallet, duration_s=60
-            )
+            await client.start("free", named(asset), code, pay=self.consumer.wallet, duration_s=60)
         )
         assert job.succeeded, job
         return await self.consumer.results(job)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shop(
-    devchain: DevChain, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Shop]:
+async def shop(devchain: DevChain, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     folder = tmp_path_factory.mktemp("cached")
     indexing, asking = Service(folder / "indexing"), Service(folder / "asking")
     for each in (indexing, asking):

@@ -16,9 +16,7 @@ import pytest
 from live_market import CONSUMER, COUNT, PUBLISHER, ROWS, Market
 from support.service import IMAGE, image_id
 
-PYTHON = Path(
-    os.environ.get("OCEAN_PY", Path(__file__).parents[2] / ".cache/ocean-py/bin/python")
-)
+PYTHON = Path(os.environ.get("OCEAN_PY", Path(__file__).parents[2] / ".cache/ocean-py/bin/python"))
 SESSION = Path(__file__).with_name("ocean_py_session.py")
 TAKES_S = 240
 

@@ -11,8 +11,8 @@ from math import ceil
 
 import pytest
 import pytest_asyncio
-from eth_abi import decode
-from eth_utils import keccak
+from eth_abi.abi import decode
+from eth_utils.crypto import keccak
 from live_market import CONSUMER, PROVIDER, PUBLISHER, ROWS, files, offers, serving, settings_of
 from live_parties import (
     TOKEN,
@@ -59,9 +59,7 @@ class Shop:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shop(
-    devchain: DevChain, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Shop]:
+async def shop(devchain: DevChain, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     provider = Service(tmp_path_factory.mktemp("paid") / "provider")
     free, paid = offers(devchain)
     provider.environments(free, paid, {**paid, "id": "narrow", "maxJobs": 1})
@@ -215,9 +213,7 @@ async def test_what_waits_until_its_paid_time_is_over_never_runs(shop: Shop) -> 
     blocking = await client.start(
         "narrow", named(shop.first), raw(ENDLESS), pay=wallet, duration_s=60
     )
-    waiting = await client.start(
-        "narrow", named(shop.first), raw(PRINT), pay=wallet, duration_s=4
-    )
+    waiting = await client.start("narrow", named(shop.first), raw(PRINT), pay=wallet, duration_s=5)
     job = await shop.consumer.finish(waiting)
     assert (job.status, job.reason) == (2, "paid_time_over"), job
     assert not job.results

@@ -3,6 +3,7 @@ starts nothing, hands out nothing, and uses up nobody's nonce."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,12 +12,13 @@ import pytest
 import pytest_asyncio
 from eth_abi.packed import encode_packed
 from eth_account.messages import encode_defunct
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 from live_market import (
     CONSUMER,
     PUBLISHER,
     ROWS,
     STRANGER,
+    Origin,
     files,
     offers,
     serving,
@@ -28,7 +30,7 @@ from support.devchain import DevChain
 from support.lookalike import Event, Lookalike
 from support.service import Service
 
-from provider.client import Dataset, Published
+from provider.client import Dataset, Published, RefusedError
 from provider.client.contract_calls import APPROVE
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
@@ -41,6 +43,8 @@ FAILED = "order transaction failed."
 UNKNOWN = "Transaction {} is not known on this chain."
 OTHER_ENVIRONMENT = "Mismatch between ordered c2d environment and selected one."
 PENDING = "Transaction {} has 0 of 1 confirmations; try again in a moment."
+NOT_IN_USE = ("ASSET_DISABLED", "Asset is not consumable.")
+"""Which of them depends on who notices first: the index, or the contract when it is asked."""
 OTHER_PROVIDER = "does not match the provider address"
 NEVER_SENT = "0x" + "5a" * 32
 
@@ -52,6 +56,8 @@ class Shop:
 
     chain: DevChain
     provider: Service
+    origin: Origin
+    publisher: Party
     consumer: Party
     stranger: Party
     asset: Published
@@ -65,9 +71,7 @@ class Shop:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shop(
-    devchain: DevChain, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Shop]:
+async def shop(devchain: DevChain, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     provider = Service(tmp_path_factory.mktemp("spoofed") / "provider")
     provider.environments(*offers(devchain))
     async with (
@@ -82,7 +86,9 @@ async def shop(
         ]
         compute = (await _ordered(buyer, "free", named(asset))).datasets[0]
         access = await buyer.client.order_access(named(asset, ACCESS), pay=buyer.wallet)
-        yield Shop(devchain, provider, buyer, stranger, asset, other, compute, access)
+        yield Shop(
+            devchain, provider, origin, seller, buyer, stranger, asset, other, compute, access
+        )
 
 
 async def _ordered(party: Party, environment: str, asset: Dataset) -> Any:
@@ -248,6 +254,58 @@ async def test_an_order_that_a_reorganisation_undid(shop: Shop) -> None:
     await _refused_start(shop, shop.consumer, ordered.datasets[0], UNKNOWN)
     again = await shop.consumer.client.start("free", shop.compute, raw("true"))
     assert (await shop.consumer.finish(again)).succeeded
+
+
+async def test_an_order_whose_time_is_over_is_made_anew(shop: Shop) -> None:
+    """The service is sold for three seconds; a renewal of the fee would not lengthen them."""
+    services = [service(shop.origin, timeout_s=3, allowRawAlgorithm=True)]
+    brief = await sell(shop.publisher, dataset("Brief", *services), shop.consumer)
+    ordered = await _ordered(shop.consumer, "free", named(brief))
+    job = await shop.consumer.client.start("free", ordered.datasets, raw("true"))
+    assert (await shop.consumer.finish(job)).succeeded
+    await asyncio.sleep(4)
+    expired = ordered.datasets[0]
+    await _refused_start(shop, shop.consumer, expired, "The order has expired.")
+    again = await _ordered(shop.consumer, "free", expired)
+    assert [each.renewed for each in again.purchases] == [False]
+    job = await shop.consumer.client.start("free", again.datasets, raw("true"))
+    assert (await shop.consumer.finish(job)).succeeded
+
+
+async def test_an_order_of_an_asset_that_is_revoked(shop: Shop) -> None:
+    """It buys nothing while the asset is; it was paid, so it counts again when it is back."""
+    wallet = shop.publisher.wallet
+    await wallet.set_metadata_state(shop.asset.nft, 3)
+    assert await _comes_true(shop, usable=False)
+    before = await _belongings(shop.consumer)
+    with pytest.raises(Refused) as refused:
+        await shop.consumer.start_plainly("free", shop.compute)
+    assert refused.value.status == 400
+    assert any(text in str(refused.value.body) for text in NOT_IN_USE)
+    with pytest.raises(Refused) as refused:
+        await shop.consumer.download_plainly(shop.access)
+    assert refused.value.status == 400
+    assert await _belongings(shop.consumer) == before
+    await wallet.set_metadata_state(shop.asset.nft, 0)
+    assert await _comes_true(shop, usable=True)
+    job = await shop.consumer.client.start("free", shop.compute, raw("true"))
+    assert (await shop.consumer.finish(job)).succeeded
+
+
+async def _comes_true(shop: Shop, *, usable: bool) -> bool:
+    """Within the seconds for which a state is kept in mind, quotes are as ``usable`` says."""
+    client = shop.consumer.client
+    async with asyncio.timeout(15):
+        while True:
+            try:
+                await client.initialize_compute("free", shop.compute, raw("true"), duration_s=60)
+            except RefusedError:
+                if not usable:
+                    return True
+            else:
+                if usable:
+                    return True
+            await asyncio.sleep(0.2)
 
 
 async def test_an_order_of_a_provider_with_another_key(shop: Shop) -> None:

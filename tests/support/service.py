@@ -164,6 +164,15 @@ class Service:
         found += [str(path) for path in (self.data / "cache" / "partial").glob("*")]
         return found + containers(self.operator_id())
 
+    def sweep(self) -> None:
+        """After a failure, take away what would be in the way of others."""
+        with engine() as client:
+            for name in containers(self.operator_id()):
+                client.remove_container(name, force=True)
+        for mount in Path("/proc/self/mounts").read_text().splitlines():
+            if str(self.root) in mount:
+                subprocess.run(["umount", mount.split()[1]], check=True)
+
     def operator_id(self) -> str:
         """The name under which this service labels what it makes."""
         return (self.data / "operator-id").read_text().strip()
