@@ -13,6 +13,7 @@ from provider.access import Wanted
 from provider.assets.ddo import is_did
 from provider.auth import messages
 from provider.auth.caller import Claim
+from provider.dialects.ocean.claims import made_claim
 from provider.dialects.ocean.fields import Form, decoded
 from provider.dialects.ocean.reading import Parameters
 from provider.errors import InvalidRequest, ProviderError
@@ -128,19 +129,7 @@ def _claim(
     words: str,
 ) -> Claim:
     form.text("nonce", required=True)
-    signature = form.text("signature")
-    form.check()
-    return Claim(
-        address=address,
-        operation=operation,
-        texts=texts,
-        words=words,
-        nonce=form.raw("nonce"),
-        signature=signature,
-        token=token,
-        expiry=form.raw("expiry"),
-        parameters=form.values,
-    )
+    return made_claim(form, token, operation, address, texts, words)
 
 
 def _published(form: Form) -> Published:

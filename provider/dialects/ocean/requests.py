@@ -14,6 +14,7 @@ from provider.admission import AlgorithmChoice, DatasetChoice, RawAlgorithm
 from provider.assets.ddo import Container
 from provider.auth import messages
 from provider.auth.caller import Claim
+from provider.dialects.ocean.claims import made_claim
 from provider.dialects.ocean.fields import Form, decoded
 from provider.dialects.ocean.reading import Parameters
 from provider.errors import InvalidRequest, KeyedRefusal, ProviderError
@@ -70,7 +71,7 @@ def status(values: Parameters, token: str) -> tuple[JobQuery, Claim | None]:
     if not query.consumer or not (signed or token):
         return query, None
     texts = _job_texts(messages.status_text, query)
-    claim = _made_claim(form, token, "computeStatus", query.consumer, texts, _DATASET_PARTS)
+    claim = made_claim(form, token, "computeStatus", query.consumer, texts, _DATASET_PARTS)
     return query, claim
 
 
@@ -151,35 +152,7 @@ def _claim(
     form.check()
     form.text("nonce", required=True)
     form.check()
-    return _made_claim(form, token, operation, consumer, texts, words)
-
-
-def _made_claim(
-    form: Form,
-    token: str,
-    operation: str,
-    address: str,
-    texts: Callable[[str], Sequence[str]],
-    words: str,
-    *,
-    nonce_optional: bool = False,
-) -> Claim:
-    signature = form.text("signature")
-    job_id = form.text("jobId")
-    form.check()
-    return Claim(
-        address=address,
-        operation=operation,
-        texts=texts,
-        words=words,
-        nonce=form.raw("nonce"),
-        signature=signature,
-        token=token,
-        expiry=form.raw("expiry"),
-        job_id=job_id,
-        parameters=form.values,
-        nonce_optional=nonce_optional,
-    )
+    return made_claim(form, token, operation, consumer, texts, words)
 
 
 def _auth_claim(form: Form, operation: str) -> Claim:
@@ -187,7 +160,7 @@ def _auth_claim(form: Form, operation: str) -> Claim:
     form.text("signature", required=True)
     form.check()
     address = form.text("address")
-    return _made_claim(
+    return made_claim(
         form,
         "",
         operation,
@@ -204,7 +177,7 @@ def _wish(
     form.check()
     query = _query(form)
     form.check()
-    claim = _made_claim(
+    claim = made_claim(
         form,
         token,
         operation,
