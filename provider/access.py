@@ -47,6 +47,7 @@ from provider.errors import (
     TransactionUnknown,
 )
 from provider.payments import ItemQuote, PaidItem, Payments
+from provider.turns import Gone, waits
 
 log = logging.getLogger(__name__)
 
@@ -102,12 +103,13 @@ class Access:
         return await self._callers.identify(claim)
 
     async def describe(
-        self, ddo: Ddo, service_id: str, userdata: Any, checksum: bool
+        self, ddo: Ddo, service_id: str, userdata: Any, checksum: bool, gone: Gone = waits
     ) -> Sequence[FileInfo]:
         """The files of a service, for anybody: a question without a signature.
 
-        Nothing is told of a private asset of the operator's own folder. Raises
-        ProviderError, NotAllowed.
+        Nothing is told of a private asset of the operator's own folder. ``gone`` tells when
+        nobody waits for the answer any more. Raises ProviderError, NotAllowed,
+        OriginUnavailable.
         """
         service = _service(ddo, service_id)
         if ddo.is_local and is_restricted(ddo, service):
@@ -119,17 +121,18 @@ class Access:
             if error.public == CANNOT_OPEN:
                 raise ProviderError("Unable to get dataset files") from None
             raise unavailable(error) from None
-        return await self._describer.describe(files, checksum=checksum)
+        return await self._describer.describe(files, checksum=checksum, gone=gone)
 
     async def describe_raw(
-        self, raw: Mapping[str, Any], userdata: Any, checksum: bool
+        self, raw: Mapping[str, Any], userdata: Any, checksum: bool, gone: Gone = waits
     ) -> Sequence[FileInfo]:
-        """A file that the asker names, never one of this machine. Raises FileObjectInvalid."""
+        """A file that the asker names, never one of this machine. Raises FileObjectInvalid,
+        OriginUnavailable."""
         values = parameters.userdata([], userdata)
         file = self._supplier.stranger_file(raw, values)
-        return await self._describer.describe([file], checksum=checksum)
+        return await self._describer.describe([file], checksum=checksum, gone=gone)
 
-    async def quote(self, ddo: Ddo, wanted: Wanted) -> AccessQuote:
+    async def quote(self, ddo: Ddo, wanted: Wanted, gone: Gone = waits) -> AccessQuote:
         """What the consumer has to order. Nothing is quoted that could not be delivered.
 
         Raises ProviderError, OriginUnavailable, ChainUnavailable.
@@ -143,7 +146,7 @@ class Access:
             )
         files = await self._files(ddo, service, wanted, insist=wanted.file_index is not None)
         if wanted.file_index is not None:
-            await self._require_valid(_nth(files, wanted.file_index), wanted)
+            await self._require_valid(_nth(files, wanted.file_index), wanted, gone)
         item = PaidItem(ddo, service, wanted.order)
         quote = await self._payments.quote_access(item, wanted.consumer)
         return AccessQuote(quote, await self._callers.last_nonce(wanted.consumer))
@@ -212,9 +215,9 @@ class Access:
             item = PaidItem(ddo, service, wanted.order)
             await self._payments.check_access(item, wanted.consumer)
 
-    async def _require_valid(self, file: SourceFile, wanted: Wanted) -> None:
+    async def _require_valid(self, file: SourceFile, wanted: Wanted, gone: Gone) -> None:
         try:
-            await self._describer.probe(file)
+            await self._describer.probe(file, gone=gone)
         except InputUnavailable as error:
             raise (OriginUnavailable if error.temporary else FileUnavailable)(
                 "Asset URL not found, not available or invalid. Payload was:"

@@ -23,6 +23,7 @@ from provider.assets.catalogue import Catalogue
 from provider.assets.credentials import why_denied
 from provider.assets.ddo import ComputeRules, Container, Ddo, Service
 from provider.assets.encryption import open_files, seal_url_file
+from provider.assets.files import TooManyFiles
 from provider.assets.remote import is_own
 from provider.assets.supplier import AssetSupplier
 from provider.errors import AssetMalformed, FileObjectInvalid, KeyedRefusal, UnknownAsset
@@ -175,7 +176,7 @@ class Admission:
             raise KeyedRefusal("algorithm.credentials", denied)
         elsewhere = "compute_services_not_in_same_provider"
         code = elsewhere if service.is_compute else "file_unavailable"
-        remote = self._is_elsewhere(ddo, service, away, "algorithm", code)
+        remote = await self._is_elsewhere(ddo, service, away, "algorithm", code)
         return Asset("algorithm", ddo, service, choice.order, remote)
 
     async def _dataset(
@@ -193,7 +194,7 @@ class Admission:
         if consumer and (denied := why_denied(ddo, consumer, service)):
             raise KeyedRefusal(resource, denied)
         code = "compute_services_not_in_same_provider"
-        remote = self._is_elsewhere(ddo, service, away, f"{resource}.serviceId", code)
+        remote = await self._is_elsewhere(ddo, service, away, f"{resource}.serviceId", code)
         return Asset(resource, ddo, service, choice.order, remote)
 
     async def _resolve(self, did: str, resource: str, code: str) -> Ddo:
@@ -202,13 +203,15 @@ class Admission:
         except UnknownAsset:
             raise KeyedRefusal(resource, code) from None
 
-    def _is_elsewhere(
+    async def _is_elsewhere(
         self, ddo: Ddo, service: Service, away: bool, resource: str, code: str
     ) -> bool:
         """True when another provider has the files. Raises KeyedRefusal if nobody can be
-        asked for them."""
+        asked for them, TooManyFiles."""
         try:
-            open_files(ddo, service, self._key)
+            await asyncio.to_thread(open_files, ddo, service, self._key)
+        except TooManyFiles:
+            raise
         except (AssetMalformed, FileObjectInvalid):
             if away and not is_own(service.service_endpoint, self._own_urls):
                 return True
@@ -342,6 +345,7 @@ def _facts(algorithm: Asset, digests: Sequence[str]) -> trust.AlgorithmFacts:
         did=algorithm.ddo.id,
         service_id=algorithm.service.id,
         owner=algorithm.ddo.owner,
+        author=algorithm.ddo.author,
         files_checksum=trust.files_checksum(digests),
         container_checksum=trust.container_checksum(container.entrypoint, container.checksum),
     )

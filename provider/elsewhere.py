@@ -7,7 +7,7 @@ from typing import Any
 
 from compute.errors import InputUnavailable
 from provider.assets.remote import Remotes
-from provider.errors import AssetsUnavailable, ProviderError
+from provider.errors import OtherProviderUnavailable, ProviderError
 from provider.payments import Payable
 
 
@@ -20,7 +20,7 @@ class OtherProviders:
     async def initialize(self, item: Payable, consumer: str) -> Mapping[str, Any]:
         """What another provider wants for a service of its own, as it says it.
 
-        Raises ProviderError, AssetsUnavailable.
+        Raises ProviderError, OtherProviderUnavailable.
         """
         order = {"transferTxId": item.order} if item.order else {}
         try:
@@ -28,7 +28,7 @@ class OtherProviders:
             return await other.initialize(item.ddo.id, item.service.id, consumer, **order)
         except InputUnavailable as error:
             if error.temporary:
-                raise AssetsUnavailable from None
+                raise OtherProviderUnavailable from None
             raise ProviderError(error.public) from None
 
     async def open_document(self, *, url: str, chain_id: int, nft: str, tx: str) -> bytes:

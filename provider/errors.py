@@ -103,6 +103,17 @@ class AssetsUnavailable(ProviderError):
         super().__init__("Assets cannot be looked up at the moment; try again.")
 
 
+class OtherProviderUnavailable(ProviderError):
+    """A provider of which one of the assets is served does not answer, or not in time."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another provider that one of the assets needs does not answer; try again."
+        )
+
+
 class UnsupportedChain(ProviderError):
     """A chain that this provider does not follow."""
 
@@ -121,6 +132,21 @@ class ChainUnavailable(ProviderError):
         super().__init__(f"Chain {chain_id} cannot be asked at the moment; try again.")
         self.chain_id = chain_id
         self.cause = cause
+
+
+class RangeTooLarge(ProviderError):
+    """Blocks hold more events than are kept at once: ask for fewer blocks.
+
+    ``last`` is the last block of the range up to which they fit, at least its first, since
+    a single block is never refused; None when that was not found out.
+    """
+
+    status = 503
+
+    def __init__(self, chain_id: int, last: int | None) -> None:
+        super().__init__(f"Chain {chain_id} has too many events in these blocks; ask for fewer.")
+        self.chain_id = chain_id
+        self.last = last
 
 
 class CallRefused(ProviderError):

@@ -10,6 +10,9 @@ A quote costs nothing and can be asked for at will, so it must be worth nothing 
 paid: quotes without an amount pay for no priced environment however many there are, a quote
 repeated is paid again, and how far ahead it may reach is bounded by ``MAX_WINDOW_S``.
 
+Other people pay for looking things up: a request has but a few of its orders, and of the
+other providers that it needs, looked at together; a quote waits for no transaction.
+
 Which orders count is decided in :mod:`provider.chain.order_rules`, which of them pays in
 :mod:`provider.chain.tariffs`.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -36,7 +39,9 @@ from provider.errors import (
     AssetMalformed,
     KeyedRefusal,
     OrderRefused,
+    OtherProviderUnavailable,
     ProviderError,
+    TransactionPending,
     TransactionUnknown,
 )
 from provider.keys import ProviderKey
@@ -46,6 +51,13 @@ log = logging.getLogger(__name__)
 MAX_WINDOW_S = 30 * 24 * 3600
 """How far ahead time is sold, or the environment's longest job where that is more."""
 
+AT_ONCE = 4
+"""How many orders or other providers one request asks for at the same time."""
+
+OTHERS_S = 20.0
+"""How long a quote waits for all the other providers."""
+
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -92,9 +104,10 @@ class ItemQuote:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What a job was paid with. ``orders`` name what one unfinished job at most may have,
-    ``agreement_id`` is the transaction whose fee paid. ``ends_by`` is in seconds since the
-    epoch, None where time is not sold."""
+    """What a job was paid with. ``orders`` name what one unfinished job at most may have: the
+    orders, and where time is sold the fee that paid for it. ``agreement_id`` is the
+    transaction of that fee. ``ends_by`` is in seconds since the epoch, None where time is
+    not sold."""
 
     orders: tuple[str, ...] = ()
     agreement_id: str = ""
@@ -111,7 +124,8 @@ class Elsewhere(Protocol):
 class Payments:
     """Quotes and checks on the chains that are followed; without any, nothing is sold.
 
-    Without ``elsewhere`` nothing is said about the prices of other providers.
+    Without ``elsewhere`` nothing is said about the prices of other providers, which have
+    ``others_s`` seconds to tell them.
     """
 
     def __init__(
@@ -121,11 +135,13 @@ class Payments:
         *,
         now: Callable[[], float],
         elsewhere: Elsewhere | None = None,
+        others_s: float = OTHERS_S,
     ) -> None:
         self._chains = chains
         self._key = key
         self._now = now
         self._elsewhere = elsewhere
+        self._others_s = others_s
 
     def needs_order(self, ddo: Ddo, service: Service) -> bool:
         """False where nothing is sold: without a chain, and for assets of the operator's own
@@ -184,7 +200,7 @@ class Payments:
         await self._require_all_consumable(items)
         for item in filter(self._is_ours, items):
             await self._require_genuine(item)
-        orders = await _all(self._if_good(item, consumer, environment.id) for item in items)
+        orders = await _all(lambda item: self._if_good(item, consumer, environment.id), items)
         seats = self._seats(items, tariffs.each_once(orders), tariff)
         carrier = tariffs.carrier(tariff, seats, valid_until, moment) if tariff else None
 
@@ -199,10 +215,9 @@ class Payments:
             fee = self._sign(item, terms, token=token, amount=amount, valid_until=valid_until)
             return _with_fee(item, fee, order)
 
-        return [
-            quote(index) if self._is_ours(item) else await self._not_ours(item, consumer_address)
-            for index, item in enumerate(items)
-        ]
+        quotes = {index: quote(index) for index, item in enumerate(items) if self._is_ours(item)}
+        others = iter(await self._not_ours(items, consumer_address))
+        return [quotes.get(index) or next(others) for index in range(len(items))]
 
     async def check_job(
         self, items: Sequence[Payable], environment: Environment, consumer: str
@@ -212,7 +227,7 @@ class Payments:
         tariff = await self._tariff(items, environment)
         self._require_named(items)
         await self._require_all_consumable(items)
-        orders = await _all(self._ordered(item, consumer, environment.id) for item in items)
+        orders = await _all(lambda item: self._ordered(item, consumer, environment.id), items)
         _require_distinct(items, orders)
         names = tuple(order.name for order in orders if order is not None)
         if tariff is None:
@@ -220,6 +235,8 @@ class Payments:
         paid = tariffs.payer(tariff, self._seats(items, orders, tariff))
         if paid is None:
             raise KeyedRefusal("order", "fees_not_paid")
+        if not tariff.is_free:
+            names = (*names, paid.fee_name)
         return Payment(names, paid.tx, tariff.chain_id, tariffs.paid_until(tariff, paid))
 
     async def _tariff(self, items: Sequence[Payable], environment: Environment) -> Tariff | None:
@@ -284,7 +301,16 @@ class Payments:
                 "The service cannot be sold: its id or price is too long."
             ) from None
 
-    async def _not_ours(self, item: Payable, consumer: str) -> ItemQuote:
+    async def _not_ours(self, items: Sequence[Payable], consumer: str) -> list[ItemQuote]:
+        """Quotes of the items that are not ours, in order."""
+        others = [item for item in items if not self._is_ours(item)]
+        try:
+            async with asyncio.timeout(self._others_s):
+                return await _all(lambda item: self._elsewhere_quoted(item, consumer), others)
+        except TimeoutError:
+            raise OtherProviderUnavailable from None
+
+    async def _elsewhere_quoted(self, item: Payable, consumer: str) -> ItemQuote:
         if not item.remote or self._elsewhere is None:
             return _not_sold(item)
         answer = await self._elsewhere.initialize(item, consumer)
@@ -329,7 +355,11 @@ class Payments:
             return None
         try:
             return await self._verified(item, consumer, environment, renewable=True)
-        except (OrderRefused, TransactionUnknown):
+        except TransactionPending:
+            raise
+        except ProviderError as error:
+            if error.status >= 500:
+                raise
             return None
 
     async def _verified(
@@ -349,7 +379,7 @@ class Payments:
             now=self._now(),
             renewable=renewable,
         )
-        return await verify(access, terms, item.ddo.data_nft)
+        return await verify(access, terms, item.ddo.data_nft, patient=not renewable)
 
     def _access(self, ddo: Ddo) -> ChainAccess:
         return self._chains[ddo.chain_id or 0]
@@ -397,12 +427,25 @@ def _with_fee(item: Payable, fee: FeeQuote, order: Order | None) -> ItemQuote:
     return ItemQuote(item.service.datatoken_address, fee, original)
 
 
-async def _all(questions: Iterable[Awaitable[T]]) -> list[T]:
-    """All answers, asked for at the same time; the first error in their order."""
-    found = await asyncio.gather(*questions, return_exceptions=True)
-    answers: list[T] = []
-    for answer in found:
-        if isinstance(answer, BaseException):
-            raise answer
-        answers.append(answer)
-    return answers
+async def _all(ask: Callable[[S], Awaitable[T]], about: Sequence[S]) -> list[T]:
+    """All answers, some asked for at the same time; the first error in their order, after
+    which nothing more is asked."""
+    answers: dict[int, T] = {}
+    errors: dict[int, Exception] = {}
+    waiting = iter(enumerate(about))
+
+    async def work() -> None:
+        for index, each in waiting:
+            try:
+                answers[index] = await ask(each)
+            except Exception as error:
+                errors[index] = error
+            if errors:
+                return
+
+    async with asyncio.TaskGroup() as group:
+        for _ in about[:AT_ONCE]:
+            group.create_task(work())
+    if errors:
+        raise errors[min(errors)]
+    return [answers[index] for index in range(len(about))]

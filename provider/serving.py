@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ from compute.errors import ComputeError
 from provider import logs
 from provider.app import create_app
 from provider.errors import ProviderError, SettingsInvalid
+from provider.hangups import STOPPING
 from provider.listening import Door, allow_many_files
 from provider.settings import Settings
 
@@ -28,6 +30,9 @@ log = logging.getLogger(__name__)
 EXIT_BAD_SETTINGS = 2
 CLOSING_S = 10.0
 """How long open downloads may go on once the service was told to end."""
+
+DEAF_S = 60
+"""How long a client may take nothing of what was sent to it."""
 
 GC_ALLOCATIONS = 20_000
 
@@ -50,7 +55,7 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(app: web.Application, settings: Settings) -> None:
-    stopping = asyncio.Event()
+    stopping = app[STOPPING] = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
@@ -73,13 +78,23 @@ async def _serve(app: web.Application, settings: Settings) -> None:
 async def _listen(door: Door, settings: Settings) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     try:
-        return await loop.create_server(door, settings.listen_host, settings.listen_port)
+        server = await loop.create_server(door, settings.listen_host, settings.listen_port)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "no such address"
         raise SettingsInvalid(
             f"LISTEN_HOST, LISTEN_PORT: {settings.listen_host}:{settings.listen_port} cannot be"
             f" listened on ({reason}); end what listens there, or write another port"
         ) from None
+    for listening in server.sockets:
+        _cut_the_deaf(listening)
+    return server
+
+
+def _cut_the_deaf(listening: socket.socket) -> None:
+    """Have the kernel end connections, which inherit this, whose clients take nothing: an
+    answer stays in memory until it is taken."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAF_S * 1000)
 
 
 def _settle_memory() -> None:

@@ -30,6 +30,7 @@ from pydantic.alias_generators import to_camel
 from provider.errors import AssetMalformed
 
 DID = re.compile(r"did:op:[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+VERSION = re.compile(r"4\.[0-9]{1,6}\.[0-9]{1,6}")
 SEALED = re.compile(r"0x[0-9a-fA-F]+")
 HIDDEN_KEYS = frozenset({"credentials"})
 
@@ -67,11 +68,11 @@ Address = Annotated[str, BeforeValidator(_address_of)]
 
 
 class Part(BaseModel):
-    """Base of all parts of a document: camelCase on the wire, null means absent."""
+    """Base of all parts of a document: camelCase on the wire and in no other spelling, since
+    what is checked elsewhere is the wire's; null means absent."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
-        populate_by_name=True,
         coerce_numbers_to_str=True,
         hide_input_in_errors=True,
         extra="ignore",
@@ -178,8 +179,14 @@ class Nft(Part):
     state: int = 0
 
 
+class Event(Part):
+    """The chain's event that published the document, as who follows the chain tells it."""
+
+    sender: str = Field(default="", alias="from")
+
+
 def _require_v4(version: str) -> str:
-    if not re.fullmatch(r"4\.\d+\.\d+", version):
+    if not VERSION.fullmatch(version):
         raise ValueError("is not 4.x.y, the only generation of documents read here")
     return version
 
@@ -192,6 +199,7 @@ class Ddo(Part):
     chain_id: int | None = None
     nft_address: str = ""
     nft: Nft = Nft()
+    event: Event = Event()
     metadata: Metadata | None = None
     services: list[Service] = []
     credentials: Credentials = Credentials()
@@ -242,6 +250,12 @@ class Ddo(Part):
     def owner(self) -> str:
         """The publisher's wallet as the document states it, empty when it does not."""
         return self.nft.owner
+
+    @property
+    def author(self) -> str:
+        """The wallet that wrote this very document. An NFT can be given to anybody without
+        their consent, so its owner need not have."""
+        return self.owner if self.is_local else self.event.sender
 
     @property
     def data_nft(self) -> str:

@@ -55,7 +55,8 @@ def open_files(ddo: Ddo, service: Service, key: ProviderKey) -> list[FileObject]
     """The file objects of a service, sealed or plain, in order.
 
     Raises AssetMalformed when they cannot be opened or belong to another asset,
-    FileObjectInvalid when one of them is not usable here. An absent list is empty.
+    TooManyFiles when there are more than are served, FileObjectInvalid when one of them is
+    not usable here. An absent list is empty.
     """
     if service.files is None or service.files == "":
         return []

@@ -25,7 +25,7 @@ from provider.auth.signatures import is_address, to_checksum
 from provider.chain import events
 from provider.chain.chains import ChainAccess, Chains
 from provider.chain.events import MetadataEvent
-from provider.errors import AssetMalformed, CallRefused
+from provider.errors import AssetMalformed, CallRefused, ChainUnavailable, RangeTooLarge
 from provider.keys import ProviderKey
 
 DIFFERS = "The asset's document differs from the chain's."
@@ -55,7 +55,18 @@ async def bear_out(
         raise AssetMalformed(NOT_FROM_FACTORY)
     event = await newest_event(access, nft, _block_hint(hint))
     document = await asyncio.to_thread(_document, hint, event, chain_id, key)
-    return {**document, "nft": await _nft_facts(access, nft, in_purgatory=_in_purgatory(hint))}
+    return {
+        **document,
+        "chainId": chain_id,
+        "nftAddress": to_checksum(nft),
+        "nft": await _nft_facts(access, nft, in_purgatory=_in_purgatory(hint)),
+        "event": {
+            "tx": event.log.tx,
+            "block": event.log.block,
+            "from": to_checksum(event.updated_by),
+            "contract": to_checksum(nft),
+        },
+    }
 
 
 async def newest_event(access: ChainAccess, nft: str, hinted_block: int | None) -> MetadataEvent:
@@ -76,10 +87,24 @@ async def newest_event(access: ChainAccess, nft: str, hinted_block: int | None) 
 
 
 async def _last_of(access: ChainAccess, nft: str, first: int, last: int) -> MetadataEvent | None:
+    """From the end on, in as few pieces as have room for what an NFT was made to emit."""
     topics = (events.METADATA_CREATED, events.METADATA_UPDATED)
-    logs = await access.chain.logs(first, last, topics, address=nft)
-    decoded = (events.metadata(each) for each in reversed(logs) if each.address == nft)
-    return next((event for event in decoded if event is not None), None)
+    width = last - first + 1
+    while first <= last:
+        start = max(first, last - width + 1)
+        try:
+            logs = await access.chain.logs(start, last, topics, address=nft)
+        except RangeTooLarge:
+            if start == last:
+                raise ChainUnavailable(access.chain.id, "too many events in a block") from None
+            width = (last - start + 1) // 2
+            continue
+        decoded = (events.metadata(each) for each in reversed(logs) if each.address == nft)
+        event = next((event for event in decoded if event is not None), None)
+        if event is not None:
+            return event
+        last, width = start - 1, width * 2
+    return None
 
 
 async def _nft_facts(access: ChainAccess, nft: str, *, in_purgatory: bool) -> dict[str, Any]:

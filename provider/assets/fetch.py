@@ -35,6 +35,7 @@ from yarl import URL
 from compute.errors import InputUnavailable
 from compute.supply import Download
 from provider.assets.addresses import Network, literal, may_connect
+from provider.assets.heads import WaryConnector
 from provider.assets.hops import NOT_ALLOWED, REDIRECTS, Hop, next_hop, parsed
 from provider.assets.origins.base import no_chunks
 
@@ -46,15 +47,18 @@ SHOWN_HEADERS = ("Content-Type", "Content-Disposition", "Content-Range", "Accept
 CONDITIONS = {"etag": "If-None-Match", "modified": "If-Modified-Since"}
 BROKEN = "The connection to the origin of this input broke."
 TOO_SLOW = "The origin of this input took too long."
+ENDING = "The provider is about to end; try again."
 
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """Bounds of one download. ``stall_s`` is the longest wait for the next bytes."""
+    """Bounds of one download. ``stall_s`` is the longest wait for the next bytes, ``head_s``
+    for the head of the answer, whatever comes before it."""
 
     max_bytes: int = 100 * 1024**3
     connect_s: float = 10.0
     stall_s: float = 60.0
+    head_s: float = 60.0
     total_s: float = 6 * 3600.0
     redirects: int = 5
 
@@ -121,7 +125,7 @@ class Fetcher:
         limits = self._limits
         resolver = GuardedResolver(self._make_resolver(), self._allowed, limits.connect_s)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=WaryConnector(
                 limit=0, resolver=resolver, use_dns_cache=False, socket_factory=self._socket
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -143,10 +147,11 @@ class Fetcher:
         await self.close()
 
     async def close(self) -> None:
-        """Drop all connections. May be repeated."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Drop all connections; who asks from now on is told to try again. May be
+        repeated."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     @asynccontextmanager
     async def open(
@@ -240,10 +245,11 @@ class Fetcher:
         self, hop: Hop, conditions: Mapping[str, str], deadline: float
     ) -> aiohttp.ClientResponse:
         if self._session is None:
-            raise RuntimeError("the fetcher is not open")
+            raise InputUnavailable(ENDING, temporary=True)
         self._require_safe(hop.url)
+        head = asyncio.get_running_loop().time() + self._limits.head_s
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(min(deadline, head)):
                 return await self._session.request(
                     hop.method,
                     hop.url,

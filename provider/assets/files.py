@@ -44,6 +44,9 @@ OUR_HEADERS = frozenset(
         "upgrade",
     }
 )
+MAX_FILES = 1000
+"""Of one service: each may cost a request to its origin."""
+
 MISSING = "malformed service files, missing required keys."
 MISSING_KEYS = {
     ("arweave", "transactionId"): "malformed service files, missing transactionId.",
@@ -131,6 +134,10 @@ def _upper(value: Any) -> Any:
 
 def _nothing_is_no_headers(value: Any) -> Any:
     return value or {}
+
+
+class TooManyFiles(AssetMalformed):
+    """A service has more files than are served of one."""
 
 
 class Secret(BaseModel):
@@ -305,8 +312,12 @@ def _explained(raw: Mapping[str, Any], error: ValidationError) -> str:
 
 def parse_files(raw: Any) -> list[FileObject]:
     """A list of file objects, bare or under ``files``. Raises AssetMalformed when it is
-    neither, FileObjectInvalid for one of its members."""
+    neither, TooManyFiles beyond ``MAX_FILES``, FileObjectInvalid for one of its members."""
     listed = raw.get("files") if isinstance(raw, Mapping) else raw
     if not isinstance(listed, list):
         raise AssetMalformed(MISSING)
+    if len(listed) > MAX_FILES:
+        raise TooManyFiles(
+            f"This service has {len(listed)} files; at most {MAX_FILES} are served of one."
+        )
     return [parse_file(each) for each in listed]

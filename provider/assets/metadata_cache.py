@@ -22,7 +22,7 @@ from provider import bounded_json
 from provider.assets.catalogue import Catalogue
 from provider.assets.ddo import Ddo, is_did
 from provider.assets.evidence import bear_out
-from provider.assets.published import MAX_DOCUMENT_BYTES, MAX_DOCUMENT_PARTS
+from provider.assets.published import MAX_DOCUMENT_PARTS, MAX_PUBLISHED_BYTES
 from provider.chain.chains import Chains
 from provider.chain.memo import Shared
 from provider.errors import AssetsUnavailable, ChainUnavailable, UnknownAsset
@@ -173,11 +173,11 @@ class CacheCatalogue(Catalogue):
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes:
-    """Raises ValueError for more than ``MAX_DOCUMENT_BYTES``."""
+    """Raises ValueError for more than ``MAX_PUBLISHED_BYTES``."""
     content = bytearray()
     async for chunk in answer.content.iter_chunked(1 << 16):
         content += chunk
-        if len(content) > MAX_DOCUMENT_BYTES:
+        if len(content) > MAX_PUBLISHED_BYTES:
             raise ValueError("too large")
     return bytes(content)
 

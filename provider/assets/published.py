@@ -24,11 +24,13 @@ from provider.errors import AssetMalformed
 COMPRESSED = 1
 SEALED = 2
 
-MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 512 * 1024
+"""Of one document, unpacked: a thousand bytes on chain may stand for all of it."""
+
 MAX_PUBLISHED_BYTES = MAX_DOCUMENT_BYTES + 64 * 1024
 """Of what lies on chain: a document that does not shrink, with what wraps it."""
 
-MAX_DOCUMENT_PARTS = 200_000
+MAX_DOCUMENT_PARTS = 50_000
 UNPACKING_MEMORY_BYTES = 80 * 1024 * 1024
 """Enough for streams of every preset."""
 

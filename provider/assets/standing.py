@@ -43,6 +43,7 @@ async def _facts(catalogue: Catalogue, owner: str, item: AlgorithmItem) -> trust
         did=item.did,
         service_id=item.service_id,
         owner=ddo.owner,
+        author=ddo.author,
         files_checksum=trust.files_checksum(item.source.get("sha256") or []),
         container_checksum=trust.container_checksum(item.entrypoint, item.image.checksum),
     )

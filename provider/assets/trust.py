@@ -29,12 +29,13 @@ CONTAINER = "algorithm_container_checksum_mismatch"
 
 @dataclass(frozen=True, slots=True)
 class AlgorithmFacts:
-    """What is known of a published algorithm. ``owner`` is its publisher's wallet; the
-    checksums come from :func:`files_checksum` and :func:`container_checksum`."""
+    """What is known of a published algorithm. ``owner`` has its NFT, ``author`` wrote its
+    document; the checksums come from :func:`files_checksum` and :func:`container_checksum`."""
 
     did: str
     service_id: str
     owner: str
+    author: str
     files_checksum: str
     container_checksum: str
 
@@ -67,15 +68,17 @@ def untrusted(
     """The code when this published algorithm may not run here. ``empty_allows``: what two
     empty lists mean."""
     publishers = [each.lower() for each in rules.publisher_trusted_algorithm_publishers]
-    if publishers and not _published_by(publishers, algorithm.owner.lower()):
+    if publishers and not _published_by(publishers, algorithm):
         return PUBLISHER
     if rules.publisher_trusted_algorithms:
         return _not_listed(rules.publisher_trusted_algorithms, algorithm)
     return None if publishers or empty_allows else ALGORITHM
 
 
-def _published_by(publishers: Sequence[str], owner: str) -> bool:
-    return ALL in publishers or (owner != "" and owner in publishers)
+def _published_by(publishers: Sequence[str], algorithm: AlgorithmFacts) -> bool:
+    """Owner and author both: a stranger can give away an NFT with a document of his own."""
+    wallets = {algorithm.owner.lower(), algorithm.author.lower()}
+    return ALL in publishers or ("" not in wallets and wallets <= set(publishers))
 
 
 def _not_listed(entries: Sequence[TrustedAlgorithm], algorithm: AlgorithmFacts) -> str | None:

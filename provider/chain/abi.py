@@ -20,7 +20,11 @@ from provider.auth.keccak import keccak256
 from provider.auth.signatures import is_address
 from provider.errors import CallRefused
 
-MAX_DECODED = 16 << 20
+MAX_DECODED = 8 << 20
+MAX_VALUES = 16_384
+"""Numbers, texts and so on in a result: others go through them on the event loop."""
+MAX_TEXT = 1 << 20
+"""Characters and bytes of all of them together."""
 MAX_PARAMETERS = 32
 MAX_FIXED = 256
 MAX_NESTING = 2
@@ -95,6 +99,8 @@ class Function:
             values = decode([kind.text for kind in self.outputs], answer)
         except (DecodingError, ValueError, OverflowError):
             raise CallRefused(_REFUSED + "its answer is of another type.") from None
+        if any(each < 0 for each in _left(values, MAX_VALUES, MAX_TEXT)):
+            raise CallRefused(_REFUSED + "its answer is too large.")
         listed = [_listed(value) for value in values]
         return listed[0] if len(listed) == 1 else listed
 
@@ -186,3 +192,16 @@ def _bytes(given: object) -> bytes:
 
 def _listed(value: object) -> object:
     return [_listed(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _left(value: object, values: int, text: int) -> tuple[int, int]:
+    """What is left of the bounds beyond a result's values; stops soon once nothing is."""
+    if isinstance(value, (str, bytes)):
+        return values - 1, text - len(value)
+    if not isinstance(value, (list, tuple)):
+        return values - 1, text
+    for each in value:
+        values, text = _left(each, values, text)
+        if values < 0 or text < 0:
+            break
+    return values, text

@@ -40,7 +40,12 @@ class Fault(Enum):
 
 
 _REVERTED_CODES = {3, -32015}
-_REVERTED = re.compile(r"revert|invalid opcode|invalid jump|out of gas|stack (under|over)flow")
+_REVERTED = re.compile(
+    r"revert|invalid ?(opcode|jump)|bad (instruction|jump)|out ?of ?(gas|offset)|opcode ?not ?found"
+    r"|stack (limit|under|over)|stack(under|over)flow|return ?data ?out ?of ?bounds"
+    r"|gas uint64 overflow|write protection|static ?call|max call depth|call depth exceeded"
+    r"|execution aborted|vm (execution|exception)|evm error|max ?(init)?code ?size"
+)
 _BUSY_CODES = {-32029, 429}
 _BUSY = re.compile(r"rate.?limit|too many requests|request (count|rate)|quota|throttl|capacity")
 _TOO_LARGE = re.compile(
@@ -49,14 +54,17 @@ _TOO_LARGE = re.compile(
 
 
 def fault_of(error: object, method: str) -> Fault:
-    """The meaning of a JSON-RPC error object, in an answer to ``method``."""
+    """The meaning of a JSON-RPC error object, in an answer to ``method``.
+
+    A contract writes the reason of its revert itself, so reverts are looked for first.
+    """
     fields = error if isinstance(error, Mapping) else {}
     code, message = code_of(fields), fields.get("message")
     text = message[:1000].lower() if isinstance(message, str) else ""
-    if code in _BUSY_CODES or _BUSY.search(text):
-        return Fault.BUSY
     if method == "eth_call" and (code in _REVERTED_CODES or _REVERTED.search(text)):
         return Fault.REVERTED
+    if code in _BUSY_CODES or _BUSY.search(text):
+        return Fault.BUSY
     if method == "eth_getLogs" and _TOO_LARGE.search(text):
         return Fault.TOO_LARGE
     return Fault.NODE

@@ -30,12 +30,14 @@ class Chain(ABC):
         """
 
     @abstractmethod
-    async def receipt(self, tx: str) -> Receipt:
+    async def receipt(self, tx: str, *, patient: bool = True) -> Receipt:
         """The receipt of a transaction (``0x`` and 64 digits, in any case).
 
         Only of one with as many confirmations as configured; being in a block counts as
-        the first. Raises TransactionUnknown when no node has it, TransactionPending while
-        it has too few confirmations, ChainUnavailable.
+        the first. One that no node has yet is waited for a little if ``patient``. Raises
+        TransactionUnknown when no node has it, TransactionPending while
+        it has too few confirmations, OrderRefused when it has more events than can be
+        read, ChainUnavailable.
         """
 
     @abstractmethod
@@ -45,7 +47,9 @@ class Chain(ABC):
         """Events in blocks ``first`` to ``last``, both included, in the order of the chain:
         those whose first topic is one of ``topics``, of one contract or of all.
 
-        Splits ranges that a node finds too large. Raises ChainUnavailable.
+        Splits ranges that a node finds too large. Raises RangeTooLarge for more events than
+        are kept at once, with the block up to which they fit; never for a single block.
+        Raises ChainUnavailable.
         """
 
     @abstractmethod

@@ -9,10 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from provider.chain.answers import (
-    Rubbish,
+    Fault,
     read_block,
     read_data,
-    read_logs,
     read_number,
     read_receipt,
     read_transaction,
@@ -23,11 +22,12 @@ from provider.chain.networks import ChainSettings
 from provider.chain.nodes import Behind, Node, NodeFault, RpcRefused
 from provider.chain.receipts import Receipts
 from provider.chain.rpc import Asked, FailoverProvider
+from provider.chain.searches import Search, weight
 from provider.chain.spans import Span
-from provider.errors import CallRefused, SettingsInvalid
+from provider.errors import CallRefused, OrderRefused, RangeTooLarge, SettingsInvalid
 
-MANY = 500
-"""Events from which reading them is done beside the event loop."""
+MOST_KEPT = 64 << 20
+"""Bytes of events that one search collects, unless a single block has more."""
 
 
 class Web3Chain(Chain):
@@ -37,6 +37,7 @@ class Web3Chain(Chain):
         self,
         settings: ChainSettings,
         *,
+        most_kept: int = MOST_KEPT,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -44,6 +45,7 @@ class Web3Chain(Chain):
         self._provider = FailoverProvider(settings, clock=clock, sleep=sleep)
         self._receipts = Receipts(self, settings.confirmations, clock=clock, sleep=sleep)
         self._span = Span()
+        self._most_kept = most_kept
         self._slow_s = 0.9 * settings.rpc_timeout_s
         self._clock = clock
 
@@ -76,6 +78,7 @@ class Web3Chain(Chain):
             node.has(number)
             return number
 
+        await self._provider.compared()
         return await self._provider.ask(question)
 
     async def block(self, number: int) -> Block | None:
@@ -84,16 +87,20 @@ class Web3Chain(Chain):
 
         return await self._provider.search(question) if number >= 0 else None
 
-    async def receipt(self, tx: str) -> Receipt:
-        return await self._receipts.get(tx)
+    async def receipt(self, tx: str, *, patient: bool = True) -> Receipt:
+        return await self._receipts.get(tx, patient=patient)
 
     async def find_receipt(self, tx: str) -> Receipt | None:
         """The receipt as any node has it now, whatever its confirmations; None if none has."""
 
         async def question(node: Asked) -> Receipt | None:
-            return read_receipt(await node("eth_getTransactionReceipt", tx), tx)
+            answer = await node("eth_getTransactionReceipt", tx)
+            return await asyncio.to_thread(read_receipt, answer, tx)
 
-        return await self._provider.search(question)
+        try:
+            return await self._provider.search(question)
+        except RpcRefused:
+            raise OrderRefused(f"Transaction {tx} has too many events to be read.") from None
 
     async def is_in_block(self, tx: str) -> bool | None:
         """Whether a known transaction is in a block; None for one that no node knows."""
@@ -107,16 +114,20 @@ class Web3Chain(Chain):
         self, first: int, last: int, topics: Sequence[bytes], *, address: str | None = None
     ) -> list[Log]:
         found: list[Log] = []
-        start = first
+        start, kept, whose = first, 0, address and address.lower()
         while start <= last:
             end = min(last, start + self._span.size - 1)
             try:
-                found += await self._logs(start, end, topics, address)
+                more = await self._logs(Search(start, end, tuple(topics), whose))
             except RpcRefused:
                 self._span.refused(end - start + 1)
-            else:
-                self._span.fitted(end - start + 1)
-                start = end + 1
+                continue
+            self._span.fitted(end - start + 1)
+            kept += weight(more)
+            if kept > self._most_kept and (first, last) != (start, end):
+                raise RangeTooLarge(self.id, start - 1 if start > first else end)
+            found += more
+            start = end + 1
         return found
 
     async def call(self, to: str, data: bytes) -> bytes:
@@ -126,50 +137,31 @@ class Web3Chain(Chain):
 
         try:
             answer = await self._provider.ask(question)
-        except RpcRefused:
+        except RpcRefused as refused:
+            if refused.fault is Fault.TOO_LARGE:
+                raise CallRefused("The contract's answer is too large.") from None
             raise CallRefused("The contract refused the call.") from None
         if not answer:
             raise CallRefused("There is no such contract, or it answers nothing.")
         return answer
 
-    async def _logs(
-        self, first: int, last: int, topics: Sequence[bytes], address: str | None
-    ) -> list[Log]:
-        """One request. Raises RpcRefused when the range is too large."""
-        wanted = frozenset(topics)
-        criteria: dict[str, object] = {
-            "fromBlock": hex(first),
-            "toBlock": hex(last),
-            "topics": [["0x" + topic.hex() for topic in topics]],
-        }
-        if address is not None:
-            criteria["address"] = address.lower()
+    async def _logs(self, search: Search) -> list[Log]:
+        """One search. Raises RpcRefused when the range is too large.
+
+        A node that needed all its time for it is asked for less later.
+        """
 
         async def question(node: Asked) -> list[Log]:
-            await _require_has(node, last)
-            found = await _read_many(await self._events(node, criteria, last - first + 1))
-            for log in found:
-                if not first <= log.block <= last or not wanted.intersection(log.topics[:1]):
-                    raise Rubbish("events that were not asked for")
-                if address is not None and log.address != address.lower():
-                    raise Rubbish("events of another contract")
-            return found
+            await _require_has(node, search.last)
+            asked_at = self._clock()
+            try:
+                return await search.at(node)
+            except NodeFault:
+                if self._clock() - asked_at >= self._slow_s:
+                    self._span.refused(search.last - search.first + 1)
+                raise
 
         return await self._provider.ask(question)
-
-    async def _events(self, node: Asked, criteria: dict[str, object], blocks: int) -> object:
-        """Events as JSON. A node that needed all its time for them is asked for less later."""
-        asked_at = self._clock()
-        try:
-            return await node("eth_getLogs", criteria)
-        except RpcRefused:
-            if blocks == 1:
-                raise NodeFault("refuses the events of a single block") from None
-            raise
-        except NodeFault:
-            if self._clock() - asked_at >= self._slow_s:
-                self._span.refused(blocks)
-            raise
 
     async def _checked(self, node: Node) -> str:
         try:
@@ -190,9 +182,3 @@ async def _require_has(node: Asked, block: int) -> None:
         node.has(read_number(await node("eth_blockNumber")))
     if node.highest_seen < block:
         raise Behind
-
-
-async def _read_many(value: object) -> list[Log]:
-    if isinstance(value, list) and len(value) > MANY:
-        return await asyncio.to_thread(read_logs, value)
-    return read_logs(value)

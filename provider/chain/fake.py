@@ -18,7 +18,13 @@ from provider.auth.keccak import keccak256
 from provider.chain.base import Chain
 from provider.chain.fake_events import Emitted
 from provider.chain.models import Block, Log, Receipt
-from provider.errors import CallRefused, ChainUnavailable, TransactionPending, TransactionUnknown
+from provider.errors import (
+    CallRefused,
+    ChainUnavailable,
+    RangeTooLarge,
+    TransactionPending,
+    TransactionUnknown,
+)
 
 SENDER = "0x" + "5e" * 20
 GENESIS_TIME = 1_800_000_000
@@ -48,11 +54,14 @@ class _Contract:
 
 
 class FakeChain(Chain):
-    """Set ``unreachable`` to have everything fail; ``asked`` counts questions by verb."""
+    """Set ``unreachable`` to have everything fail, ``max_logs`` to have searches for more
+    events than that refused; ``asked`` counts questions by verb, and as ``hasty receipt``
+    those for receipts that are not to be waited for."""
 
     def __init__(self, chain_id: int = 8996, *, confirmations: int = 1) -> None:
         self.id = chain_id
         self.unreachable = False
+        self.max_logs: int | None = None
         self.asked: Counter[str] = Counter()
         self._confirmations = confirmations
         self._blocks: list[tuple[Block, list[_Transaction]]] = []
@@ -173,8 +182,9 @@ class FakeChain(Chain):
         self._ask("block")
         return self._blocks[number][0] if 0 <= number < len(self._blocks) else None
 
-    async def receipt(self, tx: str) -> Receipt:
+    async def receipt(self, tx: str, *, patient: bool = True) -> Receipt:
         self._ask("receipt")
+        self.asked["hasty receipt"] += not patient
         receipt = next((each for each in self._receipts() if each.tx == tx.lower()), None)
         if receipt is None and tx.lower() not in self._waiting:
             raise TransactionUnknown(tx)
@@ -189,14 +199,17 @@ class FakeChain(Chain):
         self._ask("logs")
         if last >= len(self._blocks):
             raise ChainUnavailable(self.id, "behind")
-        found = [log for receipt in self._receipts() for log in receipt.logs]
-        return [
+        every = [log for receipt in self._receipts() for log in receipt.logs]
+        found = [
             log
-            for log in found
+            for log in every
             if first <= log.block <= last
             and log.topics[:1] in {(topic,) for topic in topics}
             and (address is None or log.address == address.lower())
         ]
+        if self.max_logs is not None and len(found) > self.max_logs and first < last:
+            raise RangeTooLarge(self.id, max(first, found[self.max_logs].block - 1))
+        return found
 
     async def call(self, to: str, data: bytes) -> bytes:
         self._ask("call")

@@ -3,6 +3,9 @@
 A node that failed rests, longer each time, and must show its chain id again before it is
 believed. Its URL may hold an access key, so nothing here says more than its number in the
 configuration, and what a node writes into an error is read but never shown.
+
+Strangers decide how large some answers are: the events of blocks, the receipt of a
+transaction, what a contract answers. Those being too large is no fault of a node.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -22,8 +26,6 @@ from provider.chain.answers import Fault, Rubbish, code_of, fault_of, read_quant
 log = logging.getLogger(__name__)
 
 MAX_ANSWER = 4 << 20
-MAX_EVENTS_ANSWER = 32 << 20
-_EVENTS = frozenset({"eth_getLogs", "eth_getTransactionReceipt"})
 MAX_PARTS = 1_500_000
 MAX_DEPTH = 32
 LARGE = 256 << 10
@@ -36,7 +38,35 @@ PROBE_S = 3.0
 """For a chain id, which costs a node nothing: a lost node holds up nobody for longer."""
 VERIFIED_FOR_S = 600.0
 RUBBISH = "answers rubbish"
+TOO_MANY_PARTS = "too many parts"
+"""What bounded_json says of them."""
+CALL = "eth_call"
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of an answer: its bytes, the parts of its JSON, and how many times the usual time it
+    may take to come."""
+
+    size: int
+    parts: int
+    patience: float = 1.0
+
+
+BLOCK = Bounds(256 << 20, 8_000_000, patience=6.0)
+"""For the events of one block, which cannot be asked for in smaller pieces. Its gas bounds
+it: an event with a topic costs 750 of it, makes 600 to 900 bytes and about 30 parts, and
+a byte of data costs 8, so this is enough for 180 million gas of nothing but events."""
+_PLAIN = Bounds(MAX_ANSWER, MAX_PARTS)
+_EVENTS = Bounds(8 << 20, 400_000)
+"""Smaller than need be: a range is split, and parsing holds up the event loop."""
+_BOUNDS = {
+    "eth_getLogs": _EVENTS,
+    "eth_getTransactionReceipt": _EVENTS,
+    "eth_getBlockReceipts": BLOCK,
+    CALL: Bounds(1 << 20, 1_000),
+}
 
 
 class NodeFault(Exception):
@@ -56,8 +86,12 @@ class WrongChain(NodeFault):
         self.answered = answered
 
 
-class Behind(NodeFault):
-    """The node is well but has not seen a block yet that others have."""
+class Excused(NodeFault):
+    """No usable answer to this question, from a node that is well otherwise."""
+
+
+class Behind(Excused):
+    """The node has not seen a block yet that others have."""
 
     def __init__(self) -> None:
         super().__init__("is behind")
@@ -87,6 +121,9 @@ class Node:
         self.number = number
         self.rests_until = 0.0
         self.highest_seen = -1
+        self.head = -1
+        """As compared with the other nodes' lately; -1 when it was not."""
+        self.is_behind = False
         self._chain_id = chain_id
         self._url = url
         self._timeout_s = timeout_s
@@ -104,6 +141,11 @@ class Node:
     def is_tried_out(self) -> bool:
         """True while a question finds out whether the node has recovered."""
         return self._failures > 0 and self._asking > 0
+
+    @property
+    def is_well(self) -> bool:
+        """True as long as the last question to it was answered."""
+        return not self._failures
 
     async def chain_id(self, session: aiohttp.ClientSession) -> int:
         """What the node says now. Raises NodeFault."""
@@ -143,7 +185,7 @@ class Node:
         self._asking += 1
         try:
             yield
-        except Behind:
+        except Excused:
             raise
         except NodeFault as fault:
             self._failed(fault, asked_at)
@@ -158,19 +200,26 @@ class Node:
             self._asking -= 1
 
     async def post(
-        self, session: aiohttp.ClientSession, body: bytes, request: Mapping[str, Any]
+        self,
+        session: aiohttp.ClientSession,
+        body: bytes,
+        request: Mapping[str, Any],
+        bounds: Bounds | None = None,
     ) -> object:
         """The result of a JSON-RPC request. Raises NodeFault, RpcRefused."""
-        status = 200
+        status, method = 200, str(request["method"])
+        bounds = bounds or _BOUNDS.get(method, _PLAIN)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                status, raw = await self._exchange(session, body, str(request["method"]))
-                return _result(await _parsed(raw), status, request)
+            async with asyncio.timeout(self._timeout_s * bounds.patience):
+                status, raw = await self._exchange(session, body, method, bounds.size)
+            return _result(await _parsed(raw, bounds.parts), status, request)
         except TimeoutError:
             raise NodeFault("takes too long") from None
         except (aiohttp.ClientError, OSError):
             raise NodeFault("cannot be reached") from None
-        except ValueError:
+        except ValueError as error:
+            if str(error) == TOO_MANY_PARTS:
+                raise _too_large(method) from None
             raise NodeFault(RUBBISH if status == 200 else f"answers with HTTP {status}") from None
 
     def _failed(self, fault: NodeFault, asked_at: float) -> None:
@@ -182,7 +231,7 @@ class Node:
         self._failures = min(self._failures + 1, 16)
         self._failed_at = now
         self._verified_at = float("-inf")
-        self.highest_seen = -1
+        self.highest_seen = self.head = -1
         self.rests_until = now + max(rest, fault.rest_s)
         log.warning(
             "chain node failed chain=%d node=%d fault=%r rests_s=%.2f",
@@ -197,13 +246,13 @@ class Node:
             self._failures = 0
 
     async def _exchange(
-        self, session: aiohttp.ClientSession, body: bytes, method: str
+        self, session: aiohttp.ClientSession, body: bytes, method: str, left: int
     ) -> tuple[int, bytes]:
         async with session.post(
             self._url, data=body, headers=HEADERS, allow_redirects=False
         ) as response:
             _require_usable(response, method)
-            chunks, left = [], MAX_EVENTS_ANSWER if method in _EVENTS else MAX_ANSWER
+            chunks = []
             async for chunk in response.content.iter_any():
                 left -= len(chunk)
                 if left < 0:
@@ -227,8 +276,8 @@ def _require_usable(response: aiohttp.ClientResponse, method: str) -> None:
 
 
 def _too_large(method: str) -> Exception:
-    """Of events one can ask for fewer; any other answer of that size is rubbish."""
-    if method == "eth_getLogs":
+    """Where strangers decide about the size it is no fault; elsewhere it is rubbish."""
+    if method in _BOUNDS:
         return RpcRefused(Fault.TOO_LARGE, {"code": -32005, "message": "too large"})
     return NodeFault("answers too much")
 
@@ -240,9 +289,9 @@ def _retry_after(response: aiohttp.ClientResponse) -> float:
     return min(max(seconds, BUSY_REST_S), WRONG_CHAIN_REST_S)
 
 
-async def _parsed(raw: bytes) -> object:
+async def _parsed(raw: bytes, max_parts: int) -> object:
     def parse() -> object:
-        return bounded_json.loads(raw, max_depth=MAX_DEPTH, max_parts=MAX_PARTS)
+        return bounded_json.loads(raw, max_depth=MAX_DEPTH, max_parts=max_parts)
 
     return await asyncio.to_thread(parse) if len(raw) > LARGE else parse()
 
@@ -262,7 +311,7 @@ def _result(answer: object, status: int, request: Mapping[str, Any]) -> object:
 def _refusal(error: object, method: str) -> Exception:
     fault = fault_of(error, method)
     if fault is Fault.BUSY:
-        return NodeFault("limits our rate", rest_s=BUSY_REST_S)
+        return NodeFault("limits our rate", rest_s=0.0 if method == CALL else BUSY_REST_S)
     if fault is Fault.NODE:
         code = code_of(error)
         return NodeFault("refuses" if code is None else f"refuses with code {code}")

@@ -4,7 +4,11 @@ An event is a claim by the contract that emitted it, and anybody can deploy a co
 claims anything. So events count only when the service's own datatoken emitted them. Each
 call of a datatoken that orders emits one order event and one fee event, and cannot be
 entered twice, so the n-th of one kind belongs to the n-th of the other; in a transaction
-that orders several datatokens each is judged by its own events alone.
+that orders several datatokens each is judged by its own events alone. Among several acts
+for one service that of the requester counts: others may have ordered in the same transaction.
+
+A publisher may put other services in the place of those that were ordered. What the fee of
+an order was quoted for is signed, so where that can be read it must be this service.
 
 A renewal (``reuseOrder``) names an earlier order in an argument that the contract does not
 check. It is followed one step, to a transaction in which the same datatoken emitted the order
@@ -17,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import TypeGuard
 
 from provider.chain import events
 from provider.chain.events import OrderReused, OrderStarted, ProviderFee
@@ -68,8 +73,9 @@ class Order:
     """An order that gives what was asked. Moments are in seconds since the epoch.
 
     ``tx`` is the transaction judged, ``original_tx`` the one in which the datatoken was
-    spent. ``name`` is the same for an order and all its renewals. ``fee_at`` is when the fee
-    got on the chain, ``fee_fault`` why it does not do, empty when it does.
+    spent. ``name`` is the same for an order and all its renewals, and no other order's;
+    ``fee_name`` is the fee's own, empty without one. ``fee_at`` is when the fee got on the
+    chain, ``fee_fault`` why it does not do, empty when it does.
     """
 
     tx: str
@@ -82,6 +88,7 @@ class Order:
     fee_at: int
     fee: ProviderFee | None
     fee_terms: FeeTerms | None
+    fee_name: str = ""
     fee_fault: str = ""
 
 
@@ -107,12 +114,12 @@ def judge(terms: OrderTerms, receipt: Receipt, original: Receipt | None) -> Orde
     expires_at = started.timestamp + terms.timeout_s if terms.timeout_s else None
     if expires_at is not None and terms.now > expires_at:
         raise OrderRefused(EXPIRED.format(terms.timeout_s))
-    if terms.requester.lower() not in {started.consumer, started.payer, spent_in.sender}:
+    if not _is_theirs(terms, started, spent_in):
         raise OrderRefused(NOT_THEIRS)
     return Order(
         tx=receipt.tx,
         original_tx=spent_in.tx,
-        name=_name(terms, spent_in),
+        name=_name(terms, spent_in, started.log),
         consumer=started.consumer,
         payer=started.payer,
         ordered_at=started.timestamp,
@@ -120,6 +127,7 @@ def judge(terms: OrderTerms, receipt: Receipt, original: Receipt | None) -> Orde
         fee_at=act.event.timestamp,
         fee=act.fee,
         fee_terms=act.terms,
+        fee_name=f"fee:{_name(terms, receipt, act.fee.log)}" if act.fee else "",
         fee_fault=fault,
     )
 
@@ -134,7 +142,8 @@ def renewed_order(terms: OrderTerms, receipt: Receipt) -> str | None:
 
 
 def _act(terms: OrderTerms, receipt: Receipt) -> Act:
-    """The last act for this service; of any terms where the fee is not what counts."""
+    """The requester's last act for this service; of any terms where the fee is not what
+    counts. Failing that one whose order may be theirs, or anybody's, to be refused."""
     if not receipt.succeeded:
         raise OrderRefused(FAILED)
     acts = list(_acts(terms.datatoken.lower(), receipt))
@@ -144,7 +153,15 @@ def _act(terms: OrderTerms, receipt: Receipt) -> Act:
     if not found:
         text = NO_FEE if terms.fee_address else NO_ORDER
         raise OrderRefused(text.format(receipt.tx))
-    return found[-1]
+    own = [act for act in found if _is_theirs(terms, act.event, receipt)]
+    renewals = [act for act in found if isinstance(act.event, OrderReused)]
+    return (own or renewals or found)[-1]
+
+
+def _is_theirs(terms: OrderTerms, event: OrderStarted | OrderReused, receipt: Receipt) -> bool:
+    """Whether the requester ordered, was ordered for, or sent the transaction."""
+    named = {event.caller} if isinstance(event, OrderReused) else {event.consumer, event.payer}
+    return terms.requester.lower() in named | {receipt.sender}
 
 
 def _acts(datatoken: str, receipt: Receipt) -> Iterator[Act]:
@@ -165,17 +182,32 @@ def _order_event(log: Log) -> OrderStarted | OrderReused | None:
 
 
 def _is_for(terms: OrderTerms, act: Act) -> bool:
+    return _is_of(act.terms, terms.datatoken) and act.terms.service_id == terms.service_id
+
+
+def _is_of(signed: FeeTerms | None, datatoken: str) -> TypeGuard[FeeTerms]:
+    return signed is not None and signed.datatoken.lower() == datatoken.lower()
+
+
+def _is_for_another(terms: OrderTerms, act: Act) -> bool:
+    """Whether what was quoted is known, and is another service of the datatoken."""
     return (
-        act.terms is not None
-        and act.terms.datatoken.lower() == terms.datatoken.lower()
-        and act.terms.service_id == terms.service_id
+        terms.fee_address is not None
+        and _is_of(act.terms, terms.datatoken)
+        and act.terms.service_id != terms.service_id
     )
 
 
 def _may_concern(terms: OrderTerms, act: Act) -> bool:
     """A renewal does not tell which service it is for."""
+    return isinstance(act.event, OrderReused) or _has_started(terms, act)
+
+
+def _has_started(terms: OrderTerms, act: Act) -> bool:
     event = act.event
-    return isinstance(event, OrderReused) or event.service_index == terms.service_index
+    if isinstance(event, OrderReused) or _is_for_another(terms, act):
+        return False
+    return event.service_index == terms.service_index
 
 
 def _fee_fault(terms: OrderTerms, act: Act) -> str:
@@ -211,13 +243,17 @@ def _started(
 
 
 def _last_start(terms: OrderTerms, receipt: Receipt) -> OrderStarted:
-    for log in reversed(_in_order(receipt)):
-        event = events.order_started(log) if log.address == terms.datatoken.lower() else None
-        if event is not None and event.service_index == terms.service_index:
-            return event
-    raise OrderRefused(NO_ORDER.format(receipt.tx))
+    found = [
+        act.event
+        for act in _acts(terms.datatoken.lower(), receipt)
+        if isinstance(act.event, OrderStarted) and _has_started(terms, act)
+    ]
+    if not found:
+        raise OrderRefused(NO_ORDER.format(receipt.tx))
+    return ([event for event in found if _is_theirs(terms, event, receipt)] or found)[-1]
 
 
-def _name(terms: OrderTerms, spent_in: Receipt) -> str:
-    """One datatoken may serve several services, and one transaction order several of them."""
-    return f"{terms.chain_id}:{spent_in.tx}:{terms.datatoken.lower()}:{terms.service_index}"
+def _name(terms: OrderTerms, receipt: Receipt, log: Log) -> str:
+    """By the event's place in its transaction, which stays the same in another block."""
+    place = sum(each.index < log.index for each in receipt.logs)
+    return f"{terms.chain_id}:{receipt.tx}:{place}"

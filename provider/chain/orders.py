@@ -19,17 +19,21 @@ from provider.errors import OrderRefused, TransactionUnknown
 _TRANSACTION = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
 
-async def verify(access: ChainAccess, terms: OrderTerms, nft: str) -> Order:
+async def verify(
+    access: ChainAccess, terms: OrderTerms, nft: str, *, patient: bool = True
+) -> Order:
     """The order in the transaction ``terms.tx``, for a service of the asset with this NFT.
+
+    A missing receipt is waited for a little if ``patient``.
 
     Raises OrderRefused, TransactionUnknown, TransactionPending, ChainUnavailable.
     """
     if not _TRANSACTION.fullmatch(terms.tx):
         raise OrderRefused("The order is not a transaction id: 0x and 64 hexadecimal digits.")
     await require_genuine(access, terms.datatoken, nft)
-    receipt = await access.chain.receipt(terms.tx)
+    receipt = await access.chain.receipt(terms.tx, patient=patient)
     earlier = renewed_order(terms, receipt)
-    original = None if earlier is None else await _original(access, earlier)
+    original = None if earlier is None else await _original(access, earlier, patient)
     return judge(terms, receipt, original)
 
 
@@ -42,9 +46,9 @@ async def require_genuine(access: ChainAccess, datatoken: str, nft: str) -> None
         raise OrderRefused(f"The datatoken {_shown(datatoken)} is not deployed by NFT {nft}.")
 
 
-async def _original(access: ChainAccess, tx: str) -> Receipt:
+async def _original(access: ChainAccess, tx: str, patient: bool) -> Receipt:
     try:
-        return await access.chain.receipt(tx)
+        return await access.chain.receipt(tx, patient=patient)
     except TransactionUnknown:
         raise OrderRefused(ORIGINAL_FAILED) from None
 

@@ -6,7 +6,9 @@ have the same hash as then (looked up at most once a second); if not, the receip
 forgotten and asked for anew. Beyond that depth it is taken as said for ever.
 
 Clients ask for something the moment their own node has seen the transaction, which ours
-may not have yet: a missing receipt is waited for a little.
+may not have yet: a missing receipt is waited for a little. Not where asking costs nothing: who
+invents transactions would have each looked for many times. What no node knew is remembered
+for a moment, and only so many are looked for at the same time.
 """
 
 from __future__ import annotations
@@ -27,6 +29,12 @@ FINAL_DEPTH = 64
 REMEMBERED = 10_000
 REMEMBERED_BYTES = 64 << 20
 RECHECK_S = 1.0
+UNKNOWN_S = 2.0
+"""How long it is believed that no node knows a transaction."""
+
+LOOKUPS = 16
+"""How many transactions nodes are asked for at the same time."""
+
 WAITS_S = (0.1, 0.2, 0.4, 0.6, 0.7)
 
 _TX = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
@@ -54,6 +62,14 @@ class _Kept:
     is_final: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Missed:
+    """No node knew a transaction. ``waited`` when it was waited for."""
+
+    until: float
+    waited: bool
+
+
 class Receipts:
     """Of one chain. ``sleep`` waits a number of seconds."""
 
@@ -71,11 +87,14 @@ class Receipts:
         self._kept: Recent[str, _Kept] = Recent(
             REMEMBERED, budget=REMEMBERED_BYTES, weigh=lambda kept: _weight(kept.receipt)
         )
-        self._shared: Shared[str, Receipt] = Shared()
+        self._clock = clock
+        self._missed: Recent[str, _Missed] = Recent(REMEMBERED)
+        self._lookups = asyncio.Semaphore(LOOKUPS)
+        self._shared: Shared[tuple[str, bool], Receipt] = Shared()
         self._heads: Memo[int, int] = Memo(1, clock=clock)
         self._blocks: Memo[int, Block | None] = Memo(1024, clock=clock)
 
-    async def get(self, tx: str) -> Receipt:
+    async def get(self, tx: str, *, patient: bool = True) -> Receipt:
         """As :meth:`provider.chain.base.Chain.receipt`."""
         if not _TX.fullmatch(tx):
             raise TransactionUnknown(tx[:80])
@@ -83,18 +102,22 @@ class Receipts:
         kept = self._kept.get(wanted)
         if kept is not None and kept.is_final:
             return kept.receipt
-        return await self._shared.run(wanted, lambda: self._current(wanted))
+        missed = self._missed.peek(wanted)
+        if missed and self._clock() < missed.until and (missed.waited or not patient):
+            raise TransactionUnknown(wanted)
+        return await self._shared.run((wanted, patient), lambda: self._current(wanted, patient))
 
-    async def _current(self, tx: str) -> Receipt:
+    async def _current(self, tx: str, patient: bool) -> Receipt:
         kept = self._kept.get(tx)
         if kept is not None and await self._still_holds(kept):
             return kept.receipt
         self._kept.drop(tx)
-        receipt = await self._awaited(tx)
+        receipt = await self._awaited(tx, patient)
         has = await self._confirmations(receipt) if self._needs > 1 else 1
         if has < self._needs:
             raise TransactionPending(tx, has, self._needs)
         self._kept.put(tx, _Kept(receipt, has >= FINAL_DEPTH))
+        self._missed.drop(tx)
         return receipt
 
     async def _still_holds(self, kept: _Kept) -> bool:
@@ -116,15 +139,18 @@ class Receipts:
         head = await self._heads.get(0, self._source.head, lambda _: RECHECK_S)
         return max(1, head - receipt.block + 1)
 
-    async def _awaited(self, tx: str) -> Receipt:
-        for wait_s in (*WAITS_S, None):
-            receipt = await self._source.find_receipt(tx)
+    async def _awaited(self, tx: str, patient: bool) -> Receipt:
+        for wait_s in (*WAITS_S, None) if patient else (None,):
+            async with self._lookups:
+                receipt = await self._source.find_receipt(tx)
             if receipt is not None:
                 return receipt
             if wait_s is not None:
                 await self._sleep(wait_s)
-        mined = await self._source.is_in_block(tx)
+        async with self._lookups:
+            mined = await self._source.is_in_block(tx)
         if mined is None:
+            self._missed.put(tx, _Missed(self._clock() + UNKNOWN_S, waited=patient))
             raise TransactionUnknown(tx)
         if mined:
             raise ChainUnavailable(self._source.id, "a transaction is mined but has no receipt")

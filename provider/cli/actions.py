@@ -22,7 +22,7 @@ from provider.cli.output import (
     print_table,
     say,
 )
-from provider.cli.paying import Purse, tell
+from provider.cli.paying import Bought, Purse
 from provider.cli.requests import Request
 from provider.cli.watching import describe, transfer_bars, watch
 from provider.client import ComputeClient, ComputeClientError, Job, Result
@@ -83,7 +83,7 @@ def start(
     folder: Path | None,
     overwrite: bool,
 ) -> None:
-    job_id = ""
+    job_id, bought = "", Bought(purse)
 
     async def work() -> Job:
         nonlocal job_id
@@ -98,7 +98,7 @@ def start(
                 pay=wallet,
                 duration_s=request.duration_s,
                 most_fee=purse.most_fee,
-                told=tell,
+                told=bought,
             )
             job_id = job.id
             if not (follow or folder):
@@ -114,7 +114,7 @@ def start(
             return "Interrupted. The job may have been started: see 'ocean-compute status'."
         return _keeps_running(job_id)
 
-    job = run(work, interrupted)
+    job = run(work, interrupted, lambda text: "" if job_id else bought.advice(text))
     _show_job(target, job)
     _leave_with(job)
 
@@ -218,14 +218,20 @@ def delete(target: Target, job_id: str) -> None:
 def run(
     work: Callable[[], Coroutine[Any, Any, T]],
     interrupted: Callable[[], str] = lambda: "Interrupted.",
+    advice: Callable[[str], str] = lambda text: "",
 ) -> T:
-    """Run to the end, or leave with the exit code of what went wrong."""
+    """Run to the end, or leave with the exit code of what went wrong.
+
+    ``advice`` gives what helps against the text of what went wrong, or nothing.
+    """
     try:
         return asyncio.run(work())
     except ComputeClientError as error:
-        leave(str(error), exit_code(error))
+        text = str(error)
+        leave(f"{text} {advice(text)}".strip(), exit_code(error))
     except KeyboardInterrupt:
-        leave(interrupted(), EXIT_INTERRUPTED)
+        text = interrupted()
+        leave(f"{text} {advice(text)}".strip(), EXIT_INTERRUPTED)
 
 
 async def _only_environment(client: ComputeClient) -> str:

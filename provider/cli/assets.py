@@ -8,7 +8,7 @@ from typing import Any
 
 from provider.cli.actions import Target, run
 from provider.cli.output import print_json, print_line, print_table
-from provider.cli.paying import Purse, tell
+from provider.cli.paying import Bought, Purse
 from provider.cli.requests import read_json
 from provider.cli.watching import transfer_bars
 from provider.client import ComputeClient, FileInfo, NotFoundError, Result
@@ -16,12 +16,13 @@ from provider.client.errors import plain
 from provider.client.models import Dataset, split_asset
 
 
-def info(target: Target, asset: str, service: str, *, checksum: bool) -> None:
+def info(target: Target, asset: str, service: str, *, checksum: bool, userdata: str) -> None:
     """Without a key any will do: nothing is signed."""
     key: Any = target.key or "1".zfill(64)
 
     async def work() -> tuple[Mapping[str, Any], list[FileInfo]]:
-        chosen = Dataset(*split_asset(asset, service))
+        parameters = read_json("--userdata", userdata)
+        chosen = Dataset(*split_asset(asset, service), parameters)
         async with ComputeClient(target.url, key, metadata_url=target.metadata_url) as client:
             files = await client.fileinfo(chosen, checksum=checksum)
             try:
@@ -92,6 +93,8 @@ def download(
     purse: Purse,
     overwrite: bool,
 ) -> None:
+    bought = Bought(purse, several=False)
+
     async def work() -> Path:
         did, service_id = split_asset(asset, service)
         parameters = read_json("--userdata", userdata)
@@ -99,8 +102,11 @@ def download(
         wallet = purse.wallet(target.key)
         async with target.client() as client:
             if wallet is not None:
+                found = await client.destination(chosen, to, index=index, overwrite=overwrite)
+                if found.here:
+                    return found.path
                 chosen = await client.order_access(
-                    chosen, pay=wallet, most_fee=purse.most_fee, told=tell
+                    chosen, pay=wallet, most_fee=purse.most_fee, told=bought
                 )
             with transfer_bars() as bars:
                 one = Result(index, f"file {index}", None, "")
@@ -112,7 +118,8 @@ def download(
                     overwrite=overwrite,
                 )
 
-    path = run(work, lambda: "Interrupted. With the same order the command goes on.")
+    interrupted = "Interrupted. With the same order the command goes on."
+    path = run(work, lambda: interrupted, bought.advice)
     if target.as_json:
         print_json([str(path)])
     else:

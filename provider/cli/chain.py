@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 chain_app = typer.Typer(help="A chain to develop and test on.", no_args_is_help=True)
 
+PACKAGES_MISSING = (
+    "the development chain's packages are missing; install them with"
+    ' pip install "ocean-compute[devchain]", or in a checkout pip install ".[devchain]"'
+)
 WARNING = (
     "Everybody knows these keys. Never send real money to these wallets, and never give one"
     " of the keys to a provider that others use."
@@ -64,8 +68,8 @@ def dev(
         from provider.devchain import running
         from provider.devchain.addresses import AddressFileUnusable
         from provider.devchain.anvil import AnvilFailed
-    except ModuleNotFoundError as error:
-        leave(f"{error.name} is missing: pip install 'ocean-compute[devchain]'.", EXIT_USAGE)
+    except ModuleNotFoundError:
+        leave(PACKAGES_MISSING, EXIT_USAGE)
 
     try:
         options = running.Options(

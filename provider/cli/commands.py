@@ -77,6 +77,7 @@ Metadata = Annotated[
     ),
 ]
 Service = Annotated[str, typer.Option(help="Service id of DIDs that are given without #SERVICE.")]
+Userdata = Annotated[str, typer.Option(help="Parameters of the asset: JSON or @file.")]
 Asset = Annotated[str, typer.Argument(metavar="ASSET", help="DID or DID#SERVICE.")]
 
 
@@ -281,6 +282,7 @@ def asset_info(
     checksum: Annotated[
         bool, typer.Option("--checksum", help="Have the provider read and hash the files.")
     ] = False,
+    userdata: Userdata = "",
     metadata_url: Metadata = "",
     as_json: Json = False,
 ) -> None:
@@ -288,7 +290,7 @@ def asset_info(
     from provider.cli import actions, assets
 
     target = actions.Target(url, key, as_json=as_json, metadata_url=metadata_url)
-    assets.info(target, asset, service, checksum=checksum)
+    assets.info(target, asset, service, checksum=checksum, userdata=userdata)
 
 
 @app.command("asset-download", epilog=EXIT_CODES)
@@ -308,7 +310,7 @@ def asset_download(
     address_file: AddressFile = None,
     max_fee: MaxFee = None,
     service: Service = "0",
-    userdata: Annotated[str, typer.Option(help="Parameters of the asset: JSON or @file.")] = "",
+    userdata: Userdata = "",
     metadata_url: Metadata = "",
     overwrite: Overwrite = False,
     typed: Typed = False,

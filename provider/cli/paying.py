@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from provider.client.wallet import load_signer
 
 if TYPE_CHECKING:
     from provider.client.onchain import OnChain
+
+
+_ORDER_MISSING = re.compile(r"transferTxId(: is missing| field is required)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,33 @@ class Purse:
         from provider.client.onchain import OnChain
 
         return OnChain(self.rpc, load_signer(key), address_file=self.address_file)
+
+
+class Bought:
+    """Tells each purchase, and what to do when something fails before or after one."""
+
+    def __init__(self, purse: Purse, *, several: bool = True) -> None:
+        self._purse = purse
+        self._several = several
+        self._made: list[Purchase] = []
+
+    def __call__(self, purchase: Purchase) -> None:
+        self._made.append(purchase)
+        tell(purchase)
+
+    def advice(self, text: str) -> str:
+        """How to go on after a failure of this text; empty when nothing is known."""
+        if self._made:
+            options = " ".join(f"--order {self._named(made)}" for made in self._made)
+            return f"What was ordered is paid for; use it again with {options}"
+        if not self._purse.rpc and _ORDER_MISSING.search(text):
+            return "Order it with --rpc, or name an order with --order."
+        return ""
+
+    def _named(self, made: Purchase) -> str:
+        if not self._several:
+            return made.tx
+        return f"{plain(made.did, 100)}#{plain(made.service_id, 60)}={made.tx}"
 
 
 def tell(purchase: Purchase) -> None:

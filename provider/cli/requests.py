@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from provider.cli.paying import orders_by_asset
-from provider.client.errors import ClientUsageError
+from provider.client.errors import ClientUsageError, plain
 from provider.client.models import (
     Algorithm,
     Dataset,
@@ -75,9 +75,28 @@ class Request:
 
     def _order_of(self, asset: str) -> str | None:
         """The order given for an asset, which may be named with its service or without."""
-        orders = orders_by_asset(self.orders)
+        orders = self._orders()
         did, service_id = split_asset(asset, self.service)
         return orders.get(f"{did}#{service_id}") or orders.get(did)
+
+    def _orders(self) -> dict[str, str]:
+        """All orders by asset. One for nothing of this job is a mistake that would cost."""
+        orders = orders_by_asset(self.orders)
+        assets = list(self.datasets)
+        if self.algorithm.startswith("did:"):
+            assets.append(self.algorithm)
+        known = {name for asset in assets for name in self._names(asset)}
+        for asset in orders:
+            if asset not in known:
+                raise ClientUsageError(
+                    f"--order: {plain(asset, 200)} is neither a dataset nor the algorithm"
+                    " of this job."
+                )
+        return orders
+
+    def _names(self, asset: str) -> tuple[str, str]:
+        did, service_id = split_asset(asset, self.service)
+        return did, f"{did}#{service_id}"
 
 
 def read_json(option: str, text: str) -> Any:

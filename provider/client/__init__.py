@@ -23,7 +23,7 @@ needs a database, an engine or a provider's key.
 """
 
 from provider.client.api import ComputeClient
-from provider.client.assets import FileInfo
+from provider.client.assets import Destination, FileInfo
 from provider.client.errors import (
     AnswerNotUnderstoodError,
     ClientUsageError,
@@ -58,6 +58,7 @@ __all__ = [
     "ComputeClient",
     "ComputeClientError",
     "Dataset",
+    "Destination",
     "DownloadFailedError",
     "Environment",
     "FeeTooHighError",

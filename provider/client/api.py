@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from provider.client.models import (
     Job,
     RawAlgorithm,
     Result,
+    algorithm_of,
     environments_from_wire,
 )
 from provider.client.ordering import Buyer, Ordered, Payer, Told
@@ -79,22 +80,24 @@ class ComputeClient(AssetCalls):
         self,
         environment: str,
         datasets: Dataset | str | Sequence[Dataset | str],
-        algorithm: Algorithm,
+        algorithm: Algorithm | str,
         *,
         duration_s: int = 3600,
     ) -> dict[str, Any]:
         """Check a job before its start: per asset ``validOrder``, ``providerFee`` … as sent.
 
+        Datasets and a published algorithm may be given as ``DID`` or ``DID#serviceId``.
         ``duration_s`` is how long from now the environment is wanted. Raises what a start
         would be refused with.
         """
+        chosen, algorithm = _datasets(datasets), algorithm_of(algorithm)
         body = {
-            "datasets": [dataset.to_wire() for dataset in _datasets(datasets)],
+            "datasets": [dataset.to_wire() for dataset in chosen],
             "algorithm": algorithm.to_wire(),
             "compute": {"env": environment, "validUntil": int(time.time()) + duration_s},
             "consumerAddress": self.address,
         }
-        with _naming_assets(_datasets(datasets), algorithm):
+        with _naming_assets(chosen, algorithm):
             answer = await self._ask("initializeCompute", body=body)
         if not isinstance(answer, dict):
             raise AnswerNotUnderstoodError("The provider's answer holds no quote.")
@@ -104,7 +107,7 @@ class ComputeClient(AssetCalls):
         self,
         environment: str,
         datasets: Dataset | str | Sequence[Dataset | str],
-        algorithm: Algorithm,
+        algorithm: Algorithm | str,
         *,
         pay: Payer,
         duration_s: int | None = None,
@@ -120,7 +123,7 @@ class ComputeClient(AssetCalls):
         beyond it FeeTooHighError is raised before anything is ordered. ``told`` is called
         with each order once it is made.
         """
-        chosen = _datasets(datasets)
+        chosen, algorithm = _datasets(datasets), algorithm_of(algorithm)
         place = await self._environment(environment, pay.chain_id)
         seconds = place.longest_s if duration_s is None else duration_s
         answer = await self.initialize_compute(environment, chosen, algorithm, duration_s=seconds)
@@ -134,7 +137,7 @@ class ComputeClient(AssetCalls):
         self,
         environment: str,
         datasets: Dataset | str | Sequence[Dataset | str],
-        algorithm: Algorithm,
+        algorithm: Algorithm | str,
         *,
         additional_datasets: Sequence[Dataset | str] = (),
         pay: Payer | None = None,
@@ -144,11 +147,13 @@ class ComputeClient(AssetCalls):
     ) -> Job:
         """Start a job; the first of ``datasets`` is the main one.
 
+        Datasets and a published algorithm may be given as ``DID`` or ``DID#serviceId``.
         With ``pay``, what it needs is ordered before (see :meth:`order_for`). Never starts
         two: see :mod:`provider.client.starting`. Raises StartUnclearError when it cannot be
         known whether the job was started.
         """
         chosen = [*_datasets(datasets), *map(Dataset.of, additional_datasets)]
+        algorithm = algorithm_of(algorithm)
         if pay is not None:
             ordered = await self.order_for(
                 environment,
@@ -368,7 +373,9 @@ class ComputeClient(AssetCalls):
 
 
 def _datasets(given: Dataset | str | Sequence[Dataset | str]) -> list[Dataset]:
-    assets: Sequence[Dataset | str] = [given] if isinstance(given, Dataset | str) else given
+    assets: list[Any] = [given]
+    if isinstance(given, Iterable) and not isinstance(given, str | Mapping):
+        assets = list(given)
     if not assets:
         raise ClientUsageError("A job needs a dataset.")
     return [Dataset.of(asset) for asset in assets]

@@ -21,7 +21,7 @@ from provider.client.downloads import Progress, safe_path
 from provider.client.errors import AnswerNotUnderstoodError, ClientUsageError, NotFoundError
 from provider.client.models import Dataset
 from provider.client.ordering import Buyer, Payer, Told, service_index
-from provider.client.session import ProviderSession, no_progress
+from provider.client.session import ProviderSession, kept, no_progress
 from provider.client.transport import read_text
 from provider.client.wallet import Call
 
@@ -56,6 +56,14 @@ class FileInfo:
             checksum=str(document.get("checksum") or ""),
             raw=document,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a download goes; ``here`` when this very file is there already."""
+
+    path: Path
+    here: bool
 
 
 class AssetCalls(ProviderSession):
@@ -167,6 +175,29 @@ class AssetCalls(ProviderSession):
         buyer = Buyer(pay, self.address, self.service_index, most_fee=most_fee, told=told)
         return await buyer.for_download(await self.initialize(chosen), chosen)
 
+    async def destination(
+        self,
+        asset: Dataset | str,
+        target: Path | str,
+        *,
+        index: int = 0,
+        overwrite: bool = False,
+    ) -> Destination:
+        """Where :meth:`download_asset` would write, looked at before access is paid for.
+
+        Raises NotFoundError when the service has no such file, DownloadFailedError when
+        another file is in the way.
+        """
+        chosen = Dataset.of(asset)
+        info = await self._info(chosen, index)
+        path = Path(target)
+        if await _is_folder(target):
+            path = path / _filename(chosen, info)
+        here = not overwrite and await asyncio.to_thread(path.exists)
+        if here:
+            await asyncio.to_thread(kept, path, info.checksum)
+        return Destination(path, here)
+
     async def download_asset(
         self,
         asset: Dataset | str,
@@ -182,12 +213,10 @@ class AssetCalls(ProviderSession):
         for a job's results.
         """
         chosen = Dataset.of(asset)
-        path = Path(target)
-        ends_as_folder = isinstance(target, str) and target.endswith(("/", os.sep))
-        checksum = ""
-        if ends_as_folder or await asyncio.to_thread(path.is_dir):
+        path, checksum = Path(target), ""
+        if await _is_folder(target):
             info = await self._info(chosen, index)
-            path, checksum = path / safe_path(info.filename or _name(chosen, index)), info.checksum
+            path, checksum = path / _filename(chosen, info), info.checksum
 
         def opener(headers: dict[str, str]) -> Any:
             return self._calls.open(self._download_call(chosen, index, headers))
@@ -227,6 +256,11 @@ def _file_parameters(asset: Dataset) -> dict[str, str]:
         raise ClientUsageError("The parameters of the asset are not JSON.") from None
 
 
-def _name(asset: Dataset, index: int) -> str:
-    """A name for a file whose origin tells none."""
-    return f"{asset.did.rpartition(':')[2][:16]}-{index}"
+async def _is_folder(target: Path | str) -> bool:
+    ends_as_folder = isinstance(target, str) and target.endswith(("/", os.sep))
+    return ends_as_folder or await asyncio.to_thread(Path(target).is_dir)
+
+
+def _filename(asset: Dataset, info: FileInfo) -> Path:
+    """The file's own name made safe, or one from the DID where its origin tells none."""
+    return safe_path(info.filename or f"{asset.did.rpartition(':')[2][:16]}-{info.index}")

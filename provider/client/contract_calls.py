@@ -72,6 +72,7 @@ REUSE_ORDER = Function("reuseOrder", ("bytes32", _FEE))
 PUBLISH_MARKET_FEE = Function("getPublishingMarketFee", (), ("address", "address", "uint256"))
 APPROVE = Function("approve", ("address", "uint256"), ("bool",))
 ALLOWANCE = Function("allowance", ("address", "address"), ("uint256",))
+DECIMALS = Function("decimals", (), ("uint8",))
 BALANCE_OF = Function("balanceOf", ("address",), ("uint256",))
 TRANSFER = Function("transfer", ("address", "uint256"), ("bool",))
 

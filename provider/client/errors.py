@@ -19,6 +19,7 @@ from provider import bounded_json
 
 _NONCE_REFUSED = re.compile(r"expected nonce \(.*?\) > current nonce", re.DOTALL)
 _CONSUMABLE = re.compile(r"denied with code: ConsumableCodes\.(\w+)")
+_NO_SUCH_ASSET = re.compile(r"Cannot resolve DID\b|Invalid serviceId\.")
 _NOT_FOUND_CODES = frozenset({"did_not_found", "not_found"})
 _TEXT_LIMIT = 500
 
@@ -141,7 +142,7 @@ def _class_of(status: int, code: str, text: str) -> type[RefusedError]:
         return NonceRefusedError
     if status in (401, 403) or code == "signature" or code.startswith("CREDENTIAL_"):
         return NotAuthorisedError
-    if status == 404 or code in _NOT_FOUND_CODES:
+    if status == 404 or code in _NOT_FOUND_CODES or _NO_SUCH_ASSET.search(text):
         return NotFoundError
     if status == 429:
         return ProviderBusyError

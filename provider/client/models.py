@@ -50,8 +50,14 @@ class Dataset:
 
     @classmethod
     def of(cls, asset: Dataset | str) -> Dataset:
-        """A dataset as it is, or from ``DID`` or ``DID#serviceId``."""
-        return asset if isinstance(asset, Dataset) else cls(*split_asset(asset))
+        """A dataset as it is, or from ``DID`` or ``DID#serviceId``. Raises ClientUsageError."""
+        if isinstance(asset, Dataset):
+            return asset
+        if not isinstance(asset, str):
+            raise ClientUsageError(
+                f"A dataset is a Dataset, or DID or DID#serviceId, not {_kind(asset)}."
+            )
+        return cls(*split_asset(asset))
 
     def to_wire(self) -> dict[str, Any]:
         return _without_none(
@@ -146,6 +152,30 @@ class RawAlgorithm:
 
 
 Algorithm = RawAlgorithm | PublishedAlgorithm
+
+
+def algorithm_of(given: Algorithm | str) -> Algorithm:
+    """An algorithm as it is, or a published one from ``DID`` or ``DID#serviceId``.
+
+    Raises ClientUsageError.
+    """
+    if isinstance(given, RawAlgorithm | PublishedAlgorithm):
+        return given
+    if not isinstance(given, str):
+        raise ClientUsageError(
+            "An algorithm is a RawAlgorithm, a PublishedAlgorithm, or DID or DID#serviceId,"
+            f" not {_kind(given)}."
+        )
+    if not given.startswith("did:"):
+        raise ClientUsageError(
+            "An algorithm that is given as text is DID or DID#serviceId; a file is read with"
+            " RawAlgorithm.from_file."
+        )
+    return PublishedAlgorithm(*split_asset(given))
+
+
+def _kind(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from provider import bounded_json
 from provider.auth.signatures import is_address, to_checksum
 from provider.client import contract_calls as calls
+from provider.client.amounts import in_tokens, shown
 from provider.client.chain_node import (
     ChainNode,
     ChainRefusedError,
@@ -185,6 +186,14 @@ class OnChain:
         """How much somebody, or this wallet, has of a token."""
         return int(await self._view(token, calls.BALANCE_OF, address_of(owner or self.address)))
 
+    async def decimals_of(self, token: str) -> int | None:
+        """How many digits of a token's base units stand behind the point of whole tokens;
+        None where its contract does not tell."""
+        try:
+            return int(await self._view(token, calls.DECIMALS))
+        except (AnswerNotUnderstoodError, ChainRefusedError):
+            return None
+
     async def transfer(self, token: str, to: str, amount_wei: int) -> str:
         """Give tokens away; the transaction."""
         return await self._send(token, calls.TRANSFER, address_of(to), amount_wei)
@@ -197,8 +206,11 @@ class OnChain:
         for token, amount in due.items():
             balance = await self.balance_of(token)
             if balance < amount:
+                decimals = await self.decimals_of(token)
+                has = "" if decimals is None else f" ({in_tokens(balance, decimals)})"
                 raise ChainRefusedError(
-                    f"The order costs {amount} base units of {token}, the wallet has {balance}."
+                    f"The order costs {shown(amount, token, decimals)},"
+                    f" the wallet has {balance}{has}."
                 )
             allowed = await self.allowance(token, spender)
             if allowed >= amount:

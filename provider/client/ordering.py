@@ -3,16 +3,21 @@
 A quote says per asset one of four things: the order you named is good; it is good but its
 fee must be paid again (``reuseOrder``); order anew (``startOrder``); or nothing is sold
 here. Orders are made one after the other, datasets first, since each is a transaction of
-the same wallet. Nothing is bought before the whole quote has been read and its fees have
-been found within what the buyer allows.
+the same wallet. Nothing is bought before the whole quote has been read, its fees have been
+found within what the buyer allows, and the wallet has been found to have the datatokens and
+the fees of all of it. What only turns out while ordering (a market's fee, gas) can still
+end it half-way: then the orders that were made are good, and can be used again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, Self, TypeVar
 
+from provider.client.amounts import in_tokens, shown
+from provider.client.chain_node import ChainRefusedError
 from provider.client.errors import (
     AnswerNotUnderstoodError,
     ClientUsageError,
@@ -36,8 +41,11 @@ _FEE_KEYS = frozenset(
         "validUntil",
     }
 )
+_DATATOKEN_DECIMALS = 18
+_ONE_DATATOKEN = 10**_DATATOKEN_DECIMALS
 _MOST_UINT256 = (1 << 256) - 1
 
+AnyAsset = Dataset | PublishedAlgorithm
 Asset = TypeVar("Asset", Dataset, PublishedAlgorithm)
 
 
@@ -57,6 +65,10 @@ class Payer(Protocol):
     async def reuse_order(
         self, datatoken: str, order_tx: str, provider_fee: Mapping[str, Any]
     ) -> str: ...
+
+    async def balance_of(self, token: str) -> int: ...
+
+    async def decimals_of(self, token: str) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,17 @@ class ItemQuote:
     @property
     def token(self) -> str:
         return str(self.fee["providerFeeToken"]) if self.fee else _NO_ADDRESS
+
+    @property
+    def takes_datatoken(self) -> bool:
+        """Whether a datatoken is spent: on a new order, not on a renewed one."""
+        return self.fee is not None and not self.valid_order
+
+    @property
+    def due(self) -> int:
+        """What the contract will take of ``token``: nothing where nobody is named."""
+        named = self.fee and _NO_ADDRESS not in (self.token, str(self.fee["providerFeeAddress"]))
+        return self.amount if named else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +165,7 @@ class Buyer:
         self._most_fee = most_fee
         self._told = told
         self._made: list[Purchase] = []
+        self._indexes: dict[tuple[str, str], int] = {}
 
     async def for_job(
         self,
@@ -158,29 +182,90 @@ class Buyer:
         quotes = [ItemQuote.from_wire(item) for item in listed]
         published = algorithm if isinstance(algorithm, PublishedAlgorithm) else None
         last = ItemQuote.from_wire(answer.get("algorithm")) if published else ItemQuote()
-        self._require_affordable([*quotes, last])
-        bought = [
-            await self._settle(quote, dataset, order_consumer)
-            for quote, dataset in zip(quotes, datasets, strict=True)
-        ]
-        if published is not None:
-            algorithm = await self._settle(last, published, order_consumer)
+        everything = [*zip(quotes, datasets, strict=True)]
+        await self._require_allowed([*quotes, last])
+        await self._require_funds([*everything, *([(last, published)] if published else [])])
+        with self._naming_what_was_made():
+            bought = [await self._settle(quote, one, order_consumer) for quote, one in everything]
+            if published is not None:
+                algorithm = await self._settle(last, published, order_consumer)
         return Ordered(tuple(bought), algorithm, tuple(self._made))
 
     async def for_download(self, answer: Mapping[str, Any], asset: Dataset) -> Dataset:
         """The order of a download, as ``initialize`` answered."""
         quote = ItemQuote.from_wire(answer)
-        self._require_affordable([quote])
+        await self._require_allowed([quote])
+        await self._require_funds([(quote, asset)])
         return await self._settle(quote, asset, self._pay.address)
 
-    def _require_affordable(self, quotes: Sequence[ItemQuote]) -> None:
-        tokens = {quote.token.lower() for quote in quotes if quote.amount}
-        total = sum(quote.amount for quote in quotes)
-        if self._most_fee is not None and total > self._most_fee:
-            raise FeeTooHighError(
-                f"The provider asks {total} base units of {', '.join(sorted(tokens))} in fees;"
-                f" at most {self._most_fee} were allowed. Nothing was ordered."
-            )
+    async def _require_allowed(self, quotes: Sequence[ItemQuote]) -> None:
+        tokens = sorted({quote.token.lower() for quote in quotes if quote.amount})
+        total, most = sum(quote.amount for quote in quotes), self._most_fee
+        if most is None or total <= most:
+            return
+        decimals = await self._pay.decimals_of(tokens[0]) if len(tokens) == 1 else None
+        allowed = "" if decimals is None else f" ({in_tokens(most, decimals)})"
+        raise FeeTooHighError(
+            f"The provider asks {shown(total, ', '.join(tokens), decimals)} in fees;"
+            f" at most {most}{allowed} were allowed. Nothing was ordered."
+        )
+
+    async def _require_funds(self, wanted: Sequence[tuple[ItemQuote, AnyAsset]]) -> None:
+        """Each service is sold on the wallet's chain, and the wallet has a datatoken for
+        each new order and the fees of all.
+
+        Raises ClientUsageError, ChainRefusedError before anything is ordered.
+        """
+        spent: dict[str, list[AnyAsset]] = {}
+        fees: dict[str, int] = {}
+        for quote, asset in wanted:
+            if quote.takes_datatoken:
+                await self._find_service(asset)
+                spent.setdefault(quote.datatoken.lower(), []).append(asset)
+            if quote.due:
+                fees[quote.token.lower()] = fees.get(quote.token.lower(), 0) + quote.due
+        for datatoken, assets in spent.items():
+            await self._require_datatokens(datatoken, assets)
+        for token, amount in fees.items():
+            await self._require_fee(token, amount)
+
+    async def _find_service(self, asset: AnyAsset) -> None:
+        name = (asset.did, asset.service_id)
+        self._indexes[name] = await self._index_of(*name, self._pay.chain_id)
+
+    async def _require_datatokens(self, datatoken: str, assets: Sequence[AnyAsset]) -> None:
+        balance = await self._pay.balance_of(datatoken)
+        if balance >= len(assets) * _ONE_DATATOKEN:
+            return
+        named = ", ".join(f"{asset.did}#{asset.service_id}" for asset in assets)
+        raise ChainRefusedError(
+            f"An order of {named} costs {len(assets)} of the datatoken {datatoken}, the wallet"
+            f" has {in_tokens(balance, _DATATOKEN_DECIMALS)}. Nothing was ordered."
+        )
+
+    async def _require_fee(self, token: str, amount: int) -> None:
+        balance = await self._pay.balance_of(token)
+        if balance >= amount:
+            return
+        decimals = await self._pay.decimals_of(token)
+        has = "" if decimals is None else f" ({in_tokens(balance, decimals)})"
+        raise ChainRefusedError(
+            f"The provider's fee is {shown(amount, token, decimals)}, the wallet has"
+            f" {balance}{has}. Nothing was ordered."
+        )
+
+    @contextmanager
+    def _naming_what_was_made(self) -> Iterator[None]:
+        """Notes on what ends a chain of orders half-way which orders are paid for."""
+        try:
+            yield
+        except Exception as error:
+            for made in self._made:
+                error.add_note(
+                    f"Ordered before: {made.did}#{made.service_id}, to be used again with"
+                    f" transfer_tx_id={made.tx!r}."
+                )
+            raise
 
     async def _settle(self, quote: ItemQuote, asset: Asset, order_consumer: str) -> Asset:
         """The asset with an order that a start accepts."""
@@ -201,7 +286,7 @@ class Buyer:
         assert quote.fee is not None
         if quote.valid_order:
             return await self._pay.reuse_order(quote.datatoken, quote.valid_order, quote.fee)
-        index = await self._index_of(asset.did, asset.service_id, self._pay.chain_id)
+        index = self._indexes[asset.did, asset.service_id]
         return await self._pay.start_order(quote.datatoken, order_consumer, index, quote.fee)
 
 

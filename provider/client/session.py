@@ -101,7 +101,7 @@ class ProviderSession:
     ) -> Path:
         """A file to disk, unless it is there already."""
         if not overwrite and await asyncio.to_thread(path.exists):
-            return await asyncio.to_thread(_kept, path, sha256)
+            return await asyncio.to_thread(kept, path, sha256)
         return await Download(opener, path, sha256, self._patience, progress).run()
 
 
@@ -109,11 +109,10 @@ def no_progress(done: int, total: int | None) -> None:
     """For those who do not want to be told."""
 
 
-def _kept(path: Path, sha256: str) -> Path:
-    """The file that is already there, if it is this one."""
-    if path.is_file() and sha256 and file_sha256(path) == sha256:
+def kept(path: Path, sha256: str) -> Path:
+    """The file that is already there, if it is this one. Raises DownloadFailedError."""
+    compared = bool(sha256) and path.is_file()
+    if compared and file_sha256(path) == sha256:
         return path
-    raise DownloadFailedError(
-        f"{path} exists already and is another file. Choose another folder, or replace it"
-        " (--overwrite)."
-    )
+    what = "exists already and is another file" if compared else "exists already"
+    raise DownloadFailedError(f"{path} {what}. Choose another folder, or replace it (--overwrite).")

@@ -8,6 +8,7 @@ sent again, which can never spend twice, and it is looked for by its hash.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ _TRIES = 4
 _TRY_AGAIN_S = 0.5
 _GAS_MARGIN = 1.25
 _TIP_WEI = 10**9
+_TOO_POOR = re.compile(r"insufficient funds|gas required exceeds allowance", re.IGNORECASE)
 
 
 class TransactionSigner(Protocol):
@@ -78,11 +80,25 @@ class Transactions:
                 "to": to,
                 "data": as_text(function.data(*values)),
             }
-            tx = await self._sent(call)
+            try:
+                tx = await self._sent(call)
+            except ChainRefusedError as error:
+                raise self._explained(error) from None
             receipt = await self._receipt(tx)
         if number(receipt.get("status")) != 1:
             raise ChainRefusedError(f"{function.name} failed on the chain: {tx}.", tx=tx)
         return receipt
+
+    def _explained(self, error: ChainRefusedError) -> ChainRefusedError:
+        """The refusal; where the wallet cannot pay for gas, with who needs what."""
+        text = str(error)
+        if not _TOO_POOR.search(text) or "revert" in text:
+            return error
+        return ChainRefusedError(
+            f"{text.rstrip('.')}. The wallet {self._signer.address} pays for transactions in the"
+            " chain's own currency (such as Ether) and has too little of it.",
+            tx=error.tx,
+        )
 
     async def _require_chain(self) -> None:
         """A signature is for one chain; the node must be of that one."""

@@ -27,7 +27,6 @@ def write_addresses(path: Path, contracts: Mapping[str, Any]) -> None:
     """
     networks = read_addresses(path) | {NETWORK: dict(contracts)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(networks, file, indent=2)
@@ -38,12 +37,19 @@ def write_addresses(path: Path, contracts: Mapping[str, Any]) -> None:
 
 
 def read_addresses(path: Path) -> dict[str, Any]:
-    """The networks of a file by name, none if there is no file yet."""
+    """The networks of a file by name, none if there is no file yet.
+
+    Raises AddressFileUnusable, also when there is no folder that the file could be made in.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES)
         networks = bounded_json.loads(content)
     except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise AddressFileUnusable(
+                f"{path} cannot be written: there is no folder {path.parent}"
+            ) from None
         return {}
     except OSError as error:
         raise AddressFileUnusable(f"{path} cannot be read ({error.strerror})") from None

@@ -53,14 +53,15 @@ def _events() -> None:
         sa.Column("flags", sa.BigInteger, nullable=False),
         sa.Column("metadata_hash", sa.Text, nullable=False),
         sa.Column("decryptor_url", sa.Text, nullable=False),
+        sa.Column("decryptor_host", sa.Text, nullable=False),
         sa.Column("updated_by", sa.Text, nullable=False),
-        sa.Column("document", sa.Text),
         sa.Column("problem", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("tokens", sa.Text, nullable=False),
         sa.Column("words", sa.Text, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("retry_at", sa.BigInteger),
+        sa.Column("document", sa.Text),
     )
     op.create_index(
         "ix_asset_versions_nft", "asset_versions", ["chain_id", "nft", "block", "log_index"]

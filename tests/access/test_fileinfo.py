@@ -254,3 +254,37 @@ async def test_a_method_that_changes_things(world: World) -> None:
     status, answer = await info(world, type="url", url=url, method="DELETE")
     assert (status, answer) == (400, {"error": "Unsafe method DELETE."})
     assert world.origin.requests == []
+
+
+async def test_more_files_than_are_served_of_one_service(world: World) -> None:
+    files = [url_file(world.origin.url("/x"))] * 1001
+    for listed in (sealed(files), files):
+        world.add(document(service(listed)))
+        status, answer = await of_asset(world)
+        assert status == 400
+        assert "1001 files; at most 1000" in str(answer)
+    assert world.origin.requests == []
+
+
+async def test_no_origin_is_kept_for_who_has_hung_up(world: World) -> None:
+    over = asyncio.Event()
+
+    async def trickle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"x")
+                await asyncio.sleep(0.05)
+        finally:
+            over.set()
+
+    url = world.origin.on("/trickle", trickle)
+    asking = asyncio.create_task(info(world, type="url", url=url, checksum=True))
+    while len(world.origin.requests) < 2:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.7)
+    assert not asking.done()
+    over.clear()
+    asking.cancel()
+    await asyncio.wait_for(over.wait(), 3)

@@ -43,8 +43,8 @@ class RecordedChain(FakeChain):
         super().__init__(8996)
         self.stand_ins: dict[str, str] = {}
 
-    async def receipt(self, tx: str) -> Receipt:
-        return replace(await super().receipt(self.stand_ins.get(tx, tx)), tx=tx)
+    async def receipt(self, tx: str, *, patient: bool = True) -> Receipt:
+        return replace(await super().receipt(self.stand_ins.get(tx, tx), patient=patient), tx=tx)
 
 
 @pytest.fixture

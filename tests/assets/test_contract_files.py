@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ from compute.errors import InputUnavailable
 from provider.assets.fetch import Fetcher
 from provider.assets.files import parse_file
 from provider.assets.origins.base import Probe, SourceFile
-from provider.assets.origins.contract import ChainContracts, as_json
+from provider.assets.origins.contract import MAX_JSON_BYTES, ChainContracts, as_json
 from provider.assets.origins.kinds import Origins
 from provider.auth.signatures import to_checksum
 from provider.chain.chains import ChainAccess, Chains
@@ -189,3 +190,36 @@ async def test_identity_is_of_chain_contract_and_arguments(world: World) -> None
     assert one == world.file("a:uint256", userdata={"a": 1}).identity
     assert one != world.file("a:uint256", userdata={"a": 2}).identity
     assert one != world.file("a:uint256", userdata={"a": 1}, chain_id=1).identity
+
+
+def test_an_answer_that_is_too_large_is_no_file() -> None:
+    many, outputs = MAX_JSON_BYTES // 45, [{"type": "address[]"}]
+    assert MAX_JSON_BYTES - 100 < len(as_json([OWNER] * many, outputs)) <= MAX_JSON_BYTES
+    with pytest.raises(InputUnavailable, match="too large"):
+        as_json([OWNER] * (many + 1), outputs)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1 << 255] * 20_000,
+        [b"x" * (1 << 19)],
+        ["x" * (1 << 20)],
+        [[[]] * 400_000],
+        [None] * 600_000,
+    ],
+)
+def test_all_that_a_value_holds_counts(value: Any) -> None:
+    with pytest.raises(InputUnavailable, match="too large"):
+        as_json(value, None)
+    assert as_json(value[:1] if len(value) > 1 else [True, 0, -1, "a", b"b", None], None)
+
+
+async def test_others_go_on_while_a_large_answer_is_written(world: World) -> None:
+    world.chain.answers(TOKEN, "read()", ["address[]"], [[OWNER] * 10_000])
+    asked = asyncio.ensure_future(content(world.file(outputs="address[]")))
+    turns = 0
+    while not asked.done():
+        turns += 1
+        await asyncio.sleep(0.001)
+    assert turns > 5

@@ -181,3 +181,24 @@ def test_each_shown_document_is_a_copy() -> None:
 )
 def test_sealed_files_are_told_by_their_form(files: Any, sealed: bool) -> None:
     assert is_sealed(files) is sealed
+
+
+def test_names_count_only_as_the_wire_spells_them() -> None:
+    raw = dataset(nft_address="0x" + "ab" * 20, chain_id=7)
+    raw.pop("nftAddress", None)
+    raw.pop("chainId", None)
+    ddo = Ddo.parse(raw)
+    assert (ddo.nft_address, ddo.chain_id) == ("", None)
+
+
+def test_the_author_is_who_the_chain_names_and_of_local_documents_the_owner() -> None:
+    raw = dataset(nft={"owner": "0x" + "aa" * 20}, event={"from": "0x" + "bb" * 20})
+    assert Ddo.parse(raw).author == "0x" + "bb" * 20
+    assert Ddo.parse(raw, local=True).author == "0x" + "aa" * 20
+
+
+@pytest.mark.parametrize("minor", ["1" * 5000, "1" * 7, "\u0664", ""])
+def test_a_version_without_bound_is_none(minor: str) -> None:
+    with pytest.raises(AssetMalformed, match="version"):
+        Ddo.parse(dataset(version=f"4.{minor}.0"))
+    assert Ddo.parse(dataset(version="4.999999.0")).binds_files

@@ -377,8 +377,7 @@ async def test_leaving_early_closes_the_connection(fetcher: Fetcher, origin: Ori
     await asyncio.wait_for(gone.wait(), 5)
 
 
-async def test_a_fetcher_must_be_open() -> None:
+async def test_who_asks_while_the_service_ends_is_told_to_try_again() -> None:
     fetcher = Fetcher()
-    with pytest.raises(RuntimeError):
-        await fetched(fetcher, "http://8.8.8.8/")
+    assert (await refused(fetcher, "http://8.8.8.8/")).temporary
     await fetcher.close()

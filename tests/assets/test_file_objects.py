@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from asset_documents import url_file
 
-from provider.assets.files import LocalFile, UrlFile, parse_file, parse_files
+from provider.assets.files import (
+    MAX_FILES,
+    LocalFile,
+    TooManyFiles,
+    UrlFile,
+    parse_file,
+    parse_files,
+)
 from provider.assets.origins.base import file_name
 from provider.errors import AssetMalformed, FileObjectInvalid
 
@@ -130,3 +137,10 @@ def test_a_long_name_keeps_its_end(unit: str) -> None:
 def test_an_encoded_slash_does_not_make_a_folder() -> None:
     file = parse_file(url_file("https://e.example/a%2F..%2F..%2Fetc%2Fpasswd"))
     assert file.name == "passwd"
+
+
+def test_a_service_has_so_many_files_and_no_more() -> None:
+    assert len(parse_files([url_file()] * MAX_FILES)) == MAX_FILES
+    for listed in ([url_file()] * (MAX_FILES + 1), [None] * 25_000):
+        with pytest.raises(TooManyFiles, match=f"has {len(listed)} files; at most {MAX_FILES}"):
+            parse_files({"files": listed})

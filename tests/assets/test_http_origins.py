@@ -17,7 +17,7 @@ from asset_origins import Origin, raw_origin
 from compute.errors import InputUnavailable
 from provider.assets.fetch import Fetcher, FetchLimits
 from provider.assets.files import parse_file
-from provider.assets.origins.base import Part, Probe, SourceFile
+from provider.assets.origins.base import GATEWAYS, Part, Probe, SourceFile
 from provider.assets.origins.http import Gateways, with_query
 from provider.assets.origins.kinds import Origins
 
@@ -368,3 +368,17 @@ def test_a_publishers_parameter_is_not_given_again(name: str) -> None:
 async def test_nothing_secret_shows(opened: Opens, kind: str) -> None:
     file = opened({"type": kind, "url": "https://secret.example/x", "query": "{secret}"})
     assert "secret" not in repr(file) + str(file) + repr(vars(file))
+
+
+def test_origins_that_keep_each_other_waiting(fetcher: Fetcher) -> None:
+    origins = Origins(fetcher, b"k" * 32)
+
+    def origin(**raw: Any) -> str:
+        return origins.source(parse_file(raw), {}).origin
+
+    here = origin(type="url", url="http://a.example:81/x?key=1")
+    assert "example" not in here
+    assert origin(type="graphql", url="http://A.example:81/q", query="{a}") == here
+    assert origin(type="url", url="http://b.example/x") != here
+    assert origin(type="url", url=f"http://{GATEWAYS}/x") not in (GATEWAYS, here)
+    assert origin(type="ipfs", hash="QmX") == origin(type="arweave", transactionId="x") == GATEWAYS

@@ -19,7 +19,7 @@ from provider.assets.trust import (
 
 FILES = "ab" * 32
 CONTAINER = "cd" * 32
-FACTS = AlgorithmFacts(ALGORITHM, "access-1", PUBLISHER, FILES, CONTAINER)
+FACTS = AlgorithmFacts(ALGORITHM, "access-1", PUBLISHER, PUBLISHER, FILES, CONTAINER)
 
 
 def rules(**changes: Any) -> ComputeRules:
@@ -82,10 +82,27 @@ def test_the_list_of_publishers(publishers: list[str], code: str | None) -> None
 
 
 def test_an_algorithm_of_nobody_is_not_of_a_listed_publisher() -> None:
-    nobody = AlgorithmFacts(ALGORITHM, "access-1", "", FILES, CONTAINER)
+    nobody = AlgorithmFacts(ALGORITHM, "access-1", "", "", FILES, CONTAINER)
     for listed in ([PUBLISHER], [""]):
         trusted = rules(publisherTrustedAlgorithmPublishers=listed)
         assert untrusted(trusted, nobody) == "not_trusted_algo_publisher"
+
+
+@pytest.mark.parametrize(
+    ("owner", "author", "trusted"),
+    [
+        (PUBLISHER, PUBLISHER.lower(), True),
+        (PUBLISHER, "0x" + "ee" * 20, False),
+        ("0x" + "ee" * 20, PUBLISHER, False),
+        (PUBLISHER, "", False),
+    ],
+)
+def test_an_nft_that_was_given_to_a_publisher_is_not_by_him(
+    owner: str, author: str, trusted: bool
+) -> None:
+    facts = AlgorithmFacts(ALGORITHM, "access-1", owner, author, FILES, CONTAINER)
+    listed = rules(publisherTrustedAlgorithmPublishers=[PUBLISHER])
+    assert (untrusted(listed, facts) is None) is trusted
 
 
 def test_both_lists_must_agree() -> None:

@@ -10,7 +10,7 @@ import pytest
 from stand_in_node import ManualClock, StandInNode
 from support.devchain import devchain
 
-from provider.chain.client import Web3Chain
+from provider.chain.client import MOST_KEPT, Web3Chain
 from provider.chain.fake import FakeChain
 from provider.chain.networks import ChainSettings
 
@@ -47,9 +47,11 @@ async def connect(clock: ManualClock) -> AsyncIterator[Callable[..., Web3Chain]]
 
         def make(*nodes: StandInNode | str, **settings: Any) -> Web3Chain:
             urls = tuple(node if isinstance(node, str) else node.url for node in nodes)
+            most_kept = settings.pop("most_kept", MOST_KEPT)
             given = {"rpc_timeout_s": 0.5, **settings}
             chain = Web3Chain(
                 ChainSettings(8996, "dev", "0x", "0x", urls, **given),
+                most_kept=most_kept,
                 clock=clock,
                 sleep=clock.sleep,
             )

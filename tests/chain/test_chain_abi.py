@@ -226,12 +226,25 @@ def test_answers_that_would_grow(kinds: list[object], answer: bytes) -> None:
 
 def test_the_largest_answers_are_quick() -> None:
     asked = read_fragment(function([], ["string[]"]))
-    count = next(n for n in range(10, 1000) if abi._at_worst(asked.outputs, 64 * n) > 16 << 20) - 1
+    most = abi.MAX_DECODED
+    count = next(n for n in range(10, 1000) if abi._at_worst(asked.outputs, 64 * n) > most) - 1
     began = time.perf_counter()
-    found = asked.result(bomb(count, 32 * count - 96))
-    assert time.perf_counter() - began < 2
+    with pytest.raises(CallRefused, match="too large"):
+        asked.result(bomb(count, 32 * count - 96))
+    found = asked.result(bomb(count, 32 * count // 4))
+    assert time.perf_counter() - began < 1
     assert isinstance(found, list)
     assert len(found) == count
+
+
+def test_a_result_has_so_many_values_and_no_more() -> None:
+    asked = read_fragment(function([], ["address[]"]))
+    most = encode(["address[]"], [[A] * abi.MAX_VALUES])
+    found = asked.result(most)
+    assert isinstance(found, list)
+    assert len(found) == abi.MAX_VALUES
+    with pytest.raises(CallRefused, match="too large"):
+        asked.result(encode(["address[]"], [[A] * (abi.MAX_VALUES + 1)]))
 
 
 @given(st.binary(max_size=800), st.sampled_from([types for types, _, _ in CODED]))

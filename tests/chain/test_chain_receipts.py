@@ -13,7 +13,7 @@ from stand_in_node import ManualClock, StandInNode, only, receipt_json, results_
 from provider.chain import fake_events, receipts
 from provider.chain.client import Web3Chain
 from provider.chain.fake import SENDER, FakeChain
-from provider.errors import ChainUnavailable, TransactionPending, TransactionUnknown
+from provider.errors import ChainUnavailable, OrderRefused, TransactionPending, TransactionUnknown
 
 Connect = Callable[..., Web3Chain]
 
@@ -319,3 +319,114 @@ async def test_fields_that_only_some_chains_have_do_not_matter(
 
     node.misbehave = only(GET, await changed(fake, tx, rollup))
     assert await connect(node).receipt(tx) == await fake.receipt(tx)
+
+
+UNKNOWN = "0x" + "ab" * 32
+LOOK_UP = "eth_getTransactionByHash"
+
+
+async def test_who_does_not_wait_asks_each_question_once(
+    connect: Connect, node: StandInNode, clock: ManualClock
+) -> None:
+    began = clock.now
+    with pytest.raises(TransactionUnknown):
+        await connect(node).receipt(UNKNOWN, patient=False)
+    assert (node.asked[GET], node.asked[LOOK_UP]) == (1, 1)
+    assert clock.now == began
+
+
+async def test_who_does_not_wait_is_told_what_is_pending(
+    connect: Connect, node: StandInNode, fake: FakeChain
+) -> None:
+    chain = connect(node)
+    tx = fake.transact(ORDER, mined=False)
+    with pytest.raises(TransactionPending):
+        await chain.receipt(tx, patient=False)
+    fake.mine()
+    assert (await chain.receipt(tx, patient=False)).tx == tx
+
+
+async def test_what_no_node_knew_is_not_asked_for_again_at_once(
+    connect: Connect, node: StandInNode, clock: ManualClock
+) -> None:
+    chain = connect(node)
+    for patient in (False, False, True, True, False):
+        with pytest.raises(TransactionUnknown):
+            await chain.receipt(UNKNOWN, patient=patient)
+    assert node.asked[LOOK_UP] == 2
+    clock.now += receipts.UNKNOWN_S
+    with pytest.raises(TransactionUnknown):
+        await chain.receipt(UNKNOWN.upper().replace("X", "x"), patient=False)
+    assert node.asked[LOOK_UP] == 3
+
+
+async def test_a_quote_does_not_spoil_the_start_that_follows(
+    connect: Connect, node: StandInNode, fake: FakeChain
+) -> None:
+    """Nor does what was unknown stay so once it is there."""
+    chain = connect(node)
+    ahead = FakeChain()
+    tx = ahead.transact(ORDER)
+    with pytest.raises(TransactionUnknown):
+        await chain.receipt(tx, patient=False)
+    assert fake.transact(ORDER) == tx
+    assert (await chain.receipt(tx)).tx == tx
+    assert (await chain.receipt(tx, patient=False)).tx == tx
+
+
+async def test_few_transactions_are_looked_up_at_the_same_time(
+    connect: Connect, node: StandInNode
+) -> None:
+    """Whoever asks, and however many they are; all get their answer in the end."""
+    running, most = 0, 0
+
+    async def counted(_: dict[str, Any]) -> web.StreamResponse | None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.005)
+        running -= 1
+        return None
+
+    node.misbehave = counted
+    chain = connect(node, rpc_timeout_s=5.0)
+    questions = [chain.receipt(f"0x{number:064x}", patient=False) for number in range(60)]
+    found = await asyncio.gather(*questions, return_exceptions=True)
+    assert {type(each) for each in found} == {TransactionUnknown}
+    assert 1 < most <= receipts.LOOKUPS
+
+
+async def test_who_waits_for_a_receipt_keeps_nobody_from_looking_one_up(
+    connect: Connect, node: StandInNode, tx: str
+) -> None:
+    later, waiting = asyncio.Event(), 0
+
+    async def sleep(_: float) -> None:
+        nonlocal waiting
+        waiting += 1
+        await later.wait()
+
+    found = receipts.Receipts(connect(node, rpc_timeout_s=5.0), 1, sleep=sleep)
+    count = 2 * receipts.LOOKUPS
+    late = [asyncio.ensure_future(found.get(f"0x{number:064x}")) for number in range(count)]
+    async with asyncio.timeout(5):
+        while waiting < count:
+            await asyncio.sleep(0.001)
+        assert (await found.get(tx, patient=False)).tx == tx
+    later.set()
+    told = await asyncio.gather(*late, return_exceptions=True)
+    assert {type(each) for each in told} == {TransactionUnknown}
+
+
+@pytest.mark.parametrize("patient", [True, False])
+async def test_a_receipt_that_is_too_large_to_be_read_is_refused(
+    connect: Connect, node: StandInNode, tx: str, patient: bool
+) -> None:
+    """Strangers decide how many events a transaction has: the node is not at fault."""
+    node.misbehave = only(GET, results_in({"logs": "0" * (9 << 20)}))
+    chain = connect(node, rpc_timeout_s=5.0)
+    with pytest.raises(OrderRefused, match="too many events"):
+        await chain.receipt(tx, patient=patient)
+    node.misbehave = None
+    assert (await chain.receipt(tx, patient=patient)).tx == tx
+    assert node.asked[GET] == 2

@@ -39,6 +39,7 @@ def test_anvil_is_chosen_when_it_is_there(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_addresses_are_put_beside_others(tmp_path: Path) -> None:
     file = tmp_path / "made" / "address.json"
+    file.parent.mkdir()
     write_addresses(file, {"chainId": 8996, "Router": "0x1"})
     file.write_text(json.dumps({**read_addresses(file), "polygon": {"chainId": 137}}))
 

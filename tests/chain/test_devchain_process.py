@@ -190,7 +190,7 @@ def test_without_its_packages_it_says_what_to_install(tmp_path: Path) -> None:
         [sys.executable, "-c", hidden, "dev"], capture_output=True, text=True, timeout=30
     )
     assert ended.returncode == 2
-    assert "pip install 'ocean-compute[devchain]'" in ended.stderr
+    assert 'pip install "ocean-compute[devchain]"' in ended.stderr
 
 
 @pytest.mark.usefixtures("with_anvil")

@@ -60,6 +60,8 @@ class Pay:
 
 @pytest.fixture
 def pay(wallet: OnChain, devchain: DevChain) -> Pay:
+    """Whatever tests came before, the wallet's last transaction is none of these transfers."""
+    devchain.send(devchain.accounts[5], OTHER, value=1)
     return Pay(wallet, devchain)
 
 

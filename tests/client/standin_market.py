@@ -166,18 +166,22 @@ class MarketStandIn(StandIn):
 
 
 class NotedWallet:
-    """Orders by writing down; ``fails_at`` is the order that does not come about."""
+    """Orders by writing down; ``fails_at`` is the order that does not come about. It has
+    plenty of every token that ``balances`` does not name."""
 
     def __init__(self, address: str, market: MarketStandIn, chain_id: int = CHAIN) -> None:
         self.address = address
         self.chain_id = chain_id
         self.done: list[tuple[Any, ...]] = []
         self.fails_at = -1
+        self.failure: Exception = LookupError("the transaction was reverted")
+        self.balances: dict[str, int] = {}
+        self.decimals: dict[str, int] = {}
         self._market = market
 
     def _transaction(self, *what: Any) -> str:
         if len(self.done) == self.fails_at:
-            raise LookupError("the transaction was reverted")
+            raise self.failure
         self.done.append(what)
         tx = f"0x{len(self.done):064x}"
         self._market.paid.add(tx)
@@ -193,6 +197,12 @@ class NotedWallet:
         self, datatoken: str, order_tx: str, provider_fee: Mapping[str, Any]
     ) -> str:
         return self._transaction("reuse", datatoken, order_tx, dict(provider_fee))
+
+    async def balance_of(self, token: str) -> int:
+        return self.balances.get(token, 10**30)
+
+    async def decimals_of(self, token: str) -> int | None:
+        return self.decimals.get(token)
 
     async def publish_nft(self, name: str, symbol: str) -> str:
         self._transaction("nft", name, symbol)

@@ -246,8 +246,12 @@ async def test_a_file_that_is_there_is_not_overwritten_unasked(
     shop: ComputeClient, tmp_path: Path
 ) -> None:
     (tmp_path / "rows.csv").write_text("mine")
-    with pytest.raises(DownloadFailedError, match="exists already"):
+    with pytest.raises(DownloadFailedError, match=r"exists already\."):
         await shop.download_asset(DID, tmp_path)
+    with pytest.raises(DownloadFailedError, match=r"exists already\."):
+        await shop.destination(DID, tmp_path)
+    found = await shop.destination(DID, tmp_path, overwrite=True)
+    assert (found.path, found.here) == (tmp_path / "rows.csv", False)
     path = await shop.download_asset(DID, tmp_path, overwrite=True)
     assert path.read_bytes() == ROWS
 
@@ -266,6 +270,22 @@ async def test_a_file_without_a_name_gets_a_stable_one(
 async def test_a_file_that_the_service_does_not_have(shop: ComputeClient, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no file 7"):
         await shop.download_asset(DID, tmp_path, index=7)
+    with pytest.raises(NotFoundError, match="no file 7"):
+        await shop.destination(DID, tmp_path / "a", index=7)
+
+
+async def test_a_file_that_is_known_to_be_here(
+    shop: ComputeClient, market: MarketStandIn, tmp_path: Path
+) -> None:
+    usual = market._fileinfo
+    telling = lambda values: usual(values | {"checksum": True})  # noqa: E731
+    market._fileinfo = telling  # type: ignore[method-assign]
+    (tmp_path / "rows.csv").write_bytes(ROWS)
+    found = await shop.destination(DID, tmp_path)
+    assert (found.path, found.here) == (tmp_path / "rows.csv", True)
+    (tmp_path / "rows.csv").write_bytes(b"mine")
+    with pytest.raises(DownloadFailedError, match="is another file"):
+        await shop.destination(DID, tmp_path)
 
 
 async def test_nothing_works_before_the_client_is_open(

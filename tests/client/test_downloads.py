@@ -126,7 +126,7 @@ async def test_a_file_that_is_there_already_is_kept_or_replaced_on_demand(
 ) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(b"mine")
-    with pytest.raises(DownloadFailedError, match="exists already"):
+    with pytest.raises(DownloadFailedError, match="exists already and is another file"):
         await client.download(job.id, 0, tmp_path)
     assert path.read_bytes() == b"mine"
     await client.download(job.id, 0, tmp_path, overwrite=True)

@@ -32,6 +32,7 @@ from provider.client import (
     RawAlgorithm,
     RefusedError,
 )
+from provider.client.chain_node import ChainRefusedError
 from provider.client.ordering import ItemQuote, service_index
 
 TX = "0x" + "ab" * 32
@@ -299,3 +300,122 @@ async def test_access_that_costs_too_much_is_not_ordered(
     with pytest.raises(FeeTooHighError):
         await shop.order_access(DID, pay=payer, most_fee=0)
     assert payer.done == []
+
+
+# what the wallet has
+
+
+async def test_each_order_of_a_datatoken_needs_one_of_it(
+    shop: ComputeClient, market: MarketStandIn, payer: NotedWallet
+) -> None:
+    market.quotes = {DID: sold("0xdata"), OTHER: sold("0xdata")}
+    payer.balances = {"0xdata": 2 * 10**18 - 1}
+    with pytest.raises(ChainRefusedError) as caught:
+        await shop.order_for("paid", [DID, Dataset(OTHER)], RAW, pay=payer)
+    for part in (f"{DID}#0", f"{OTHER}#0", "costs 2 of the datatoken 0xdata", "has 1.999"):
+        assert part in str(caught.value)
+    assert payer.done == []
+    payer.balances = {"0xdata": 2 * 10**18}
+    await shop.order_for("paid", [DID, OTHER], RAW, pay=payer)
+    assert len(payer.done) == 2
+
+
+async def test_the_algorithms_datatoken_is_looked_for_before_the_first_order(
+    shop: ComputeClient, market: MarketStandIn, payer: NotedWallet
+) -> None:
+    market.quotes = {DID: sold("0xdata"), ALGORITHM: sold("0xalgo")}
+    payer.balances = {"0xalgo": 0}
+    with pytest.raises(ChainRefusedError, match=f"order of {ALGORITHM}#0 .*0xalgo.* has 0"):
+        await shop.order_for("paid", DID, ALGORITHM, pay=payer)
+    assert payer.done == []
+
+
+async def test_a_renewed_order_needs_no_datatoken(
+    shop: ComputeClient, market: MarketStandIn, payer: NotedWallet
+) -> None:
+    market.quotes = {DID: {**sold("0xdata", 5), "validOrder": TX}}
+    payer.balances = {"0xdata": 0}
+    await shop.order_for("paid", DID, RAW, pay=payer)
+    assert [what[0] for what in payer.done] == ["reuse"]
+
+
+async def test_the_fees_of_all_orders_are_looked_at_together(
+    shop: ComputeClient, market: MarketStandIn, payer: NotedWallet
+) -> None:
+    market.quotes = {DID: sold("0xdata", 60), OTHER: sold("0xother", 40)}
+    payer.balances, payer.decimals = {FEE_TOKEN: 99}, {FEE_TOKEN: 1}
+    expected = rf"fee is 100 base units of {FEE_TOKEN} \(10 whole tokens\).* has 99 \(9.9\)"
+    with pytest.raises(ChainRefusedError, match=expected):
+        await shop.order_for("paid", [DID, OTHER], RAW, pay=payer)
+    assert payer.done == []
+    payer.balances = {FEE_TOKEN: 100}
+    await shop.order_for("paid", [DID, OTHER], RAW, pay=payer)
+    assert len(payer.done) == 2
+
+
+async def test_a_fee_for_nobody_is_not_looked_for(
+    shop: ComputeClient, market: MarketStandIn, payer: NotedWallet
+) -> None:
+    quote = sold("0xdata", 60)
+    quote["providerFee"]["providerFeeAddress"] = "0x" + "0" * 40
+    market.quotes, payer.balances = {DID: quote}, {FEE_TOKEN: 0}
+    await shop.order_for("paid", DID, RAW, pay=payer)
+    assert len(payer.done) == 1
+
+
+async def test_a_service_that_is_not_there_stops_all_orders(
+    shop: ComputeClient, market: MarketStandIn, payer: NotedWallet
+) -> None:
+    market.quotes = {DID: sold("0xdata"), OTHER: sold("0xother")}
+    with pytest.raises(ClientUsageError, match="no service '9'"):
+        await shop.order_for("paid", [DID, f"{OTHER}#9"], RAW, pay=payer)
+    assert payer.done == []
+
+
+async def test_what_was_ordered_before_a_failure_is_noted_on_it(
+    shop: ComputeClient, market: MarketStandIn, payer: NotedWallet
+) -> None:
+    market.quotes = {DID: sold("0xdata"), OTHER: sold("0xother")}
+    payer.fails_at, payer.failure = 1, ChainRefusedError("no")
+    with pytest.raises(ChainRefusedError) as caught:
+        await shop.order_for("paid", [DID, OTHER], RAW, pay=payer)
+    (note,) = caught.value.__notes__
+    assert f"{DID}#0" in note
+    assert f"0x{1:064x}" in note
+
+
+# an algorithm by its DID
+
+
+async def test_an_algorithm_is_given_by_its_did(
+    shop: ComputeClient, market: MarketStandIn, payer: NotedWallet
+) -> None:
+    market.documents[ALGORITHM] = a_document(ALGORITHM, "0", "1")
+    market.quotes = {ALGORITHM: sold("0xalgo")}
+    ordered = await shop.order_for("paid", DID, f"{ALGORITHM}#1", pay=payer)
+    expected = PublishedAlgorithm(ALGORITHM, "1", transfer_tx_id=f"0x{1:064x}")
+    assert ordered.algorithm == expected
+    await shop.initialize_compute("paid", DID, ALGORITHM)
+    assert market.calls("initializeCompute")[-1]["algorithm"] == {
+        "documentId": ALGORITHM,
+        "serviceId": "0",
+    }
+    await shop.start("paid", f"{DID}#1", f"{ALGORITHM}#1", pay=payer)
+    (sent,) = market.calls("computeStart")
+    assert (sent["algorithm"]["documentId"], sent["algorithm"]["serviceId"]) == (ALGORITHM, "1")
+
+
+@pytest.mark.parametrize("wrong", [None, 7, b"did:op:1", {"did": DID}, Dataset(DID), "train.py"])
+async def test_what_is_no_algorithm(shop: ComputeClient, payer: NotedWallet, wrong: Any) -> None:
+    with pytest.raises(ClientUsageError, match=r"[Aa]lgorithm"):
+        await shop.start("paid", DID, wrong)
+    with pytest.raises(ClientUsageError, match=r"[Aa]lgorithm"):
+        await shop.order_for("paid", DID, wrong, pay=payer)
+    with pytest.raises(ClientUsageError, match=r"[Aa]lgorithm"):
+        await shop.initialize_compute("paid", DID, wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 7, {"did": DID}, [7], [DID, None], RAW])
+async def test_what_is_no_dataset(shop: ComputeClient, wrong: Any) -> None:
+    with pytest.raises(ClientUsageError, match="A dataset is"):
+        await shop.start("paid", wrong, RAW)

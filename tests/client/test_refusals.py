@@ -53,7 +53,7 @@ DENIED = b"Error: Access to asset did:op:1 was denied with code: ConsumableCodes
             "signature",
             "Invalid signature provided.",
         ),
-        (400, b'{"error": "Cannot resolve DID"}', RefusedError, "", "Cannot resolve DID"),
+        (400, b'{"error": "Cannot resolve DID"}', NotFoundError, "", "Cannot resolve DID"),
         (
             400,
             b'{"error": {"datasets[1]": "no_raw_algo_allowed"}}',

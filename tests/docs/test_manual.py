@@ -22,6 +22,7 @@ from compute.store.database import open_database
 from provider.assets import trust
 from provider.assets.ddo import Ddo
 from provider.assets.encryption import open_files
+from provider.assets.files import MODELS
 from provider.chain.configured import HINTS as CHAIN_VARIABLES
 from provider.cli.commands import app
 from provider.cli.output import print_line
@@ -117,7 +118,8 @@ def test_files_with_headers_are_valid() -> None:
     document = described("dataset")
     document["services"][0]["files"] = part("files")
     ddo = Ddo.parse(document)
-    assert len(open_files(ddo, ddo.services[0], ProviderKey.generate())) == 2
+    found = open_files(ddo, ddo.services[0], ProviderKey.generate())
+    assert {each.type for each in found} == MODELS.keys() - {"file"}
 
 
 def test_encrypted_files_open_in_the_document_that_is_shown(
@@ -156,7 +158,7 @@ def test_the_commands_for_checksums_print_what_a_trust_list_demands(tmp_path: Pa
     document["services"][0]["compute"] = part("allowRawAlgorithm")
     text = json.dumps(document).replace('"FILES"', f'"{files}"')
     rules = Ddo.parse(json.loads(text.replace('"CONTAINER"', f'"{container}"'))).services[0].compute
-    facts = trust.AlgorithmFacts(algorithm.id, "access", "", files, container)
+    facts = trust.AlgorithmFacts(algorithm.id, "access", "", "", files, container)
     assert trust.untrusted(rules, facts) is None
     assert trust.raw_refused(rules) == trust.NO_RAW
 

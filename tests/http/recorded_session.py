@@ -87,8 +87,8 @@ class RecordedChain(FakeChain):
         super().__init__(8996)
         self.stand_ins: dict[str, str] = {}
 
-    async def receipt(self, tx: str) -> Receipt:
-        made = await super().receipt(self.stand_ins.get(tx, tx))
+    async def receipt(self, tx: str, *, patient: bool = True) -> Receipt:
+        made = await super().receipt(self.stand_ins.get(tx, tx), patient=patient)
         return replace(made, tx=tx, logs=tuple(replace(log, tx=tx) for log in made.logs))
 
 

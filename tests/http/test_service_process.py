@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,7 +27,9 @@ from compute.errors import StoreUnavailable
 from compute.space import WatchedSpace
 from provider import logs
 from provider.app import create_app
+from provider.listening import Door
 from provider.middlewares import guard
+from provider.serving import DEAF_S, _listen
 
 SLEEPING: dict[str, Any] = {
     "dataset": {"documentId": OPEN, "serviceId": "compute"},
@@ -233,3 +236,55 @@ def test_log_lines_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(line)
     assert (document["level"], document["message"]) == ("info", 'ready url=a"b')
     assert document["time"].endswith("Z")
+
+
+async def test_it_ends_soon_while_silent_origins_are_asked(folder: Path) -> None:
+    asked: list[asyncio.StreamWriter] = []
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(writer)
+
+    origin = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = origin.sockets[0].getsockname()[1]
+    variables = {"LOG_FORMAT": "json", "ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8"}
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, env=environ_of(folder, **variables), stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        line = {"message": ""}
+        while not line["message"].startswith("ready "):
+            line = json.loads(await process.stderr.readline())
+        url = line["message"].split("url=")[1].split()[0] + "/api/services/fileinfo"
+        body = {"type": "url", "url": f"http://127.0.0.1:{port}/x"}
+        answers = [asyncio.ensure_future(session.post(url, json=body)) for _ in range(60)]
+        while not asked:
+            await asyncio.sleep(0.01)
+        for each in answers[:30]:
+            each.cancel()
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            log = (await process.stderr.read()).decode()
+        assert await process.wait() == 0
+        await asyncio.gather(*answers, return_exceptions=True)
+    assert "request_failed" not in log
+    for writer in asked:
+        writer.close()
+    origin.close()
+
+
+async def test_who_takes_nothing_is_cut_by_the_kernel(folder: Path) -> None:
+    settings = settings_of(folder, LISTEN_HOST="127.0.0.1", LISTEN_PORT="0")
+    runner = web.ServerRunner(web.Server(_never))
+    await runner.setup()
+    listening = await _listen(Door(runner.server, 10), settings)
+    try:
+        cut = listening.sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert cut == DEAF_S * 1000
+    finally:
+        listening.close()
+        await runner.cleanup()
+
+
+async def _never(_: web.BaseRequest) -> web.Response:
+    return web.Response()

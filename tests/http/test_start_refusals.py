@@ -430,3 +430,13 @@ async def test_the_network_is_given_only_when_all_datasets_agree(
     main, *more = datasets
     await api.finished(await api.start(dataset=main, additionalDatasets=more))
     assert networks == ["bridge" if network else "none"]
+
+
+async def test_a_service_with_more_files_than_are_served(folder: Path, serve: Serve) -> None:
+    files = [{"type": "localfile", "path": "data.csv"}] * 1001
+    published(folder, ddo("did:op:many", service(files=files)))
+    api = await serve()
+    body = api.start_body(dataset=dataset("did:op:many"))
+    status, answer = await api.call("POST", COMPUTE, json=body)
+    assert status == 400
+    assert "1001 files; at most 1000" in str(answer)

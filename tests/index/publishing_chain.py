@@ -24,7 +24,7 @@ from provider.chain.contracts import Contracts
 from provider.chain.fake import FakeChain
 from provider.chain.models import Block, Log, Receipt
 from provider.chain.networks import ChainSettings
-from provider.errors import ChainUnavailable
+from provider.errors import ChainUnavailable, RangeTooLarge
 from provider.keys import ProviderKey
 
 Follow = Callable[..., AssetFollower]
@@ -158,8 +158,8 @@ class Node(Chain):
     async def block(self, number: int) -> Block | None:
         return await self.chain.block(number)
 
-    async def receipt(self, tx: str) -> Receipt:
-        return await self.chain.receipt(tx)
+    async def receipt(self, tx: str, *, patient: bool = True) -> Receipt:
+        return await self.chain.receipt(tx, patient=patient)
 
     async def logs(
         self, first: int, last: int, topics: Sequence[bytes], *, address: str | None = None
@@ -245,6 +245,27 @@ class NarrowNode(Node):
         if last - first >= self.widest:
             raise ChainUnavailable(self.id, "timeout")
         return await super().logs(first, last, topics, address=address)
+
+
+class CrowdedNode(Node):
+    """Keeps no more than ``most`` events at once; says how far it came with ``tells``."""
+
+    most = 1
+    tells = False
+
+    def __init__(self, chain: FakeChain) -> None:
+        super().__init__(chain)
+        self.spans: list[tuple[int, int]] = []
+
+    async def logs(
+        self, first: int, last: int, topics: Sequence[bytes], *, address: str | None = None
+    ) -> list[Log]:
+        self.spans.append((first, last))
+        found = await super().logs(first, last, topics, address=address)
+        if len(found) > self.most:
+            fits = found[self.most].block - 1
+            raise RangeTooLarge(self.id, fits if self.tells and fits >= first else None)
+        return found
 
 
 class RememberingNode(Node):

@@ -208,3 +208,127 @@ async def test_odd_addresses_of_providers_are_kept_in_bounds(
     kept = (await shown(store, nft)).version.decryptor_url
     assert kept.startswith("http://ab")
     assert len(kept) == 2048
+
+
+class SilentHosts:
+    """Never answers for some hosts, at once for others; notes who is asked, and with whom."""
+
+    def __init__(self, silent: set[str]) -> None:
+        self.silent = silent
+        self.asked: list[str] = []
+        self.asking: list[str] = []
+        self.twice = False
+
+    async def __call__(self, *, url: str, chain_id: int, nft: str, tx: str) -> bytes:
+        self.twice = self.twice or url in self.asking
+        self.asked.append(nft)
+        self.asking.append(url)
+        try:
+            if url in self.silent:
+                await asyncio.Event().wait()
+            await asyncio.sleep(0)
+            return json.dumps(document(nft)).encode()
+        finally:
+            self.asking.remove(url)
+
+
+async def _opened(store: IndexStore, nft: str) -> None:
+    async with asyncio.timeout(5):
+        while (await shown(store, nft)).version.document is None:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_silent_provider_holds_up_only_its_own(
+    follow: Follow, store: IndexStore, published_on: PublishingChain
+) -> None:
+    silent = "https://silent.example"
+    for number in range(60):
+        nft = published_on.deploy(address(number))
+        published_on.emit(nft, document(nft), flags=2, key=OTHER_KEY, decryptor_url=silent)
+    honest = []
+    for number in range(5):
+        nft = published_on.deploy(address(f"honest {number}"))
+        published_on.emit(nft, document(nft), flags=2, key=OTHER_KEY, decryptor_url=ELSEWHERE)
+        honest.append(nft)
+    ask = SilentHosts({silent})
+    follower = follow(ask=ask)
+    await follower.sync()
+    running = asyncio.create_task(follower.reask_due())
+    for nft in honest:
+        await _opened(store, nft)
+    late = published_on.deploy(address("late"))
+    url = "https://third.example"
+    published_on.emit(late, document(late), flags=2, key=OTHER_KEY, decryptor_url=url)
+    await follower.sync()
+    await _opened(store, late)
+    assert not ask.twice
+    assert ask.asking == [silent]
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert ask.asking == []
+
+
+async def test_only_an_assets_newest_document_is_asked_for(
+    follow: Follow, store: IndexStore, published_on: PublishingChain
+) -> None:
+    nft = published_on.deploy(address("a"))
+    ask = SilentHosts(set())
+    follower = follow(ask=ask)
+    for number in range(10):
+        published_on.emit(
+            nft,
+            document(nft, version=f"4.{number}.0") if number < 9 else document(nft),
+            flags=2,
+            key=OTHER_KEY,
+            decryptor_url=f"https://host{number}.example",
+        )
+        if number % 4 == 0:
+            await follower.sync()
+    await follower.sync()
+    await follower.reask_due()
+    assert ask.asked == [nft]
+    assert (await shown(store, nft)).version.problem == ""
+
+
+async def test_what_was_asked_for_least_comes_first(
+    follow: Follow,
+    store: IndexStore,
+    other: OtherProvider,
+    clock: Clock,
+    published_on: PublishingChain,
+    sealed: str,
+) -> None:
+    follower = follow(ask=other, now=clock)
+    await follower.sync()
+    await follower.reask_due()
+    clock.now += 3600
+    new = published_on.deploy(address("new"))
+    published_on.emit(new, document(new), flags=2, key=OTHER_KEY, decryptor_url=ELSEWHERE + "/x")
+    await follower.sync()
+    (due,) = await store.due(CHAIN_ID, clock.now, 10)
+    assert due.nft == new
+    assert await store.due(CHAIN_ID, clock.now, 10, apart_from=["other.example"]) == []
+
+
+@pytest.mark.parametrize(
+    ("named", "host"),
+    [
+        ("https://A.example:8030/x", "a.example"),
+        ("http://user@a.example", "a.example"),
+        ("a.example", "a.example"),
+        ("http://[broken", "http://[broken"),
+    ],
+)
+async def test_providers_are_told_apart_by_host(
+    follow: Follow,
+    store: IndexStore,
+    other: OtherProvider,
+    published_on: PublishingChain,
+    named: str,
+    host: str,
+) -> None:
+    nft = published_on.deploy(address("a"))
+    published_on.emit(nft, document(nft), flags=2, key=OTHER_KEY, decryptor_url=named)
+    await follow(ask=other).sync()
+    assert (await shown(store, nft)).version.decryptor_host == host

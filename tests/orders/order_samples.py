@@ -7,6 +7,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from compute.environments import Environment
 from provider.assets.ddo import Ddo
 from provider.chain.chains import ChainAccess, Chains
@@ -16,7 +18,8 @@ from provider.chain.fake_events import Emitted, order_reused, order_started, pro
 from provider.chain.fees import FeeQuote, FeeTerms, sign
 from provider.chain.models import Log, Receipt
 from provider.chain.networks import ChainSettings
-from provider.chain.order_rules import OrderTerms
+from provider.chain.order_rules import Order, OrderTerms, judge
+from provider.errors import OrderRefused
 from provider.keys import ProviderKey
 from provider.payments import PaidItem, Payments
 
@@ -115,6 +118,25 @@ def order_terms(**changed: Any) -> OrderTerms:
     return replace(usual, **changed)
 
 
+def judged(
+    *emitted: Emitted,
+    terms: OrderTerms | None = None,
+    original: Sequence[Emitted] | None = None,
+    sender: str = USER,
+    original_sender: str = USER,
+) -> Order:
+    earlier = (
+        None if original is None else receipt(*original, tx=EARLIER_TX, sender=original_sender)
+    )
+    return judge(terms or order_terms(), receipt(*emitted, sender=sender), earlier)
+
+
+def refused(*emitted: Emitted, **given: Any) -> str:
+    with pytest.raises(OrderRefused) as caught:
+        judged(*emitted, **given)
+    return caught.value.public
+
+
 def environment(environment_id: str = "paid", *, price: Decimal | None = PRICE) -> Environment:
     """One with a price per minute on the chain of the tests, or without any."""
     prices = {} if price is None else {CHAIN_ID: {"token": TOKEN, "perMinute": str(price)}}
@@ -176,9 +198,15 @@ class Shop:
     ``clock`` is in seconds since the epoch; the chain's events say the same.
     """
 
-    def __init__(self, *, chain_id: int = CHAIN_ID, confirmations: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        chain_id: int = CHAIN_ID,
+        confirmations: int = 1,
+        chain: FakeChain | None = None,
+    ) -> None:
         self.clock = float(NOW)
-        self.chain = FakeChain(chain_id, confirmations=confirmations)
+        self.chain = chain or FakeChain(chain_id, confirmations=confirmations)
         self.chain.publish(FACTORY, NFT, [DATATOKEN])
         self.chain.publish(FACTORY, ALGORITHM_NFT, [ALGORITHM_TOKEN])
         self.chain.token(TOKEN, DECIMALS)

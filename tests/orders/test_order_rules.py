@@ -20,40 +20,23 @@ from order_samples import (
     STRANGER,
     TX,
     USER,
+    judged,
     order_terms,
     paid_fee,
     quote,
     receipt,
+    refused,
     reused,
     started,
 )
 
 from provider.chain import order_rules
 from provider.chain.fake_events import Emitted
-from provider.chain.order_rules import Order, OrderTerms, judge, renewed_order
+from provider.chain.order_rules import judge, renewed_order
 from provider.errors import OrderRefused
 
 LOOK_ALIKE = "0x" + "1a" * 20
 ACCESS = quote(environment=None, valid_until=0)
-
-
-def judged(
-    *emitted: Emitted,
-    terms: OrderTerms | None = None,
-    original: Sequence[Emitted] | None = None,
-    sender: str = USER,
-    original_sender: str = USER,
-) -> Order:
-    earlier = (
-        None if original is None else receipt(*original, tx=EARLIER_TX, sender=original_sender)
-    )
-    return judge(terms or order_terms(), receipt(*emitted, sender=sender), earlier)
-
-
-def refused(*emitted: Emitted, **given: Any) -> str:
-    with pytest.raises(OrderRefused) as caught:
-        judged(*emitted, **given)
-    return caught.value.public
 
 
 class TestGood:
@@ -68,7 +51,8 @@ class TestGood:
         assert order.fee_terms is not None
         assert order.fee_terms.environment == "paid"
         assert order.fee_fault == ""
-        assert order.name == f"{CHAIN_ID}:{TX}:{DATATOKEN}:0"
+        assert order.name == f"{CHAIN_ID}:{TX}:0"
+        assert order.fee_name == f"fee:{CHAIN_ID}:{TX}:1"
 
     def test_renewal(self) -> None:
         order = judged(
@@ -78,7 +62,8 @@ class TestGood:
         )
         assert (order.tx, order.original_tx) == (TX, EARLIER_TX)
         assert (order.ordered_at, order.fee_at) == (NOW - 100, NOW + 50)
-        assert order.name == f"{CHAIN_ID}:{EARLIER_TX}:{DATATOKEN}:0"
+        assert order.name == f"{CHAIN_ID}:{EARLIER_TX}:0"
+        assert order.fee_name == f"fee:{CHAIN_ID}:{TX}:1"
 
     def test_download(self) -> None:
         order = judged(started(), paid_fee(fee=ACCESS), terms=order_terms(environment=None))
@@ -104,7 +89,7 @@ class TestGood:
             datatoken="0x" + DATATOKEN[2:].upper(), requester="0x" + USER[2:].upper()
         )
         fee = paid_fee(fee=quote(datatoken="0x" + DATATOKEN[2:].upper()))
-        assert judged(started(), fee, terms=terms).name == f"{CHAIN_ID}:{TX}:{DATATOKEN}:0"
+        assert judged(started(), fee, terms=terms).name == f"{CHAIN_ID}:{TX}:0"
 
     @pytest.mark.parametrize(
         ("consumer", "payer", "sender"),
@@ -122,84 +107,7 @@ class TestGood:
         assert order.payer == USER
 
 
-class TestSeveralInOneTransaction:
-    def test_each_datatoken_by_its_own_events(self) -> None:
-        algorithm_fee = quote(datatoken=ALGORITHM_TOKEN, service_id="algo")
-        logs = [
-            started(ALGORITHM_TOKEN),
-            started(),
-            paid_fee(ALGORITHM_TOKEN, algorithm_fee),
-            paid_fee(),
-        ]
-        first = judged(*logs)
-        second = judged(*logs, terms=order_terms(datatoken=ALGORITHM_TOKEN, service_id="algo"))
-        assert first.tx == second.tx == TX
-        assert first.name != second.name
-
-    def test_one_datatokens_order_with_anothers_fee(self) -> None:
-        """The fee of a dear item is not that of a cheap one, though both are in one receipt."""
-        logs = [started(), paid_fee(ALGORITHM_TOKEN, quote()), started(ALGORITHM_TOKEN)]
-        assert refused(*logs) == order_rules.NO_FEE.format(TX)
-
-    def test_one_datatokens_fee_with_anothers_order(self) -> None:
-        logs = [paid_fee(), started(ALGORITHM_TOKEN)]
-        assert refused(*logs) == order_rules.NO_FEE.format(TX)
-
-    def test_two_services_of_one_datatoken(self) -> None:
-        compute = quote(service_id="compute")
-        logs = [
-            started(service_index=1, timestamp=NOW - 7),
-            paid_fee(fee=compute),
-            started(service_index=0),
-            paid_fee(),
-        ]
-        first = judged(*logs)
-        second = judged(*logs, terms=order_terms(service_id="compute", service_index=1))
-        assert (first.ordered_at, second.ordered_at) == (NOW, NOW - 7)
-        assert first.name != second.name
-
-    def test_fees_stay_with_their_order(self) -> None:
-        """The fee for one service, paid with an order of another one."""
-        logs = [
-            started(service_index=1),
-            paid_fee(),
-            started(service_index=0),
-            paid_fee(fee=quote(service_id="compute")),
-        ]
-        assert refused(*logs) == order_rules.NO_ORDER.format(TX)
-
-    def test_last_of_the_same_service_counts(self) -> None:
-        dear = quote(amount=90)
-        order = judged(started(), paid_fee(fee=quote()), started(), paid_fee(fee=dear))
-        assert order.fee is not None
-        assert order.fee.amount == 90
-
-    def test_order_of_logs_is_that_of_the_chain(self) -> None:
-        logs = [started(), paid_fee(fee=quote(amount=1)), started(), paid_fee(fee=quote(amount=2))]
-        good = receipt(*logs)
-        shuffled = replace(good, logs=tuple(reversed(good.logs)))
-        order = judge(order_terms(), shuffled, None)
-        assert order.fee is not None
-        assert order.fee.amount == 2
-
-    def test_paid_time_and_order_are_not_mixed(self) -> None:
-        """A fee that nobody can use any more is not mended by one beside it."""
-        logs = [
-            started(),
-            paid_fee(),
-            started(),
-            paid_fee(fee=quote(valid_until=NOW - 1)),
-        ]
-        assert refused(*logs) == order_rules.FEE_EXPIRED
-
-    def test_order_and_renewal_together(self) -> None:
-        """The renewal came last, so it is judged, with the order that it names."""
-        logs = [started(timestamp=NOW - 9), paid_fee(), reused(), paid_fee()]
-        assert judged(*logs, original=[started(timestamp=NOW - 500)]).ordered_at == NOW - 500
-        assert refused(*logs) == order_rules.ORIGINAL_FAILED
-
-
-FEE_FAULTS = [
+FEE_FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("other service", {"service_id": "compute"}, order_rules.NO_FEE.format(TX)),
     ("service in another case", {"service_id": "ACCESS"}, order_rules.NO_FEE.format(TX)),
     ("other datatoken", {"datatoken": ALGORITHM_TOKEN}, order_rules.NO_FEE.format(TX)),
@@ -215,9 +123,18 @@ FEE_FAULTS = [
         order_rules.OTHER_PROVIDER.format(OTHER_KEY.address.lower(), KEY.address),
     ),
 ]
-FEES = pytest.mark.parametrize(
-    ("fee", "text"), [each[1:] for each in FEE_FAULTS], ids=[each[0] for each in FEE_FAULTS]
-)
+OTHER_SERVICES = 2
+"""So many of them, the first, are orders of another service."""
+
+
+def _table(faults: Sequence[tuple[str, dict[str, Any], str]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        ("fee", "text"), [each[1:] for each in faults], ids=[each[0] for each in faults]
+    )
+
+
+FEES = _table(FEE_FAULTS)
+MENDABLE = _table(FEE_FAULTS[OTHER_SERVICES:])
 FORGED = pytest.mark.parametrize(
     "changed",
     [
@@ -274,7 +191,7 @@ class TestFee:
 class TestRenewable:
     """For a quote, a bad fee on a good order is what a renewal mends."""
 
-    @FEES
+    @MENDABLE
     def test_fault_is_told(self, fee: dict[str, Any], text: str) -> None:
         order = judged(started(), paid_fee(fee=quote(**fee)), terms=order_terms(renewable=True))
         assert order.fee_fault == text
@@ -293,11 +210,23 @@ class TestRenewable:
         [
             ([started(amount=1), paid_fee()], {}),
             ([started(service_index=1), paid_fee()], {}),
+            ([started(), paid_fee(fee=quote(service_id="compute"))], {}),
+            ([started(), paid_fee(fee=quote(service_id="ACCESS"))], {}),
+            ([started(), paid_fee(fee=quote(service_id="compute", key=OTHER_KEY))], {}),
             ([started(), paid_fee()], {"requester": STRANGER}),
             ([started(timestamp=NOW - 11), paid_fee()], {"timeout_s": 10}),
             ([started(LOOK_ALIKE), paid_fee(LOOK_ALIKE)], {}),
         ],
-        ids=["too little", "other index", "other customer", "timed out", "look-alike"],
+        ids=[
+            "too little",
+            "other index",
+            "other service",
+            "another case",
+            "another key's quote",
+            "other customer",
+            "timed out",
+            "look-alike",
+        ],
     )
     def test_nothing_else_is_let_pass(self, logs: list[Emitted], terms: dict[str, Any]) -> None:
         refused(*logs, terms=order_terms(renewable=True, **terms))
@@ -422,6 +351,46 @@ class TestRenewal:
         old = [started(timestamp=NOW - HOUR - 1)]
         text = refused(reused(), paid_fee(), original=old, terms=terms)
         assert text == order_rules.EXPIRED.format(HOUR)
+
+    @pytest.mark.parametrize("renewable", [False, True])
+    def test_of_another_service_that_had_this_place(self, renewable: bool) -> None:
+        """The publisher put this service where the ordered one was; the datatoken is theirs."""
+        terms = order_terms(renewable=renewable)
+        bought = [started(), paid_fee(fee=quote(service_id="compute"))]
+        text = refused(reused(), paid_fee(), original=bought, terms=terms)
+        assert text == order_rules.NO_ORDER.format(EARLIER_TX)
+
+    @pytest.mark.parametrize(
+        "fee",
+        [
+            None,
+            paid_fee(data=b"terms of somebody else"),
+            paid_fee(data=b""),
+            paid_fee(fee=quote(datatoken=ALGORITHM_TOKEN, service_id="algo")),
+        ],
+        ids=["none", "unreadable", "empty", "of another datatoken"],
+    )
+    def test_original_that_does_not_tell_its_service(self, fee: Emitted | None) -> None:
+        bought = [started(), *([fee] if fee else [])]
+        assert judged(reused(), paid_fee(), original=bought).original_tx == EARLIER_TX
+
+    def test_original_for_another_environment(self) -> None:
+        bought = [started(), paid_fee(fee=quote(environment="cheap", key=OTHER_KEY))]
+        assert judged(reused(), paid_fee(), original=bought).original_tx == EARLIER_TX
+
+    def test_requesters_order_among_several_originals(self) -> None:
+        """Another wallet ordered the same in that transaction, later."""
+        bought = [
+            started(payer=POD, consumer=USER, timestamp=NOW - 5),
+            paid_fee(),
+            started(payer=POD, consumer=STRANGER),
+            paid_fee(),
+        ]
+        order = judged(reused(), paid_fee(), original=bought, original_sender=POD)
+        assert (order.consumer, order.ordered_at) == (USER, NOW - 5)
+        nobody = order_terms(requester=ALGORITHM_TOKEN)
+        text = refused(reused(), paid_fee(), original=bought, original_sender=POD, terms=nobody)
+        assert text == order_rules.NOT_THEIRS
 
     @FEES
     def test_fee_is_judged_like_any(self, fee: dict[str, Any], text: str) -> None:

@@ -159,7 +159,7 @@ class TestWhatIsSold:
             shop, [folder, item(algorithm(), "algo", order, resource="algorithm")]
         )
         assert payment.ends_by == UNTIL
-        assert payment.orders == (f"{CHAIN_ID}:{order}:{ALGORITHM_TOKEN}:0",)
+        assert payment.orders == (f"{CHAIN_ID}:{order}:0", f"fee:{CHAIN_ID}:{order}:1")
 
 
 class OtherProvider:
@@ -187,7 +187,7 @@ class TestElsewhere:
         )
         theirs = shop.order(quote(key=OTHER_KEY, environment=None, valid_until=0))
         payment = await checked(shop, [item(dataset(), order=theirs, remote=True), paid])
-        assert len(payment.orders) == 2
+        assert len(payment.orders) == 3
         assert payment.agreement_id == paid.order
         spoofed = shop.order(quote(key=OTHER_KEY), emitter=LOOK_ALIKE)
         items = [item(dataset(), order=spoofed, remote=True), paid]

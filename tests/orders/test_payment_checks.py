@@ -60,8 +60,9 @@ class TestChecks:
         items = await bought(shop)
         assert await checked(shop, items) == Payment(
             orders=(
-                f"{CHAIN_ID}:{items[0].order}:{DATATOKEN}:0",
-                f"{CHAIN_ID}:{items[1].order}:{ALGORITHM_TOKEN}:0",
+                f"{CHAIN_ID}:{items[0].order}:0",
+                f"{CHAIN_ID}:{items[1].order}:0",
+                f"fee:{CHAIN_ID}:{items[0].order}:1",
             ),
             agreement_id=items[0].order,
             chain_id=CHAIN_ID,
@@ -94,7 +95,8 @@ class TestChecks:
         before = await checked(shop, items)
         renewed = shop.renew(items[0].order, quote(amount=HOUR_PRICE))
         after = await checked(shop, both(renewed, items[1].order))
-        assert after.orders == before.orders
+        assert after.orders[:2] == before.orders[:2]
+        assert after.orders[2] == f"fee:{CHAIN_ID}:{renewed}:1"
         assert after.agreement_id == renewed
 
     async def test_raw_algorithm(self, shop: Shop) -> None:
@@ -121,7 +123,7 @@ class TestChecks:
             sender=USER,
         )
         payment = await checked(shop, both(tx, tx))
-        assert len(set(payment.orders)) == 2
+        assert len(set(payment.orders)) == 3
 
     async def test_price_raised_in_between(self, shop: Shop) -> None:
         items = await bought(shop)
@@ -130,7 +132,28 @@ class TestChecks:
     async def test_service_of_second_place(self, shop: Shop) -> None:
         order = shop.order(quote(service_id="compute", amount=HOUR_PRICE), service_index=1)
         payment = await checked(shop, [item(dataset(), "compute", order)])
-        assert payment.orders == (f"{CHAIN_ID}:{order}:{DATATOKEN}:1",)
+        assert payment.orders == (f"{CHAIN_ID}:{order}:0", f"fee:{CHAIN_ID}:{order}:1")
+
+    async def test_one_fee_carries_one_job(self, shop: Shop) -> None:
+        """His own asset, ordered for three places at once, and moved from one to the next."""
+        batch = [
+            event
+            for index in range(3)
+            for event in (started(service_index=index), paid_fee(data=b""))
+        ]
+        renewed = shop.renew(shop.chain.transact(*batch), quote(amount=HOUR_PRICE))
+        found = []
+        for place in range(3):
+            ids = [f"x{index}" for index in range(place)] + ["access"]
+            kinds = {"type": "access", "datatokenAddress": DATATOKEN, "timeout": 0}
+            moved = dataset(services=[{"id": name, **kinds} for name in ids])
+            found.append((await checked(shop, [item(moved, order=renewed)])).orders)
+        assert set.intersection(*map(set, found)) == {f"fee:{CHAIN_ID}:{renewed}:1"}
+
+    async def test_free_time_has_no_fee_to_hold(self, shop: Shop) -> None:
+        """A renewal of nothing would else let a second job in, or keep it out."""
+        payment = await checked(shop, await bought(shop, GRATIS), GRATIS)
+        assert not [name for name in payment.orders if name.startswith("fee:")]
 
 
 class TestNotPaid:

@@ -45,7 +45,8 @@ _TOKEN_URI = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``total`` assets meet the conditions; these are those that were asked for."""
+    """``total`` assets meet the conditions; these are those that were asked for, or the first
+    of them where all would be too much for one answer."""
 
     total: int
     assets: tuple[IndexedAsset, ...]
@@ -162,8 +163,7 @@ class AssetIndex:
 
     async def _facts(self, access: ChainAccess, entry: Entry) -> Mapping[str, ContractFacts]:
         """Of NFT and datatokens, as of this version; what cannot be asked now is left out."""
-        document = await asyncio.to_thread(published, entry)
-        wanted = addresses_of(entry, document)
+        wanted = await asyncio.to_thread(lambda: addresses_of(entry, published(entry)))
         version = entry.version
         known = dict(await self._store.facts(version.chain_id, wanted))
         missing = [each for each in wanted if _is_older(known.get(each), version.block)]

@@ -9,8 +9,14 @@ Nodes are not to be relied on. One that lags behind shows no events where others
 so a round looks at the last ``overlap`` blocks again, and a chain that has become shorter
 is believed only after a while. Both ends of a step must be on one fork before and after its
 events are read, and near the head each event's block too. Contracts that the factory did
-not make are passed over; that they are not from it is always asked anew, since a negative
-answer may be older than the NFT.
+not make are passed over before their events are read.
+
+Blocks are what an attacker can fill. So a step becomes as small as a block where more would
+be too much at once, and documents are taken down as they are opened: rows above the block
+that the index stands at are then of a step that was not finished, and are undone before the
+next. Only the newest document of an asset is kept. When a reorganisation makes an earlier
+version the newest again, that one's document is read from its block again, at the end of a
+round; the same is looked for after a start, since the service may have ended in between.
 """
 
 from __future__ import annotations
@@ -18,19 +24,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from compute.workqueue import backoff_s
+from provider.assets.index.asking import ask_due
+from provider.assets.index.genuine import Genuine
 from provider.assets.index.models import Change, StateChange, Tip, Version
-from provider.assets.index.opening import Opener
+from provider.assets.index.opening import Opener, unread
 from provider.assets.index.store import IndexStore
 from provider.chain import events
 from provider.chain.chains import ChainAccess
 from provider.chain.events import MetadataEvent, MetadataState
 from provider.chain.models import Log
-from provider.errors import CallRefused, ChainUnavailable
+from provider.errors import ChainUnavailable, RangeTooLarge
 
 log = logging.getLogger(__name__)
 
@@ -39,17 +48,10 @@ AssetEvent = MetadataEvent | MetadataState
 
 NEAR_BLOCKS = 64
 ROUND_TRIES = 5
-AT_ONCE = 8
 RECORD_EVENTS = 64
-ASKED_AT_ONCE = 4
-
-_IN_FACTORY = {
-    "type": "function",
-    "name": "erc721List",
-    "stateMutability": "view",
-    "inputs": [{"name": "", "type": "address"}],
-    "outputs": [{"name": "", "type": "address"}],
-}
+RECORD_BYTES = 2 * 1024 * 1024
+"""Of documents, beyond which they are taken down before more of them are opened."""
+REREAD_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Pace:
     reask_s: float = 10.0
     overlap: int = 16
     step: int = 2_000
-    least_step: int = 16
+    least_step: int = 1
     most_step: int = 20_000
     few_events: int = 100
     many_events: int = 1_000
@@ -91,6 +93,8 @@ class AssetFollower:
         self._first_block = access.settings.index_from or 0
         self._basis = f"{access.settings.factory} {opener.address}".lower()
         self._step = self._pace.step
+        self._genuine = Genuine(access, self._pace.overlap)
+        self._uncertain = True
         self._tip: Tip | None = None
         self._short_since: float | None = None
         self._wake = asyncio.Event()
@@ -200,6 +204,8 @@ class AssetFollower:
         tip = await self._settled()
         if tip is None:
             return
+        if self._uncertain:
+            await self._store.undo(self.chain_id, tip)
         self._tip = tip
         head = await self._chain.head()
         while self._tip.number < head:
@@ -208,6 +214,31 @@ class AssetFollower:
             except ChainUnavailable:
                 self._step = max(self._step // 2, self._pace.least_step)
                 raise
+        if self._uncertain:
+            self._uncertain = not await self._reread()
+
+    async def _reread(self) -> bool:
+        """Read documents again whose versions took their place back from undone ones.
+
+        False when there are more, or a node does not show where one was published.
+        """
+        emptied = await self._store.emptied(self.chain_id, REREAD_AT_ONCE)
+        for version in emptied:
+            event = await self._event_of(version)
+            if event is not None:
+                again = await self._opener.version(event, self.chain_id)
+                await self._store.settle(again)
+                self._sealed.set()
+        return not emptied
+
+    async def _event_of(self, version: Version) -> MetadataEvent | None:
+        try:
+            logs = await self._chain.logs(version.block, version.block, TOPICS, address=version.nft)
+        except RangeTooLarge:
+            return None
+        place = (version.log_index, version.block_hash)
+        found = (events.metadata(each) for each in logs if (each.index, each.block_hash) == place)
+        return next(found, None)
 
     async def _settled(self) -> Tip | None:
         """The block that the index stands at, after undoing what is no part of the chain.
@@ -230,6 +261,7 @@ class AssetFollower:
             common.number,
         )
         await self._store.undo(self.chain_id, common)
+        self._uncertain = True
         self._short_since = None
         return common
 
@@ -260,16 +292,32 @@ class AssetFollower:
 
     async def _advance(self, tip: Tip, head: int) -> None:
         last = min(tip.number + self._step, _stage(tip.number, head))
-        end = await self._block_hash(last)
         first = max(tip.number + 1 - self._pace.overlap, self._first_block)
-        logs = await self._chain.logs(first, last, TOPICS)
+        logs = None
+        while logs is None:
+            end = await self._block_hash(last)
+            try:
+                logs = await self._logs(first, last)
+            except RangeTooLarge as error:
+                first, last = _narrower(tip.number, first, last, error.last)
+                self._step = last - tip.number
         if not await self._stands(tip) or await self._block_hash(last) != end:
             raise _Moved
-        fresh = await self._fresh(logs, first, last)
+        fresh = await self._fresh(logs, first, last, head)
         await self._require_canonical(fresh, head)
-        genuine = await self._genuine(fresh)
-        await self._record(genuine, Tip(last, end))
+        await self._record(fresh, Tip(last, end))
         self._adapt(len(logs))
+
+    async def _logs(self, first: int, last: int) -> list[Log]:
+        """Raises RangeTooLarge for several blocks; one of which no node tells the events is
+        passed over, as all the rest would otherwise wait for it for ever."""
+        try:
+            return await self._chain.logs(first, last, TOPICS)
+        except RangeTooLarge:
+            if first < last:
+                raise
+        log.warning("index_block_passed_over chain=%s block=%s", self.chain_id, last)
+        return []
 
     async def _block_hash(self, number: int) -> str:
         block = await self._chain.block(number)
@@ -277,10 +325,23 @@ class AssetFollower:
             raise _Moved
         return block.hash
 
-    async def _fresh(self, logs: Sequence[Log], first: int, last: int) -> list[AssetEvent]:
-        """The events that the index does not hold yet, in the order of the chain."""
+    async def _fresh(
+        self, logs: Sequence[Log], first: int, last: int, head: int
+    ) -> list[AssetEvent]:
+        """The events of data NFTs that the index does not hold yet, in the order of the chain.
+
+        Contracts are judged before anything of theirs is read.
+        """
         known = await self._store.known(self.chain_id, first, last)
-        unknown = [each for each in logs if (each.block, each.index, each.block_hash) not in known]
+        contracts = {
+            each.address for each in logs if (each.block, each.index, each.block_hash) not in known
+        }
+        made = await self._genuine.among(contracts, head)
+        unknown = [
+            each
+            for each in logs
+            if each.address in made and (each.block, each.index, each.block_hash) not in known
+        ]
         read = await asyncio.to_thread(lambda: list(map(_event, unknown)))
         return [event for event in read if event is not None]
 
@@ -295,54 +356,47 @@ class AssetFollower:
             if await self._block_hash(number) != block_hash:
                 raise _Moved
 
-    async def _genuine(self, fresh: Sequence[AssetEvent]) -> list[AssetEvent]:
-        """Without events of contracts that the factory did not make."""
-        contracts = list(dict.fromkeys(event.log.address for event in fresh))
-        made = set()
-        for start in range(0, len(contracts), AT_ONCE):
-            some = contracts[start : start + AT_ONCE]
-            answers = await asyncio.gather(*map(self._is_made, some), return_exceptions=True)
-            for contract, answer in zip(some, answers, strict=True):
-                if isinstance(answer, BaseException):
-                    raise answer
-                if answer:
-                    made.add(contract)
-                else:
-                    log.debug("index_look_alike chain=%s contract=%s", self.chain_id, contract)
-        return [event for event in fresh if event.log.address in made]
-
-    async def _is_made(self, contract: str) -> bool:
-        contracts = self._access.contracts
-        if await contracts.is_from_factory(contract):
-            return True
-        try:
-            listed = await contracts.read(self._access.settings.factory, _IN_FACTORY, [contract])
-        except CallRefused:
-            return False
-        return isinstance(listed, str) and listed.lower() == contract
-
     async def _record(self, genuine: Sequence[AssetEvent], end: Tip) -> None:
-        """Take down in portions that end with a block, so that each is a place to go on from."""
-        for portion in _portions(genuine):
-            changes = await self._changes(portion)
-            last = portion[-1].log
-            await self._note(changes, Tip(last.block, last.block_hash))
-        if self._tip != end:
-            await self._note([], end)
+        """Take down in portions, each of which ends with a block or is not passed yet.
 
-    async def _note(self, changes: Sequence[Change], tip: Tip) -> None:
-        await self._store.record(self.chain_id, changes, tip)
-        self._tip = tip
+        Of each asset only the newest document is opened.
+        """
+        uncertain, self._uncertain = self._uncertain, True
+        newest = {event.log.address: event for event in genuine if isinstance(event, MetadataEvent)}
+        portion: list[Change] = []
+        weight = 0
+        for event, following in zip_longest(genuine, genuine[1:]):
+            change = await self._change(
+                event, superseded=newest.get(event.log.address) is not event
+            )
+            portion.append(change)
+            weight += len(change.document or "") if isinstance(change, Version) else 0
+            if len(portion) >= RECORD_EVENTS or weight >= RECORD_BYTES:
+                uncertain |= await self._note(portion, self._passed(event, following))
+                portion, weight = [], 0
+        if portion or self._tip != end:
+            uncertain |= await self._note(portion, end)
+        self._uncertain = uncertain
+
+    def _passed(self, event: AssetEvent, following: AssetEvent | None) -> Tip | None:
+        """The block of an event, if it is done with and one to go on from."""
+        done = following is None or following.log.block > event.log.block
+        ahead = self._tip is None or event.log.block > self._tip.number
+        return Tip(event.log.block, event.log.block_hash) if done and ahead else None
+
+    async def _note(self, changes: Sequence[Change], tip: Tip | None) -> bool:
+        replaced = await self._store.record(self.chain_id, changes, tip)
+        self._tip = tip or self._tip
         if any(isinstance(each, Version) and each.retry_at is not None for each in changes):
             self._sealed.set()
+        return replaced
 
-    async def _changes(self, portion: Sequence[AssetEvent]) -> list[Change]:
-        published = [event for event in portion if isinstance(event, MetadataEvent)]
-        states = [event for event in portion if isinstance(event, MetadataState)]
-        return [
-            *await self._opener.versions(published, self.chain_id),
-            *(_state_change(event, self.chain_id) for event in states),
-        ]
+    async def _change(self, event: AssetEvent, *, superseded: bool) -> Change:
+        if isinstance(event, MetadataState):
+            return _state_change(event, self.chain_id)
+        if superseded:
+            return unread(event, self.chain_id)
+        return await self._opener.version(event, self.chain_id)
 
     def _adapt(self, found: int) -> None:
         if found > self._pace.many_events:
@@ -364,11 +418,7 @@ class AssetFollower:
 
     async def reask_due(self) -> None:
         """Ask other providers for the documents that are due."""
-        due = await self._store.due(self.chain_id, self._opener.time(), ASKED_AT_ONCE)
-        while due:
-            for version in await asyncio.gather(*map(self._opener.ask_again, due)):
-                await self._store.settle(version)
-            due = await self._store.due(self.chain_id, self._opener.time(), ASKED_AT_ONCE)
+        await ask_due(self.chain_id, self._store, self._opener)
 
 
 def _stage(number: int, head: int) -> int:
@@ -378,20 +428,20 @@ def _stage(number: int, head: int) -> int:
     return safe if number < safe else head
 
 
+def _narrower(tip: int, first: int, last: int, fits: int | None) -> tuple[int, int]:
+    """Fewer blocks to look at after ``tip``, and of those before it once there is one left.
+
+    ``fits`` is the last block that could have been had.
+    """
+    if fits is not None and tip < fits < last:
+        return first, fits
+    if last - tip > 1:
+        return first, tip + (last - tip) // 2
+    return last - (last - first) // 2, last
+
+
 def _event(log: Log) -> AssetEvent | None:
     return events.metadata(log) or events.metadata_state(log)
-
-
-def _portions(genuine: Sequence[AssetEvent]) -> Iterator[list[AssetEvent]]:
-    """Whole blocks, as many as it takes for ``RECORD_EVENTS`` events."""
-    portion: list[AssetEvent] = []
-    for event in genuine:
-        if len(portion) >= RECORD_EVENTS and event.log.block != portion[-1].log.block:
-            yield portion
-            portion = []
-        portion.append(event)
-    if portion:
-        yield portion
 
 
 def _state_change(event: MetadataState, chain_id: int) -> StateChange:

@@ -56,12 +56,16 @@ class StateChange(Change):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version(Change):
-    """A document was published. ``document`` is its text, None with a ``problem``."""
+    """A document was published. ``document`` is its text, None with a ``problem``.
+
+    Neither is there of a version that was not read, as another took its place.
+    """
 
     created: bool
     flags: int
     metadata_hash: str
     decryptor_url: str
+    decryptor_host: str = ""
     document: str | None = field(default=None, repr=False)
     problem: str = ""
     kind: str = ""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from compute.errors import ComputeError
 from provider.assets.encryption import decrypt
@@ -38,6 +39,7 @@ MAX_ATTEMPTS = 16
 
 _MOST = 2**63 - 1
 _MAX_URL = 2048
+_MAX_HOST = 255
 
 
 class AskProvider(Protocol):
@@ -75,12 +77,9 @@ class Opener:
         """Seconds since the epoch."""
         return self._now()
 
-    async def versions(self, events: Sequence[MetadataEvent], chain_id: int) -> list[Version]:
-        """The version that each of these events published."""
-        now = int(self._now())
-        return await asyncio.to_thread(
-            lambda: [self._version(event, chain_id, now) for event in events]
-        )
+    async def version(self, event: MetadataEvent, chain_id: int) -> Version:
+        """The version that this event published."""
+        return await asyncio.to_thread(self._version, event, chain_id, int(self._now()))
 
     async def ask_again(self, version: Version) -> Version:
         """What became of a version that was due."""
@@ -105,7 +104,7 @@ class Opener:
         return replace(read, problem="", retry_at=None)
 
     def _version(self, event: MetadataEvent, chain_id: int, now: int) -> Version:
-        version = _facts(event, chain_id)
+        version = unread(event, chain_id)
         try:
             return _read(version, unseal(event.data, version.flags, self._open))
         except AssetMalformed as error:
@@ -132,7 +131,9 @@ class Opener:
         return replace(version, attempts=attempts, retry_at=int(self._now()) + pause)
 
 
-def _facts(event: MetadataEvent, chain_id: int) -> Version:
+def unread(event: MetadataEvent, chain_id: int) -> Version:
+    """The version that an event published, without its document."""
+    url = event.decryptor_url.replace("\0", "")[:_MAX_URL]
     return Version(
         chain_id=chain_id,
         block=event.log.block,
@@ -146,8 +147,18 @@ def _facts(event: MetadataEvent, chain_id: int) -> Version:
         created=event.created,
         flags=flags_of(event.flags),
         metadata_hash=event.metadata_hash,
-        decryptor_url=event.decryptor_url.replace("\0", "")[:_MAX_URL],
+        decryptor_url=url,
+        decryptor_host=_host(url),
     )
+
+
+def _host(url: str) -> str:
+    """Of an address; whatever names no host stands for one itself."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    return (host or url)[:_MAX_HOST].lower()
 
 
 def _read(version: Version, content: bytes) -> Version:

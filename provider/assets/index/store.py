@@ -2,12 +2,13 @@
 
 Each unit of work brings rows and progress together, so that a crash leaves an index that is
 right up to some block. Undoing a reorganisation is the same in reverse: rows above a block
-go, and the present of the assets they spoke of is worked out again from what is left.
+go, and the present of the assets they spoke of is worked out again from what is left. Only
+newest versions have their documents; one that becomes the newest again is read anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -21,6 +22,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     or_,
@@ -51,6 +53,11 @@ from provider.assets.index.tables import (
 from provider.assets.published import did_of
 
 MAX_QUERY_WORDS = 8
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+"""Of documents in one answer; the last one may go beyond."""
+
+Place = tuple[str, int, int]
+"""NFT, block and place in it of a version."""
 
 _CHAIN: BindParameter[int] = bindparam("chain_id")
 _PLACED = (asset_versions, asset_states)
@@ -92,6 +99,16 @@ _DROP_PLACE = {
     .returning(table.c.nft)
     for table in _PLACED
 }
+_EMPTY_PLACE = (
+    update(asset_versions)
+    .where(
+        asset_versions.c.chain_id == bindparam("of_chain"),
+        asset_versions.c.block == bindparam("at_block"),
+        asset_versions.c.log_index == bindparam("at_index"),
+        ~exists().where(_IS_NEWEST).correlate(asset_versions),
+    )
+    .values(document=None, problem="", kind="", tokens="", words="", attempts=0, retry_at=None)
+)
 
 
 class IndexStore:
@@ -146,17 +163,24 @@ class IndexStore:
 
         return await self._database.read(work)
 
-    async def record(self, chain_id: int, changes: Sequence[Change], tip: Tip) -> None:
-        """Keep these events and that all is known up to ``tip``, together."""
+    async def record(self, chain_id: int, changes: Sequence[Change], tip: Tip | None) -> bool:
+        """Keep these events and that all is known up to ``tip``, together.
 
-        def work(connection: Connection) -> None:
+        Without ``tip`` there is more to come of the same block; what lies above the last tip
+        is to be undone unless it comes. True when events of another fork were pushed aside.
+        """
+
+        def work(connection: Connection) -> bool:
             touched = {change.nft for change in changes}
-            for change in changes:
-                touched.update(_put(connection, change))
-            _refresh(connection, chain_id, touched)
-            _pass(connection, chain_id, tip)
+            before = _places(connection, chain_id, touched)
+            replaced = {nft for change in changes for nft in _put(connection, change)}
+            _refresh(connection, chain_id, touched | replaced)
+            _empty(connection, chain_id, before | set(map(_place, changes)))
+            if tip is not None:
+                _pass(connection, chain_id, tip)
+            return bool(replaced)
 
-        await self._database.write(work)
+        return await self._database.write(work)
 
     async def undo(self, chain_id: int, tip: Tip) -> None:
         """Forget all that came after ``tip``."""
@@ -169,7 +193,10 @@ class IndexStore:
         return None if row is None else _entry(row)
 
     async def search(self, query: Query) -> tuple[int, list[Entry]]:
-        """How many assets meet a query's conditions, and those it wants to see of them."""
+        """How many assets meet a query's conditions, and those it wants to see of them.
+
+        As many as make ``MAX_PAGE_BYTES`` of documents; the rest is for the next page.
+        """
         matching = _matching(query)
         counting = select(func.count()).select_from(matching.subquery())
         age = assets.c.created_at if query.oldest_first else assets.c.created_at.desc()
@@ -177,27 +204,65 @@ class IndexStore:
 
         def work(connection: Connection) -> tuple[int, list[Entry]]:
             total = connection.execute(counting).scalar_one()
-            return total, [_entry(row) for row in connection.execute(page)]
+            dids = connection.execute(page).scalars().all()
+            return total, list(_within_bounds(connection, dids))
 
         return await self._database.read(work)
 
-    async def due(self, chain_id: int, now: float, limit: int) -> list[Version]:
-        """Versions to be asked for again, those that waited longest first."""
-        query = (
-            select(*_VERSION_COLUMNS)
+    async def due(
+        self, chain_id: int, now: float, limit: int, *, apart_from: Collection[str] = ()
+    ) -> list[Version]:
+        """Versions to be asked for again: one of each host, none of ``apart_from``.
+
+        Those that were asked for least often come first, then those that waited longest.
+        """
+        turn = (asset_versions.c.attempts, asset_versions.c.retry_at)
+        of_host = func.row_number().over(
+            partition_by=asset_versions.c.decryptor_host,
+            order_by=(*turn, asset_versions.c.block, asset_versions.c.log_index),
+        )
+        waiting = (
+            select(assets.c.did, *turn, of_host.label("number"))
+            .join_from(assets, asset_versions, _IS_NEWEST)
             .where(
                 PENDING,
                 asset_versions.c.retry_at <= int(now),
                 asset_versions.c.chain_id == chain_id,
+                asset_versions.c.decryptor_host.not_in(list(apart_from)),
             )
-            .order_by(asset_versions.c.retry_at)
+            .subquery()
+        )
+        first = (
+            select(waiting.c.did)
+            .where(waiting.c.number == 1)
+            .order_by(waiting.c.attempts, waiting.c.retry_at)
+            .limit(limit)
+        )
+
+        def work(connection: Connection) -> list[Version]:
+            dids = connection.execute(first).scalars().all()
+            return [each.version for each in _within_bounds(connection, dids)]
+
+        return await self._database.read(work)
+
+    async def emptied(self, chain_id: int, limit: int) -> list[Version]:
+        """Versions that were superseded, and are the newest again since others were undone."""
+        query = (
+            select(*_VERSION_COLUMNS)
+            .join_from(assets, asset_versions, _IS_NEWEST)
+            .where(
+                assets.c.chain_id == chain_id,
+                asset_versions.c.problem == "",
+                asset_versions.c.document.is_(None),
+            )
             .limit(limit)
         )
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [_version(row) for row in rows]
 
     async def settle(self, version: Version) -> None:
-        """Keep what became of a version that was due, if it still is part of the chain."""
+        """Keep what became of a version that was due or emptied, if it still is part of the
+        chain and the newest one."""
         values = {
             name: getattr(version, name)
             for name in ("document", "problem", "kind", "tokens", "words", "attempts", "retry_at")
@@ -209,6 +274,7 @@ class IndexStore:
                 asset_versions.c.block == version.block,
                 asset_versions.c.log_index == version.log_index,
                 asset_versions.c.block_hash == version.block_hash,
+                exists().where(_IS_NEWEST).correlate(asset_versions),
             )
             .values(**values)
         )
@@ -249,6 +315,29 @@ def _put(connection: Connection, change: Change) -> set[str]:
     table = asset_states if isinstance(change, StateChange) else asset_versions
     connection.execute(insert(table), asdict(change))
     return replaced
+
+
+def _place(change: Change) -> Place:
+    return (change.nft, change.block, change.log_index)
+
+
+def _places(connection: Connection, chain_id: int, nfts: Collection[str]) -> set[Place]:
+    """Where the newest version of each of these assets stands."""
+    query = select(assets.c.nft, assets.c.block, assets.c.log_index).where(
+        assets.c.chain_id == chain_id, assets.c.nft.in_(nfts)
+    )
+    return {(row[0], row[1], row[2]) for row in connection.execute(query)}
+
+
+def _empty(connection: Connection, chain_id: int, places: Iterable[Place]) -> None:
+    """Of these versions, have those no document that are not the newest of their asset.
+
+    They are read again from the chain should they become that again.
+    """
+    for _, block, log_index in places:
+        connection.execute(
+            _EMPTY_PLACE, {"of_chain": chain_id, "at_block": block, "at_index": log_index}
+        )
 
 
 def _pass(connection: Connection, chain_id: int, tip: Tip) -> None:
@@ -316,8 +405,20 @@ def _entries() -> Select[Any]:
     return select(*_ENTRY_COLUMNS).join_from(assets, asset_versions, _IS_NEWEST)
 
 
+def _within_bounds(connection: Connection, dids: Iterable[str]) -> Iterator[Entry]:
+    """The assets of these DIDs, one by one, until their documents are many bytes."""
+    weight = 0
+    for did in dids:
+        for row in connection.execute(_entries().where(assets.c.did == did)):
+            yield _entry(row)
+            weight += len((row.document or "").encode())
+        if weight >= MAX_PAGE_BYTES:
+            break
+
+
 def _matching(query: Query) -> Select[Any]:
-    found = _entries()
+    """The DIDs of what meets a query's conditions."""
+    found = select(assets.c.did).join_from(assets, asset_versions, _IS_NEWEST)
     for column, values in (
         (assets.c.chain_id, query.chain_ids),
         (assets.c.did, query.dids),

@@ -52,18 +52,21 @@ asset_versions = Table(
     Column("flags", BigInteger, nullable=False),
     Column("metadata_hash", Text, nullable=False),
     Column("decryptor_url", Text, nullable=False),
+    Column("decryptor_host", Text, nullable=False),
     Column("updated_by", Text, nullable=False),
-    Column("document", Text),
     Column("problem", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("tokens", Text, nullable=False),
     Column("words", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("retry_at", BigInteger),
+    Column("document", Text),
     Index("ix_asset_versions_nft", "chain_id", "nft", "block", "log_index"),
     Index("ix_asset_versions_pending", "retry_at", sqlite_where=PENDING, postgresql_where=PENDING),
 )
-"""Each document that was published: its text as published, or none and the problem with it.
+"""Each document that was published: its text as published, or none and the problem with it;
+of versions that a later one took the place of, neither. The text stands last, since a row is
+read from its beginning on and few readers want it.
 ``retry_at`` is when to ask for it again, in seconds since the epoch. The type, datatokens and
 words of the document are what queries look at: lower-case, enclosed by spaces."""
 

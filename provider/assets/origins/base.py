@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from compute.supply import InputFile
 
+CONTRACTS, GATEWAYS = "contracts", "gateways"
 MAX_NAME_BYTES = 200
 FALLBACK_NAME = "file"
 TELLS_NOTHING = frozenset({"", "application/octet-stream", "binary/octet-stream"})
@@ -61,9 +62,12 @@ class Part:
 
 
 class SourceFile(InputFile):
-    """A file of a service. ``type`` is that of its file object (``url``, ``ipfs``, …)."""
+    """A file of a service. ``type`` is that of its file object (``url``, ``ipfs``, …);
+    ``origin`` names where it is as far as files there keep each other waiting: ``CONTRACTS``,
+    ``GATEWAYS``, a digest of the host; empty where nothing is asked."""
 
     type: str
+    origin: str = ""
 
     @abstractmethod
     async def probe(self) -> Probe:

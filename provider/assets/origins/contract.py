@@ -6,17 +6,21 @@ they may be is decided where the chain is asked; here they are put in order.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from compute.errors import InputUnavailable
 from provider.assets.files import ContractFile
+from provider.assets.origins.base import CONTRACTS
 from provider.assets.origins.text import ContentOrigin
 from provider.auth.signatures import is_address, to_checksum
 from provider.errors import ChainUnavailable, ProviderError
 
+MAX_JSON_BYTES = 1 << 20
+TOO_LARGE = "The answer of this contract is too large to be a file."
 NO_CHAINS = "Contracts are not read by this provider."
 NO_CHAIN = "malformed smartcontract type, missing chainId"
 
@@ -79,6 +83,7 @@ class ContractOrigin(ContentOrigin):
         identity: str,
     ) -> None:
         self.type = file.type
+        self.origin = CONTRACTS
         self.name = name
         self.identity = identity
         self._reader = reader
@@ -99,7 +104,7 @@ class ContractOrigin(ContentOrigin):
             raise InputUnavailable(error.public, temporary=True) from None
         except ProviderError as error:
             raise InputUnavailable(error.public) from None
-        return as_json(value, file.abi.get("outputs"))
+        return await asyncio.to_thread(as_json, value, file.abi.get("outputs"))
 
 
 def arguments(fragment: Mapping[str, Any], userdata: Mapping[str, Any]) -> list[object]:
@@ -114,9 +119,30 @@ def arguments(fragment: Mapping[str, Any], userdata: Mapping[str, Any]) -> list[
 
 def as_json(value: object, outputs: object) -> bytes:
     """A function's answer as JSON: bytes in hexadecimal, addresses checksummed, numbers
-    with all their digits."""
+    with all their digits. Raises InputUnavailable beyond ``MAX_JSON_BYTES``."""
+    left = MAX_JSON_BYTES
+    for least in _sizes(value):
+        left -= least
+        if left < 0:
+            raise InputUnavailable(TOO_LARGE)
     shown = _shown(value, outputs if isinstance(outputs, list) else [])
     return json.dumps(shown, separators=(",", ":")).encode()
+
+
+def _sizes(value: object) -> Iterator[int]:
+    """What each part of a value takes as JSON, at least, with the mark that follows it."""
+    if isinstance(value, (list, tuple)):
+        yield 3
+        for each in value:
+            yield from _sizes(each)
+    elif isinstance(value, bytes):
+        yield 2 * len(value) + 5
+    elif isinstance(value, str):
+        yield len(value) + 3
+    elif isinstance(value, int):
+        yield value.bit_length() * 3 // 10 + 2
+    else:
+        yield 2
 
 
 def _shown(value: object, outputs: Sequence[object]) -> object:

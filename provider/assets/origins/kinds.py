@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from compute.errors import InputUnavailable
 from provider.assets.fetch import Fetcher
@@ -21,7 +22,7 @@ from provider.assets.files import (
     UrlFile,
 )
 from provider.assets.origins import http, s3
-from provider.assets.origins.base import SourceFile
+from provider.assets.origins.base import GATEWAYS, SourceFile
 from provider.assets.origins.contract import ContractOrigin, ContractReader
 from provider.assets.origins.http import Gateways, HttpOrigin, HttpRequest, MakeRequest, always
 from provider.assets.origins.local import NO_LOCAL_FILES, LocalOrigin, local_path
@@ -69,7 +70,9 @@ class Origins:
         make, counts = self._request(file, userdata)
         name = file.name or self._stable_name(file)
         identity = self.identity(file.model_dump(), counts)
-        return HttpOrigin(self._fetcher, file.type, make, name=name, identity=identity)
+        source = HttpOrigin(self._fetcher, file.type, make, name=name, identity=identity)
+        source.origin = self._origin(file)
+        return source
 
     def identity(self, origin: object, userdata: Mapping[str, Any]) -> str:
         """Keyed, because a bare digest of a URL could be guessed."""
@@ -93,6 +96,14 @@ class Origins:
             case UrlFile():
                 request = http.url_request(file, userdata)
         return always(request), userdata
+
+    def _origin(self, file: UrlFile | IpfsFile | ArweaveFile | GraphqlFile | S3File) -> str:
+        """As in :attr:`SourceFile.origin`; the host is as secret as the address."""
+        if isinstance(file, IpfsFile | ArweaveFile):
+            return GATEWAYS
+        url = file.s3Access.endpoint or "" if isinstance(file, S3File) else file.url
+        host = urlsplit(url).netloc.rpartition("@")[2].lower()
+        return self.identity(["host", host], NOTHING)
 
     def _contract(
         self, file: ContractFile, userdata: Mapping[str, Any], chain_id: int | None

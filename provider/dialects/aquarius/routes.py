@@ -24,6 +24,8 @@ from provider.errors import AssetsUnavailable
 from provider.keys import ProviderKey
 
 JSON = "application/json"
+QUERIES_AT_ONCE = 2
+"""Each may hold some megabytes of documents, which take many times that as objects."""
 PATIENCE_S = 1.0
 """How long a client that asks again and again anyway waits for the index to catch up."""
 
@@ -39,37 +41,39 @@ class AquariusApi:
     def __init__(self, index: AssetIndex, key: ProviderKey) -> None:
         self._index = index
         self._key = key
+        self._querying = asyncio.Semaphore(QUERIES_AT_ONCE)
 
     async def ddo(self, request: web.Request) -> web.Response:
         did = request.match_info["did"]
         asset = await self._find(did)
         document = None if asset is None else _shown(asset)
         if document is None:
-            return _json(responses.not_found(did, asset.problem if asset else ""), status=404)
-        return _json(document)
+            return await _json(responses.not_found(did, asset.problem if asset else ""), 404)
+        return await _json(document)
 
     async def metadata(self, request: web.Request) -> web.Response:
         did = request.match_info["did"]
         asset = await self._find(did)
         document = None if asset is None else _shown(asset)
         if document is None or "metadata" not in document:
-            return _json(responses.not_found(did), status=404)
-        return _json(document["metadata"])
+            return await _json(responses.not_found(did), 404)
+        return await _json(document["metadata"])
 
     async def validate(self, request: web.Request) -> web.Response:
         content = await reading.read_body(request)
         outcome = await asyncio.to_thread(_validated, content, self._key)
         if isinstance(outcome, Proof):
-            return _json(responses.proof(outcome))
-        return _json(responses.faults(outcome), status=400)
+            return await _json(responses.proof(outcome))
+        return await _json(responses.faults(outcome), 400)
 
     async def query(self, request: web.Request) -> web.Response:
         query = requests.query(reading.parse_object(await reading.read_body(request)))
         if query is None:
-            return _json(responses.hits(0, ()))
-        found = await self._index.search(query)
-        shown = [document for document in map(_shown, found.assets) if document is not None]
-        return _json(responses.hits(found.total, shown))
+            return await _json(responses.hits(0, ()))
+        async with self._querying:
+            found = await self._index.search(query)
+            shown = [document for document in map(_shown, found.assets) if document is not None]
+            return await _json(responses.hits(found.total, shown))
 
     async def _find(self, did: str) -> IndexedAsset | None:
         """Raises AssetsUnavailable as long as no chain was looked at at all."""
@@ -135,5 +139,7 @@ def _shown(asset: IndexedAsset) -> dict[str, Any] | None:
     return None if asset.document is None else responses.public(asset.document)
 
 
-def _json(document: object, *, status: int = 200) -> web.Response:
-    return web.Response(status=status, text=responses.dumps(document), content_type=JSON)
+async def _json(document: object, status: int = 200) -> web.Response:
+    """In a thread, since documents of publishers may be large."""
+    body = await asyncio.to_thread(lambda: responses.dumps(document).encode())
+    return web.Response(status=status, body=body, content_type=JSON, charset="utf-8")

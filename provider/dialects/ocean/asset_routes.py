@@ -13,6 +13,7 @@ from provider.chain.chains import Chains
 from provider.dialects.ocean import asset_requests, asset_responses, reading
 from provider.dialects.ocean.responses import dumps
 from provider.errors import ProviderError
+from provider.hangups import left
 from provider.publishing import Publishing
 from provider.relays import RelayAnswer
 
@@ -58,20 +59,23 @@ class AssetApi:
         return web.Response(status=201, body=document, content_type=PLAIN, headers=headers)
 
     async def fileinfo(self, request: web.Request) -> web.Response:
-        call = asset_requests.fileinfo(await reading.parameters(request))
+        call, gone = asset_requests.fileinfo(await reading.parameters(request)), left(request)
         if call.raw is not None:
-            infos = await self._access.describe_raw(call.raw, call.userdata, call.checksum)
+            infos = await self._access.describe_raw(call.raw, call.userdata, call.checksum, gone)
             return _json(asset_responses.file_infos(infos))
         ddo = await self._access.find(call.did)
         with asset_responses.told_by(self._network(ddo.chain_id)):
-            infos = await self._access.describe(ddo, call.service_id, call.userdata, call.checksum)
+            infos = await self._access.describe(
+                ddo, call.service_id, call.userdata, call.checksum, gone
+            )
         return _json(asset_responses.file_infos(infos))
 
     async def initialize(self, request: web.Request) -> web.Response:
         wanted = asset_requests.initialize(await reading.parameters(request))
         ddo = await self._access.find(wanted.did)
         with asset_responses.told_by(self._network(ddo.chain_id)):
-            return _json(asset_responses.quote(await self._access.quote(ddo, wanted)))
+            quote = await self._access.quote(ddo, wanted, left(request))
+        return _json(asset_responses.quote(quote))
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """The file. HEAD is answered with its headers, checked alike; the nonce stays good."""
