@@ -101,7 +101,7 @@ def test_blocks_come_at_intervals(tmp_path: Path, running: list[DevChain]) -> No
 
 
 def test_a_person_is_told_keys_and_a_warning(tmp_path: Path) -> None:
-    file = tmp_path / "deep" / "address.json"
+    file = tmp_path / "address.json"
     words = ["dev", "--port", "0", "--no-anvil", "--accounts", "1", "--address-file", str(file)]
     with subprocess.Popen(
         [sys.executable, "-c", COMMAND, *words],
@@ -114,6 +114,7 @@ def test_a_person_is_told_keys_and_a_warning(tmp_path: Path) -> None:
         lines = []
         while not lines or "ready at" not in lines[-1]:
             lines.append(process.stdout.readline())
+            assert lines[-1], process.stderr.read()
         assert file.exists(), "the file is there before the line"
         process.terminate()
         told = process.stderr.read()
