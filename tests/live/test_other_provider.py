@@ -48,7 +48,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 FAR_ROWS = "a,b\n5,6\n"
 CHECKSUM = hashlib.sha256(COUNT.encode()).hexdigest()
-TOO_LATE = "Assets cannot be looked up at the moment; try again."
+TOO_LATE = "Another provider that one of the assets needs does not answer; try again."
 
 
 @dataclass

@@ -130,7 +130,8 @@ async def test_a_job_is_paid_by_the_command_line(
     words = ("start", "-e", ENVIRONMENT, "-d", dataset.did, "-a", algorithm.did)
     code, out, err = await cli(market, key, *words, "--duration", "120", "--max-fee", "5")
     assert (code, out) == (1, ""), err
-    assert "at most 5 were allowed. Nothing was ordered." in err
+    assert "(1.2 whole tokens) in fees; at most 5 " in err
+    assert "Nothing was ordered." in err
     paying = ("--duration", "120", "--max-fee", str(2 * ETHER), "--download", str(tmp_path))
     code, out, err = await cli(market, key, *words, *paying, "--json")
     assert code == 0, err
