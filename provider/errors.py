@@ -222,9 +222,3 @@ class TooManyJobs(ProviderError):
     """The environment's queue is full."""
 
     status = 429
-
-
-class NotOffered(ProviderError):
-    """An endpoint of the API that this provider does not serve."""
-
-    status = 501
