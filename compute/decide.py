@@ -7,7 +7,7 @@ run; whatever the engine does not say is not assumed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compute.engines.base import ContainerState, Observation
 from compute.environments import Environment
@@ -49,9 +49,10 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """The container has started: say so."""
+    """The container has started: say so. ``pid`` is its process, if it still runs."""
 
     started_at: float
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,13 @@ class Conclude:
     """The algorithm is over: keep its log and go on to the results."""
 
     termination: Termination
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The stage has done its work: keep its log and go on to the next one."""
+
     ended_at: float | None
 
 
@@ -99,6 +107,7 @@ Step = (
     | Adopt
     | Kill
     | Conclude
+    | Advance
     | Filter
     | Filtered
     | Publish
@@ -192,7 +201,7 @@ def _queued(job: Job, environment: Environment, now: float) -> Step:
         return Finish(STOPPED)
     expiry = queue_end(job, environment)
     if now < expiry:
-        return Rest(expiry)
+        return Rest(min(expiry, job.retry_at) if job.retry_at > now else expiry)
     if expiry == job.spec.ends_by:
         detail = "the paid time was over before there was a place"
         return Finish(Termination(Phase.EXPIRED, PAID_TIME_OVER, detail))
@@ -219,7 +228,7 @@ def _preparing(job: Job) -> Step:
 
 def _provisioned(job: Job, now: float, observation: Observation) -> Step:
     if observation.state in {ContainerState.RUNNING, ContainerState.EXITED}:
-        return Adopt(observation.started_at or now)
+        return Adopt(observation.started_at or now, observation.pid)
     if job.goal is not Goal.RUN:
         return Finish(STOPPED)
     return Finish(_OUT_OF_PAID_TIME) if paid_time_over(job, now) else Launch()
@@ -229,9 +238,8 @@ def _running(
     job: Job, environment: Environment, now: float, observation: Observation, space_full: bool
 ) -> Step:
     if observation.state is not ContainerState.RUNNING:
-        termination = job.termination or verdict(observation, space_full)
-        return Conclude(termination, observation.finished_at)
-    limit = (job.started_at or now) + job.spec.max_duration_s
+        return _over(job, observation, space_full)
+    limit = (job.started_at or now) + job.present.max_duration_s
     deadline = limit if job.spec.ends_by is None else min(limit, job.spec.ends_by)
     if job.termination is not None:
         return Kill(job.termination, environment.stopGrace)
@@ -243,6 +251,16 @@ def _running(
     if space_full:
         return Kill(_DISK_QUOTA, 0.0)
     return Rest(deadline)
+
+
+def _over(job: Job, observation: Observation, space_full: bool) -> Step:
+    """The stage's container has ended: so has the job, unless there is more to do."""
+    termination = job.termination or verdict(observation, space_full)
+    if termination.phase is not Phase.COMPLETED or job.in_last_stage:
+        return Conclude(termination, observation.finished_at)
+    if job.goal is not Goal.RUN:
+        return Conclude(STOPPED, observation.finished_at)
+    return Advance(observation.finished_at)
 
 
 def _filtering(job: Job, environment: Environment, now: float, observation: Observation) -> Step:
@@ -289,19 +307,27 @@ _DISK_QUOTA = Termination(
 )
 
 
+def in_stage(job: Job, termination: Termination) -> Termination:
+    """The outcome, naming the stage that the job ended in where it has several."""
+    if len(job.spec.stages) == 1 or termination.stage or termination.phase is Phase.COMPLETED:
+        return termination
+    name = job.present.name
+    detail = f"stage {name}: {termination.detail or termination.reason}"
+    return replace(termination, stage=name, detail=detail)
+
+
 def over_quota(termination: Termination) -> Termination:
     """The outputs turned out larger than allowed when they were collected."""
-    return Termination(
-        Phase.QUOTA_EXCEEDED,
-        _DISK_QUOTA.reason,
-        _DISK_QUOTA.detail,
-        termination.exit_code,
-        termination.oom_killed,
+    return replace(
+        termination,
+        phase=Phase.QUOTA_EXCEEDED,
+        reason=_DISK_QUOTA.reason,
+        detail=_DISK_QUOTA.detail,
     )
 
 
 def _time_limit(job: Job) -> Termination:
-    detail = f"the algorithm ran longer than {job.spec.max_duration_s} s"
+    detail = f"the algorithm ran longer than {job.present.max_duration_s} s"
     return Termination(Phase.ALGORITHM_FAILED, "time_limit", detail)
 
 

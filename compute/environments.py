@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from compute import references
+from compute import references, yaml_files
 from compute.engines.base import PullPolicy
 from compute.errors import EnvironmentsInvalid, UnknownEnvironment
 from compute.models import Image
@@ -34,19 +33,6 @@ from compute.models import Image
 _NOBODY = "65534:65534"
 _USER = re.compile(r"[1-9][0-9]{0,8}:[0-9]{1,9}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-_HINTS = {
-    "missing": "add it",
-    "extra_forbidden": "remove it or correct its spelling",
-    "int_type": "write a whole number",
-    "int_parsing": "write a whole number",
-    "float_type": "write a number",
-    "string_type": "write a text (in quotes if it looks like a number)",
-    "tuple_type": "write a list",
-    "dict_type": "write fields below it (name: value)",
-    "mapping_type": "write fields below it (name: value)",
-    "model_type": "write fields below it (name: value)",
-    "bool_type": "write true or false",
-}
 
 
 def _address(text: str) -> str:
@@ -205,6 +191,7 @@ class Environment(_Section):
     writableRoot: bool = False
     user: Annotated[str, AfterValidator(_container_user)] = Field(default_factory=_own_user)
     network: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "none"
+    networkStages: tuple[str, ...] = Field(default=("*",), strict=False)
     images: Images = Images()
     consumers: Consumers = Consumers()
     prices: Mapping[Annotated[int, Field(ge=1, strict=False)], Price] = Field(default_factory=dict)
@@ -227,6 +214,11 @@ class Environment(_Section):
     @property
     def disk_bytes(self) -> int:
         return int(self.diskGB * (1 << 30))
+
+    def gives_network(self, stage: str) -> bool:
+        """True when a stage of this name may have the environment's network."""
+        names = self.networkStages
+        return self.network != "none" and any(fnmatchcase(stage, name) for name in names)
 
     @property
     def free(self) -> bool:
@@ -270,29 +262,13 @@ class _File(_Section):
         return self
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a field written twice: plain YAML would silently take the last one."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    twice = f"{key.value} is written twice"
-                    raise yaml.composer.ComposerError(None, None, twice, key.start_mark)
-                seen.add(key.value)
-        return node
-
-
 def load(path: Path) -> Environments:
     """Read and check the file. Raises EnvironmentsInvalid."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        text = yaml_files.read_text(path)
+    except yaml_files.YamlInvalid as error:
         raise EnvironmentsInvalid(
-            f"{path}: cannot be read ({reason}); "
+            f"{path}: {error}; "
             "name the file in ENVIRONMENTS_FILE or copy the shipped environments.yaml"
         ) from error
     return parse(text, str(path))
@@ -301,12 +277,9 @@ def load(path: Path) -> Environments:
 def parse(text: str, name: str) -> Environments:
     """Check the text of an environments file; ``name`` is used in error texts."""
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 (it is a SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise EnvironmentsInvalid(f"{name}: {where}: {problem}; correct the YAML there") from error
+        document = yaml_files.parse(text)
+    except yaml_files.YamlInvalid as error:
+        raise EnvironmentsInvalid(f"{name}: {error}") from error
     if not isinstance(document, dict):
         raise EnvironmentsInvalid(
             f"{name}: the top level must be `environments:` followed by a list of environments"
@@ -314,27 +287,5 @@ def parse(text: str, name: str) -> Environments:
     try:
         return Environments(_File.model_validate(document).environments)
     except ValidationError as error:
-        lines = [_explain(item, document) for item in error.errors(include_url=False)]
+        lines = yaml_files.explained(error, document, "environments")
         raise EnvironmentsInvalid("\n".join(f"{name}: {line}" for line in lines)) from error
-
-
-def _explain(item: Any, document: dict[str, Any]) -> str:
-    """One mistake in one line: field, what is wrong, fix."""
-    path, here = "", document
-    for part in item["loc"]:
-        here = _child(here, part)
-        if isinstance(part, int):
-            own_id = here.get("id") if isinstance(here, dict) else None
-            path += f"[{part}]" + (f" ({own_id})" if own_id else "")
-        else:
-            path += f".{part}" if path else str(part)
-    hint = _HINTS.get(item["type"])
-    text = str(item["msg"]).removeprefix("Value error, ")
-    return f"{path or 'environments'}: {text}" + (f"; {hint}" if hint else "")
-
-
-def _child(here: Any, part: str | int) -> Any:
-    try:
-        return here[part]
-    except (KeyError, IndexError, TypeError):
-        return None

@@ -40,6 +40,19 @@ class HoldTaken(ComputeError):
         self.name = name
 
 
+class NameTaken(ComputeError):
+    """A job of this namespace that is not deleted has this name."""
+
+
+class BuildRefused(ComputeError):
+    """An image is not built: not allowed here, or its Dockerfile or one of its steps fails.
+    ``output`` is the end of what the build printed."""
+
+    def __init__(self, public: str, *, output: str = "") -> None:
+        super().__init__(public)
+        self.output = output
+
+
 class MoveLost(ComputeError):
     """The job is no longer in the phase that the move started from."""
 

@@ -4,18 +4,24 @@ Both generations of images find their inputs: ``/data/inputs/<did>/<n>`` with ``
 ``TRANSFORMATION_DID`` (Ocean's operator engine), and flat ``/data/inputs/<name>`` (Ocean
 Node) as links beside them. Where Ocean's old stack handed the entrypoint to a shell, it is
 split as a shell would and run directly.
+
+Each stage of a job has folders of its own for what it writes, all in the job's one bounded
+space. A later stage sees what the earlier ones wrote in ``/data/inputs/stages/<n>``, counted
+from 0. The first stage's folders and container have plain names: jobs with one stage are the
+rule, and what a former version made is found by them.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from compute.engines.base import ContainerSpec, Mount
 from compute.environments import Environment
-from compute.models import Job
+from compute.models import Job, JobSpec
 
 DATA = "/data"
 INPUTS = "/data/inputs"
@@ -25,33 +31,58 @@ DDOS = "/data/ddos"
 TRANSFORMATIONS = "/data/transformations"
 ALGORITHM = f"{TRANSFORMATIONS}/algorithm"
 CUSTOM_DATA = "algoCustomData.json"
+STAGES = "stages"
+SECRETS = "/run/secrets"
+LOG_NAME = "algorithm.log"
 
 _FILTER_SUFFIX = "-filter"
+_NONE: Mapping[str, Path] = MappingProxyType({})
 
 
 class JobFolders:
-    """Where a job's things lie on the host. Nothing here touches the disk."""
+    """Where the things of a job's stage lie on the host. Nothing here touches the disk.
 
-    def __init__(self, data_dir: Path, job_id: str) -> None:
+    ``given`` holds the files that came with the start, ``log`` the logs of all stages that
+    are over, ``looks`` copies of logs that are still growing.
+    """
+
+    def __init__(self, data_dir: Path, job_id: str, stage: int = 0) -> None:
         self.root = data_dir / "jobs" / job_id
+        self.given = self.root / "given"
         self.inputs = self.root / "inputs"
         self.ddos = self.root / "ddos"
         self.transformations = self.root / "transformations"
-        self.outputs = self.root / "space" / "outputs"
-        self.own_logs = self.root / "space" / "logs"
+        self.space = self.root / "space"
+        self.space_folders = (_of_stage("outputs", stage), _of_stage("logs", stage))
+        self.outputs = self.space / self.space_folders[0]
+        self.own_logs = self.space / self.space_folders[1]
         self.log = self.root / "log"
+        self.looks = self.root / "looks"
         self.local_files = self.root / "local-files.json"
         self.results = data_dir / "results" / job_id
 
+    def outputs_of(self, stage: int) -> Path:
+        """What a stage has written."""
+        return self.space / _of_stage("outputs", stage)
 
-def container_name(job_id: str) -> str:
-    """The name of the algorithm's container."""
-    return f"ocean-compute-{job_id}"
+
+def _of_stage(name: str, stage: int) -> str:
+    return f"{name}-{stage}" if stage else name
+
+
+def container_name(job_id: str, stage: int = 0) -> str:
+    """The name of a stage's container."""
+    return _of_stage(f"ocean-compute-{job_id}", stage)
 
 
 def filter_name(job_id: str) -> str:
     """The name of the filter's container."""
     return container_name(job_id) + _FILTER_SUFFIX
+
+
+def log_name(spec: JobSpec, stage: int) -> str:
+    """The file name of a stage's log among the results."""
+    return LOG_NAME if len(spec.stages) == 1 else f"{spec.stages[stage].name}.log"
 
 
 def command(entrypoint: str) -> tuple[str, ...]:
@@ -66,11 +97,15 @@ def command(entrypoint: str) -> tuple[str, ...]:
 
 
 def variables(job: Job, secret: str) -> dict[str, str]:
-    """The environment variables that old images read, and HOME on the writable tmpfs."""
-    dids = list(dict.fromkeys(item.short_did for item in job.spec.datasets))
+    """The stage's own environment variables, those that old images read, and HOME on the
+    writable tmpfs. A stage cannot take the place of what says where its files are."""
+    stage = job.present
+    dids = list(dict.fromkeys(item.short_did for item in stage.datasets))
     return {
+        **stage.variables,
         "DIDS": json.dumps(dids),
-        "TRANSFORMATION_DID": job.spec.algorithm.short_did,
+        "TRANSFORMATION_DID": stage.algorithm.short_did,
+        "STAGE": stage.name,
         "VOLUME": DATA,
         "BASE_DIR": DATA,
         "INPUTS": INPUTS,
@@ -87,24 +122,33 @@ def algorithm_container(
     folders: JobFolders,
     local_files: Sequence[Mount],
     secret: str,
+    secret_files: Mapping[str, Path] = _NONE,
 ) -> ContainerSpec:
-    """The algorithm's container: all limits of the environment, nothing else."""
+    """The container of the present stage: all limits of the environment, nothing else.
+    ``folders`` are that stage's, ``secret_files`` its secrets by name."""
+    stage = job.present
+    entrypoint = stage.algorithm.entrypoint
     mounts = (
         Mount(folders.inputs, INPUTS),
         *local_files,
+        *(
+            Mount(folders.outputs_of(number), f"{INPUTS}/{STAGES}/{number}")
+            for number in range(job.stage)
+        ),
+        *(Mount(path, f"{SECRETS}/{name}") for name, path in sorted(secret_files.items())),
         Mount(folders.ddos, DDOS),
         Mount(folders.transformations, TRANSFORMATIONS),
         Mount(folders.outputs, OUTPUTS, read_only=False),
         Mount(folders.own_logs, LOGS, read_only=False),
     )
     return ContainerSpec(
-        name=container_name(job.id),
+        name=container_name(job.id, job.stage),
         job_id=job.id,
         image_id=job.image_id,
-        command=command(job.spec.algorithm.entrypoint),
+        command=command(entrypoint) if entrypoint else (),
         environment=variables(job, secret),
         mounts=mounts,
-        network=environment.network if job.spec.network else "none",
+        network=environment.network if stage.network else "none",
         user=environment.user,
         cpus=environment.cpu,
         memory_bytes=environment.memory_bytes,

@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from compute.status import Goal, Phase
 
@@ -61,7 +61,8 @@ class DatasetItem(Stored):
 
 
 class AlgorithmItem(Stored):
-    """The algorithm of a job. ``did`` is empty for a raw one.
+    """The algorithm of a stage. ``did`` is empty for an unpublished one, ``entrypoint`` to
+    run the image's own.
 
     ``source`` belongs to the supplier.
     """
@@ -78,24 +79,100 @@ class AlgorithmItem(Stored):
         return self.did.removeprefix(DID_PREFIX)
 
 
+StageName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+InputName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$")
+]
+"""Where a file lies below a folder: a name, or a folder's and a name."""
+
+SINGLE_STAGE = "algorithm"
+"""The name of the only stage of a job that has one."""
+
+MOST_STAGES = 16
+
+
+class Stage(Stored):
+    """One container of a job.
+
+    ``files`` were handed in with the start, ``datasets`` come from the supplier.
+    ``variables`` are added to those that every container has; ``secrets`` are texts that the
+    supplier opens, shown by name as files that lie in memory alone. ``network`` is true only
+    when the environment, and every dataset of the stage, allows it. ``max_duration_s``
+    bounds the stage's run, counted from its own start.
+    """
+
+    name: StageName = SINGLE_STAGE
+    algorithm: AlgorithmItem
+    datasets: tuple[DatasetItem, ...] = ()
+    files: tuple[InputName, ...] = ()
+    variables: dict[str, str] = Field(default_factory=dict, repr=False)
+    secrets: dict[StageName, str] = Field(default_factory=dict, repr=False)
+    network: bool = False
+    max_duration_s: int
+
+    def forgotten(self) -> Stage:
+        """Only which assets and which image it was about."""
+        algorithm = self.algorithm
+        return Stage(
+            name=self.name,
+            datasets=tuple(
+                DatasetItem(did=item.did, service_id=item.service_id) for item in self.datasets
+            ),
+            algorithm=AlgorithmItem(
+                did=algorithm.did,
+                service_id=algorithm.service_id,
+                image=algorithm.image,
+                entrypoint="",
+            ),
+            network=self.network,
+            max_duration_s=self.max_duration_s,
+        )
+
+
 class JobSpec(Stored):
     """What a consumer asked for and the provider allowed; never changes after the start.
 
-    ``documents`` are the DDOs shown to the algorithm, by DID. ``network`` is true only
-    when the environment and every dataset allow it. ``max_duration_s`` bounds the
-    algorithm's run, counted from its own start; after ``ends_by`` (seconds since the epoch,
-    None for no such end) it must not run at all, whenever it started. ``holds`` names what
-    only one unfinished job may have at a time.
+    ``stages`` run one after the other, mostly there is one. ``documents`` are the DDOs shown
+    to the algorithms, by DID. ``about`` is what a dialect wants to know of the job later; no
+    business of this floor. After ``ends_by`` (seconds since the epoch, None for no such end)
+    nothing of the job must run, whenever it started. ``holds`` names what only one unfinished
+    job may have at a time.
     """
 
-    datasets: tuple[DatasetItem, ...]
-    algorithm: AlgorithmItem
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MOST_STAGES)]
     documents: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
-    network: bool = False
-    max_duration_s: int
+    about: dict[str, Any] = Field(default_factory=dict, repr=False)
     ends_by: float | None = None
     holds: tuple[str, ...] = ()
     agreement_id: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_stages(cls, values: Any) -> Any:
+        """Specifications were stored with the fields of their only stage before jobs had
+        several."""
+        if not isinstance(values, dict) or "stages" in values:
+            return values
+        rest = dict(values)
+        stage = {name: rest.pop(name) for name in _ONLY_STAGE if name in rest}
+        return {"stages": (stage,), **rest}
+
+    @model_validator(mode="after")
+    def _distinct_stages(self) -> JobSpec:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError("two stages have one name")
+        return self
+
+    @property
+    def datasets(self) -> tuple[DatasetItem, ...]:
+        """Those of all stages."""
+        return tuple(item for stage in self.stages for item in stage.datasets)
+
+    @property
+    def algorithm(self) -> AlgorithmItem:
+        """That of the first stage: the only one's, for all jobs on published assets."""
+        return self.stages[0].algorithm
 
     @cached_property
     def weight(self) -> int:
@@ -105,21 +182,14 @@ class JobSpec(Stored):
     def forgotten(self) -> JobSpec:
         """Only which assets the job was about: no code, parameter or document."""
         return JobSpec(
-            datasets=tuple(
-                DatasetItem(did=item.did, service_id=item.service_id) for item in self.datasets
-            ),
-            algorithm=AlgorithmItem(
-                did=self.algorithm.did,
-                service_id=self.algorithm.service_id,
-                image=self.algorithm.image,
-                entrypoint="",
-            ),
-            network=self.network,
-            max_duration_s=self.max_duration_s,
+            stages=tuple(stage.forgotten() for stage in self.stages),
             ends_by=self.ends_by,
             holds=self.holds,
             agreement_id=self.agreement_id,
         )
+
+
+_ONLY_STAGE = ("datasets", "algorithm", "network", "max_duration_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +206,12 @@ class ResultFile:
 
 @dataclass(frozen=True, slots=True)
 class Termination:
-    """How the algorithm ended.
+    """How the job ended.
 
     ``phase`` is where the job goes once its results are published. ``reason`` is a stable
     word (``exit_code``, ``out_of_memory``, ``time_limit``, ``paid_time_over``, ``disk_quota``,
     ``stopped``, …), ``detail`` a sentence for people. ``exit_code`` is None when nothing ran.
+    ``stage`` names the stage it ended in, empty for a job that has only one.
     """
 
     phase: Phase
@@ -148,16 +219,34 @@ class Termination:
     detail: str = ""
     exit_code: int | None = None
     oom_killed: bool = False
+    stage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """How a stage ran that is over. Times are the engine's, in seconds since the epoch;
+    ``pid`` was the container's process on the engine's machine, None if it was not seen."""
+
+    stage: str
+    image_id: str
+    started_at: float | None
+    ended_at: float | None
+    exit_code: int | None
+    oom_killed: bool = False
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One row of the job table.
 
-    ``attempts`` counts tries of the present phase, ``retry_at`` is when the next is due.
-    ``termination`` is set from the moment the outcome is known, before the results are
-    published. ``image_id`` is the resolved image, ``started_at``/``ended_at`` are the
-    engine's times for the algorithm.
+    ``name`` is what its owner calls it, one of a kind among those in its ``namespace`` that
+    are not deleted; both are empty for jobs that are known by their id alone. ``stage`` is
+    the number of the stage that the phase is about; ``image_id`` is its resolved image,
+    ``started_at``/``ended_at`` are the engine's times for it, ``pid`` is its process on the
+    engine's machine. ``runs`` are the stages that are over. ``attempts`` counts tries of the
+    present phase, ``retry_at`` is when the next is due. ``termination`` is set from the
+    moment the outcome is known, before the results are published.
     """
 
     id: str
@@ -165,17 +254,31 @@ class Job:
     environment: str
     spec: JobSpec
     created_at: float
+    namespace: str = ""
+    name: str = ""
     phase: Phase = Phase.QUEUED
     goal: Goal = Goal.RUN
+    stage: int = 0
     attempts: int = 0
     retry_at: float = 0.0
     image_id: str = ""
     started_at: float | None = None
     ended_at: float | None = None
+    pid: int | None = None
     finished_at: float | None = None
     expires_at: float | None = None
     termination: Termination | None = None
+    runs: tuple[StageRun, ...] = ()
     results: tuple[ResultFile, ...] = field(default=(), repr=False)
+
+    @property
+    def present(self) -> Stage:
+        """The stage that the phase is about."""
+        return self.spec.stages[self.stage]
+
+    @property
+    def in_last_stage(self) -> bool:
+        return self.stage == len(self.spec.stages) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +301,19 @@ class Move:
     phase: Phase
     goal: Goal
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """A piece of a stage's log from byte ``offset`` on.
+
+    ``size`` is how long the log is by now. ``ended`` when it will not grow any more.
+    """
+
+    data: bytes = field(repr=False)
+    offset: int
+    size: int
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,32 +9,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from compute import layout
 from compute.cache import InputCache
 from compute.engines.base import Engine
 from compute.environments import Environments
 from compute.errors import ComputeError, EngineUnavailable, QueueFull, UnknownResult
-from compute.models import Job, JobSpec, Load, Move, Outline, ResultFile
+from compute.looking import Looks
+from compute.models import Job, JobSpec, Load, LogPart, Move, Outline, ResultFile
 from compute.reconciler import Limits, Reconciler, environment_of
 from compute.results import path_of
 from compute.space import Space
-from compute.staging import Stager
+from compute.staging import Stager, keep_given
 from compute.status import Goal, Phase
 from compute.steps import Steps
 from compute.store.base import Work, nothing
 from compute.store.jobs import JobStore
 from compute.supply import InputSupplier
+from compute.vault import Vault
 
 log = logging.getLogger(__name__)
 
 _LEAST_FREE_BYTES = 64 << 20
+
+_NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 WAIT_S = 8.0
 """How long a stop or delete waits for its effect before it answers with what is."""
@@ -50,9 +56,11 @@ class Operator:
         engine: Engine,
         store: JobStore,
         reconciler: Reconciler,
+        looks: Looks,
         data_dir: Path,
         clock: Callable[[], float],
     ) -> None:
+        self._looks = looks
         self.environments = environments
         self._engine = engine
         self._store = store
@@ -61,30 +69,51 @@ class Operator:
         self._clock = clock
 
     async def start(
-        self, *, owner: str, environment: str, spec: JobSpec, also: Work[object] = nothing
+        self,
+        *,
+        owner: str,
+        environment: str,
+        spec: JobSpec,
+        namespace: str = "",
+        name: str = "",
+        job_id: str = "",
+        files: Mapping[str, Path] = _NO_FILES,
+        delay_s: float = 0.0,
+        also: Work[object] = nothing,
     ) -> Job:
         """Queue a job. Durable when this returns.
 
+        ``files`` (by their names below ``/data/inputs``) are taken into the job's folder.
+        ``job_id`` is 32 hexadecimal digits of the caller's making, else one is made here.
+        The job waits at least ``delay_s``.
+
         Raises UnknownEnvironment, QueueFull, HoldTaken when an unfinished job has one of the
-        ``spec.holds``, and whatever ``also`` raises; nothing is kept then.
+        ``spec.holds``, NameTaken when a job of the ``namespace`` has the ``name``, and whatever
+        ``also`` raises; nothing is kept then.
         """
         configured = self.environments[environment]
         if shutil.disk_usage(self._data_dir).free < _LEAST_FREE_BYTES:
             raise QueueFull("The provider has no disk space for further jobs")
+        now = self._clock()
         job = Job(
-            id=uuid.uuid4().hex,
+            id=job_id or uuid.uuid4().hex,
             owner=owner,
             environment=environment,
             spec=spec,
-            created_at=self._clock(),
+            created_at=now,
+            namespace=namespace,
+            name=name,
+            retry_at=now + delay_s if delay_s > 0 else 0.0,
         )
-        stored = await self._store.insert(
+        insert = functools.partial(
+            self._store.insert,
             job,
             queue_limit=configured.maxQueue,
             owner_limit=configured.maxQueuePerConsumer,
             places=configured.maxJobs,
             also=also,
         )
+        stored = await self._with_files(job, files, insert)
         self._reconciler.queued(stored)
         log.info(
             "job_queued job=%s environment=%s owner=%s datasets=%s algorithm=%s image=%s",
@@ -96,6 +125,41 @@ class Operator:
             spec.algorithm.image.reference,
         )
         return stored
+
+    async def _with_files(
+        self, job: Job, files: Mapping[str, Path], insert: Callable[[], Awaitable[Job]]
+    ) -> Job:
+        """Take the files first: a crash leaves a folder without a job, which is swept. So
+        does a caller who goes away, whose job may have been queued all the same."""
+        folders = layout.JobFolders(self._data_dir, job.id)
+        try:
+            if files:
+                await asyncio.to_thread(keep_given, folders, files)
+            return await insert()
+        except OSError as error:
+            await asyncio.to_thread(shutil.rmtree, folders.root, ignore_errors=True)
+            log.warning("files_not_kept job=%s cause=%s", job.id, error.strerror)
+            raise QueueFull("The provider could not store the files of the job") from error
+        except Exception:
+            if files:
+                await asyncio.to_thread(shutil.rmtree, folders.root, ignore_errors=True)
+            raise
+
+    async def named(self, namespace: str, name: str) -> Job:
+        """The job of this name that is not deleted. Raises UnknownJob."""
+        return await self._store.named(namespace, name)
+
+    async def namespaces(self, prefix: str) -> list[str]:
+        """Namespaces that begin so and have jobs that are not deleted, sorted."""
+        return await self._store.namespaces(prefix)
+
+    async def in_namespace(self, namespace: str, *, limit: int = 1000) -> list[Job]:
+        """The jobs of a namespace that are not deleted, newest first."""
+        return await self._store.in_namespace(namespace, limit=limit)
+
+    def on_end(self, listener: Callable[[Job], None]) -> None:
+        """Call ``listener``, which must not raise, with each job that ends from now on."""
+        self._reconciler.on_end(listener)
 
     async def job(self, job_id: str) -> Job:
         """One job. Raises UnknownJob."""
@@ -167,6 +231,15 @@ class Operator:
         folders = layout.JobFolders(self._data_dir, job.id)
         return job.results[index], path_of(folders.results, job.results[index])
 
+    async def log(self, job: Job, stage: str = "", *, offset: int = 0, limit: int) -> LogPart:
+        """What a stage has printed; see :class:`compute.looking.Looks`. Raises
+        UnknownResult, EngineUnavailable."""
+        return await self._looks.log(job, stage, offset=offset, limit=limit)
+
+    async def output(self, job: Job, name: str, *, limit: int) -> bytes | None:
+        """The beginning of an output of the present stage, or of that result."""
+        return await self._looks.output(job, name, limit=limit)
+
     async def loads(self) -> dict[str, Load]:
         """Queued and active jobs of each environment."""
         return await self._store.loads()
@@ -194,13 +267,15 @@ async def operating(
     supplier: InputSupplier,
     space: Space,
     data_dir: Path,
+    secrets_dir: Path | None = None,
     cache_bytes: int = 100 << 30,
     clock: Callable[[], float] = time.time,
     limits: Limits | None = None,
 ) -> AsyncIterator[Operator]:
     """An operator at work: resumes what an earlier process left, ends its loop on exit.
 
-    Containers run on after that and are adopted by the next process.
+    Containers run on after that and are adopted by the next process. ``secrets_dir`` is a
+    folder in memory; without it no job can have secrets.
     """
     limits = limits or Limits()
     for name in ("jobs", "results"):
@@ -212,6 +287,7 @@ async def operating(
         store=store,
         stager=Stager(supplier, cache),
         space=space,
+        vault=Vault(secrets_dir or data_dir / "secrets"),
         data_dir=data_dir,
         clock=clock,
         environment_of=lambda job: environment_of(environments, job),
@@ -225,11 +301,14 @@ async def operating(
         limits=limits,
         clock=clock,
     )
+    looks = Looks(engine=engine, store=store, environments=environments, data_dir=data_dir)
+    looks.open()
     operator = Operator(
         environments=environments,
         engine=engine,
         store=store,
         reconciler=reconciler,
+        looks=looks,
         data_dir=data_dir,
         clock=clock,
     )

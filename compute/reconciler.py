@@ -97,8 +97,13 @@ class Reconciler:
         self._acting: dict[str, asyncio.Task[Job]] = {}
         self._settled: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._unanswered: Counter[str] = Counter()
+        self._listeners: list[Callable[[Job], None]] = []
 
     # what the operator calls
+
+    def on_end(self, listener: Callable[[Job], None]) -> None:
+        """Call ``listener``, which must not raise, with each job that ends from now on."""
+        self._listeners.append(listener)
 
     def wake(self, job_id: str) -> None:
         """Look at this job now."""
@@ -111,8 +116,9 @@ class Reconciler:
 
     def queued(self, job: Job) -> None:
         """A job has entered the queue: try to place it, and look when its wait is over."""
-        environment = environment_of(self._environments, job)
-        self._queue.put_in(job.id, queue_end(job, environment) - self._clock())
+        environment, now = environment_of(self._environments, job), self._clock()
+        due = queue_end(job, environment)
+        self._queue.put_in(job.id, (min(due, job.retry_at) if job.retry_at > now else due) - now)
         self.wake_environment(job.environment)
 
     def interrupt(self, job_id: str) -> None:
@@ -235,7 +241,7 @@ class Reconciler:
         observation: Observation | None = None
         full = False
         if job.phase in {Phase.PROVISIONED, Phase.RUNNING}:
-            observation = await self._engine.observe(container_name(job.id))
+            observation = await self._engine.observe(container_name(job.id, job.stage))
         elif job.phase is Phase.FILTERING:
             observation = await self._engine.observe(filter_name(job.id))
         if job.phase is Phase.RUNNING and observation and self._must_measure(observation):
@@ -287,6 +293,9 @@ class Reconciler:
         if before.phase in ACTIVE and after.phase not in ACTIVE:
             self.wake_environment(before.environment)
             log.info("job_ended job=%s status=%s", after.id, after.phase.number)
+        if after.phase.terminal and not before.phase.terminal:
+            for listener in self._listeners:
+                listener(after)
 
     def _rest(self, job: Job, step: Rest) -> None:
         """Set the next look; tell those who wait that nothing is left to do."""
@@ -295,6 +304,8 @@ class Reconciler:
                 if not future.done():
                     future.set_result(None)
             return
+        if job.phase is Phase.QUEUED and job.retry_at <= self._clock():
+            self.wake_environment(job.environment)
         delays = [] if step.until is None else [step.until - self._clock()]
         if job.phase in {Phase.RUNNING, Phase.FILTERING}:
             delays.append(self._limits.look_s if self._space.enforced else self._limits.watch_s)

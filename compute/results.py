@@ -20,7 +20,6 @@ from typing import Literal
 from compute.errors import PublishingFailed
 from compute.models import ResultFile
 
-LOG_NAME = "algorithm.log"
 MAX_NAME = 1024
 """Characters of one result's name, folders included."""
 MAX_NAMES_BYTES = 1 << 20

@@ -19,7 +19,7 @@ import logging
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 SPACE = "space"
 OUTPUTS = "outputs"
 LOGS = "logs"
+FOLDERS = (OUTPUTS, LOGS)
 IMAGE = "space.img"
 UNFINISHED_IMAGE = "space.img.new"
 LIMITS = "space.json"
@@ -74,9 +75,15 @@ class Space(ABC):
 
     @abstractmethod
     async def prepare(
-        self, job_dir: Path, *, size_bytes: int, files: int, owner: tuple[int, int]
+        self,
+        job_dir: Path,
+        *,
+        size_bytes: int,
+        files: int,
+        owner: tuple[int, int],
+        folders: Sequence[str] = FOLDERS,
     ) -> None:
-        """Have ``job_dir/space/outputs`` and ``…/logs``, writable by ``owner`` (uid, gid).
+        """Have these ``folders`` in ``job_dir/space``, writable by ``owner`` (uid, gid).
 
         What was written before is kept, also after a restart of the machine. Raises
         VolumeFailed.
@@ -97,7 +104,13 @@ class LoopSpace(Space):
     enforced = True
 
     async def prepare(
-        self, job_dir: Path, *, size_bytes: int, files: int, owner: tuple[int, int]
+        self,
+        job_dir: Path,
+        *,
+        size_bytes: int,
+        files: int,
+        owner: tuple[int, int],
+        folders: Sequence[str] = FOLDERS,
     ) -> None:
         space = job_dir / SPACE
         await asyncio.to_thread(_make_mount_point, space)
@@ -111,7 +124,7 @@ class LoopSpace(Space):
             else:
                 await _make_image(job_dir, size_bytes, files)
             await _mount(image, space)
-        await asyncio.to_thread(_make_subfolders, space, owner)
+        await asyncio.to_thread(_make_subfolders, space, folders, owner)
 
     async def usage(self, job_dir: Path) -> Usage:
         return await asyncio.to_thread(_mounted_usage, job_dir / SPACE)
@@ -127,10 +140,16 @@ class WatchedSpace(Space):
     enforced = False
 
     async def prepare(
-        self, job_dir: Path, *, size_bytes: int, files: int, owner: tuple[int, int]
+        self,
+        job_dir: Path,
+        *,
+        size_bytes: int,
+        files: int,
+        owner: tuple[int, int],
+        folders: Sequence[str] = FOLDERS,
     ) -> None:
         limits = {"size_bytes": size_bytes, "files": files}
-        await asyncio.to_thread(_make_watched, job_dir, limits, owner)
+        await asyncio.to_thread(_make_watched, job_dir, limits, folders, owner)
 
     async def usage(self, job_dir: Path) -> Usage:
         return await asyncio.to_thread(_watched_usage, job_dir)
@@ -285,10 +304,10 @@ def _make_sparse(path: Path, size: int) -> None:
         raise _failed("The job's space could not be made", error) from error
 
 
-def _make_subfolders(space: Path, owner: tuple[int, int]) -> None:
+def _make_subfolders(space: Path, folders: Sequence[str], owner: tuple[int, int]) -> None:
     try:
         space.chmod(0o755)
-        for name in (OUTPUTS, LOGS):
+        for name in folders:
             folder = space / name
             folder.mkdir(mode=0o755, exist_ok=True)
             _give(folder, owner)
@@ -304,7 +323,9 @@ def _give(folder: Path, owner: tuple[int, int]) -> None:
         folder.chmod(0o777)
 
 
-def _make_watched(job_dir: Path, limits: dict[str, int], owner: tuple[int, int]) -> None:
+def _make_watched(
+    job_dir: Path, limits: dict[str, int], folders: Sequence[str], owner: tuple[int, int]
+) -> None:
     space = job_dir / SPACE
     _make_mount_point(space)
     partial = job_dir / f".{LIMITS}.new"
@@ -313,7 +334,7 @@ def _make_watched(job_dir: Path, limits: dict[str, int], owner: tuple[int, int])
         partial.replace(job_dir / LIMITS)
     except OSError as error:
         raise _failed("The job's limits could not be written", error) from error
-    _make_subfolders(space, owner)
+    _make_subfolders(space, folders, owner)
 
 
 def _mounted_usage(space: Path) -> Usage:
@@ -346,11 +367,11 @@ def _watched_usage(job_dir: Path) -> Usage:
 
 
 def _sizes(space: Path) -> Iterator[int]:
-    """Disk use of each entry below outputs and logs, symlinks not followed.
+    """Disk use of each entry below the space's folders, symlinks not followed.
 
     Raises _TooDeep for folders nested deeper than a path can say.
     """
-    waiting = [str(space / OUTPUTS), str(space / LOGS)]
+    waiting = [str(folder) for folder in space.iterdir()] if space.is_dir() else []
     while waiting:
         folder = waiting.pop()
         if len(os.fsencode(folder)) > os.pathconf("/", "PC_PATH_MAX") - 256:

@@ -1,6 +1,7 @@
-"""Putting a job's inputs where its container will look for them.
+"""Putting the inputs of a job's stage where its container will look for them.
 
-The job's folder is filled anew on each try, so an interrupted one needs no repair.
+The job's folder is filled anew for each stage and on each try, so an interrupted one needs no
+repair. What was handed in with the start lies in the job's folder from before it was queued.
 Fetched files are hard links into the cache, or copies where it lies on another disk; a file
 that already lies on this machine is shown in place by a read-only mount of its own.
 """
@@ -15,7 +16,7 @@ import os
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,14 @@ class Stager:
         withdrawn while it waited.
         """
         await self._supplier.permit(job.owner, job.spec)
+        stage = job.present
         for folder in (folders.inputs, folders.ddos):
             shutil.rmtree(folder, ignore_errors=True)
             _make_folder(folder)
         numbers: Counter[str] = Counter()
         names: list[tuple[str, str]] = []
         mounts: list[Mount] = []
-        for item in job.spec.datasets:
+        for item in stage.datasets:
             place = folders.inputs / item.short_did
             _make_folder(place)
             for file in await self._supplier.dataset(item):
@@ -56,7 +58,9 @@ class Stager:
                 names.append((file.name, f"{item.short_did}/{number}"))
                 target = f"{layout.INPUTS}/{item.short_did}/{number}"
                 mounts += await self._place(file, place / number, target)
-        _custom_data(folders.inputs, job.spec.algorithm.custom_data)
+        for given in stage.files:
+            await asyncio.to_thread(_link_given, folders, given)
+        _custom_data(folders.inputs, stage.algorithm.custom_data)
         _flat_names(folders.inputs, names)
         _documents(folders.ddos, job.spec.documents)
         _save_mounts(folders.local_files, mounts)
@@ -68,15 +72,21 @@ class Stager:
         """
         shutil.rmtree(folders.transformations, ignore_errors=True)
         _make_folder(folders.transformations)
-        for number, file in enumerate(await self._supplier.algorithm(job.spec.algorithm)):
+        algorithm = job.present.algorithm
+        for number, file in enumerate(await self._supplier.algorithm(algorithm)):
             name = "algorithm" if number == 0 else str(number)
             target = folders.transformations / name
-            if job.spec.algorithm.did:
+            if algorithm.did:
                 source = await self._cache.fetch(file)
                 await asyncio.to_thread(shutil.copyfile, source, target)
             else:
                 await pour(file, target)
             target.chmod(0o555)
+
+    async def secrets(self, job: Job) -> dict[str, bytes]:
+        """The present stage's secrets by name, opened. Raises InputUnavailable."""
+        sealed = job.present.secrets
+        return {name: await self._supplier.secret(sealed[name]) for name in sealed}
 
     async def _place(self, file: InputFile, target: Path, inside: str) -> list[Mount]:
         """Link the file to ``target``, or name the mount that shows it there."""
@@ -85,14 +95,54 @@ class Stager:
             return [Mount(file.path, inside)]
         source = await self._cache.fetch(file)
         target.unlink(missing_ok=True)
-        try:
-            os.link(source, target)
-        except OSError as error:
-            if error.errno not in {errno.EXDEV, errno.EMLINK}:
-                raise
-            await asyncio.to_thread(shutil.copyfile, source, target)
-            target.chmod(0o444)
+        await asyncio.to_thread(link_or_copy, source, target)
         return []
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file at ``target``; a copy where it lies on another disk. Blocking."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EMLINK, errno.EPERM}:
+            raise
+        shutil.copyfile(source, target)
+        target.chmod(0o444)
+
+
+def keep_given(folders: JobFolders, files: Mapping[str, Path]) -> None:
+    """Have the files that come with a start in the job's folder, on disk. Blocking. Raises
+    OSError.
+
+    Only files of the data folder are linked: those are never changed, while one that lies
+    elsewhere may be, and its mode is not ours to set.
+    """
+    data_dir = folders.root.parent.parent
+    for name, source in files.items():
+        target = folders.given / name
+        _make_folder(target.parent)
+        place = link_or_copy if source.is_relative_to(data_dir) else shutil.copyfile
+        place(source, target)
+        target.chmod(0o444)
+    for folder in sorted({(folders.given / name).parent for name in files}):
+        _flush(folder)
+    if files:
+        _flush(folders.given)
+        _flush(folders.root)
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _link_given(folders: JobFolders, name: str) -> None:
+    target = folders.inputs / name
+    _make_folder(target.parent)
+    link_or_copy(folders.given / name, target)
 
 
 def local_mounts(folders: JobFolders) -> list[Mount]:

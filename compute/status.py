@@ -3,7 +3,8 @@
 A job row holds two things: the *phase* says what is, the *goal* says what is
 wanted. The API writes goals, the reconciler writes phases, so neither ever
 overwrites the other. Clients see the number and text of the phase; a wish that is
-not yet fulfilled shows as ``stopreq``, never as a number that is not true yet.
+not yet fulfilled shows as ``stopreq``, never as a number that is not true yet. A job of
+several stages goes through STARTED to RUNNING for each of them.
 
 Numbers follow Ocean's operator service where it has one (1, 10-32, 40, 50, 60, 70)
 and tell failures apart where it does not (2, 7, 8, 11, 21, 22, 41, 42, 61).
@@ -136,7 +137,7 @@ _NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.PROVISIONED: frozenset(
         {Phase.RUNNING, Phase.CONTAINER_FAILED, Phase.ALGORITHM_FAILED, Phase.STOPPED}
     ),
-    Phase.RUNNING: frozenset({Phase.FILTERING, Phase.PUBLISHING}),
+    Phase.RUNNING: frozenset({Phase.STARTED, Phase.FILTERING, Phase.PUBLISHING}),
     Phase.FILTERING: frozenset({Phase.PUBLISHING, Phase.PUBLISHING_FAILED}),
     Phase.PUBLISHING: frozenset(
         {

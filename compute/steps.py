@@ -12,7 +12,7 @@ import functools
 import logging
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,12 @@ from compute.errors import (
     VolumeFailed,
 )
 from compute.layout import JobFolders
-from compute.models import Image, Job, Termination
+from compute.models import Image, Job, StageRun, Termination
 from compute.space import Space
 from compute.staging import Stager, local_mounts
 from compute.status import Goal, Phase
 from compute.store.jobs import JobStore
+from compute.vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Steps:
         store: JobStore,
         stager: Stager,
         space: Space,
+        vault: Vault,
         data_dir: Path,
         clock: Callable[[], float],
         environment_of: Callable[[Job], Environment],
@@ -54,6 +56,7 @@ class Steps:
         self._store = store
         self._stager = stager
         self._space = space
+        self._vault = vault
         self._data_dir = data_dir
         self._clock = clock
         self._environment_of = environment_of
@@ -65,6 +68,7 @@ class Steps:
             decide.Adopt: self._adopt,
             decide.Kill: self._kill,
             decide.Conclude: self._conclude,
+            decide.Advance: self._advance,
             decide.Filter: self._filter,
             decide.Filtered: self._filtered,
             decide.Publish: self._publish,
@@ -78,13 +82,16 @@ class Steps:
     # ends
 
     async def finish(self, job: Job, termination: Termination) -> Job:
-        """Clean up, then end the job without results.
+        """Clean up, then end the job without results, but for the logs of earlier stages.
 
         Where a second look would find something else once the container is gone, the
         outcome is written down first.
         """
-        if job.phase in _WITH_CONTAINER and job.termination != termination:
+        termination = decide.in_stage(job, termination)
+        if _may_have_container(job) and job.termination != termination:
             job = await self._store.note(job, now=self._clock(), termination=termination)
+        if job.stage and job.phase in _PREPARING:
+            job = await self._keep_logs(job)
         await self.clean_up(job)
         environment = self._environment_of(job)
         now = self._clock()
@@ -103,20 +110,23 @@ class Steps:
         A phase that cannot have a container asks nothing of the engine, so that stops and
         deletes work while it is away; what a crash may have left is swept on its return.
         """
-        if job.phase in _WITH_CONTAINER:
-            await self._engine.remove(layout.container_name(job.id))
+        if _may_have_container(job):
+            for stage in range(max(0, job.stage - 1), job.stage + 1):
+                await self._engine.remove(layout.container_name(job.id, stage))
         if job.phase in _WITH_FILTER:
             await self._engine.remove(layout.filter_name(job.id))
-        folders = self.folders(job.id)
+        await self._vault.remove(job.id)
+        folders = self.folders(job)
         await self._space.release(folders.root)
         await asyncio.to_thread(_remove_tree, folders.root)
 
-    def folders(self, job_id: str) -> JobFolders:
-        return JobFolders(self._data_dir, job_id)
+    def folders(self, job: Job) -> JobFolders:
+        """Those of the job's present stage."""
+        return JobFolders(self._data_dir, job.id, job.stage)
 
     async def space_full(self, job: Job) -> bool:
         """True when the job's output space is exhausted."""
-        root = self.folders(job.id).root
+        root = self.folders(job).root
         try:
             return (await self._space.usage(root)).full
         except VolumeFailed:
@@ -138,13 +148,14 @@ class Steps:
 
     async def _open_space(self, job: Job) -> None:
         """Have the output space there: made now, or found again after a crash or a reboot."""
-        environment, folders = self._environment_of(job), self.folders(job.id)
+        environment, folders = self._environment_of(job), self.folders(job)
         folders.root.mkdir(parents=True, exist_ok=True)
         await self._space.prepare(
             folders.root,
             size_bytes=environment.disk_bytes,
-            files=environment.maxOutputFiles,
+            files=environment.maxOutputFiles + _FOLDERS_A_STAGE * (len(job.spec.stages) - 1),
             owner=_user(environment),
+            folders=folders.space_folders,
         )
 
     async def sweep_containers(self) -> None:
@@ -161,6 +172,7 @@ class Steps:
     async def sweep_folders(self) -> None:
         """Remove folders and output spaces whose job is over or unknown: once, at start."""
         unfinished = {job.id for job in await self._store.unfinished()}
+        await self._vault.sweep(unfinished)
         jobs = self._data_dir / "jobs"
         for root in list(jobs.iterdir()):
             if root.name not in unfinished:
@@ -180,25 +192,33 @@ class Steps:
         return await self.finish(job, step.termination)
 
     async def _prepare_image(self, job: Job, step: decide.PrepareImage) -> Job:
+        """All images are had before the first stage runs: what is missing for the last one
+        is better told at once."""
+        if job.stage:
+            await self._engine.remove(layout.container_name(job.id, job.stage - 1))
         images = self._environment_of(job).images
-        image = job.spec.algorithm.image
-        image_id = await self._engine.ensure_image(
-            image, images.pull, tag_must_match=images.tag_must_match(image)
-        )
-        return await self._move(job, Phase.CONFIGURING_VOLUMES, image_id=image_id)
+        image_ids = []
+        for stage in job.spec.stages[job.stage :]:
+            image = stage.algorithm.image
+            image_ids.append(
+                await self._engine.ensure_image(
+                    image, images.pull, tag_must_match=images.tag_must_match(image)
+                )
+            )
+        return await self._move(job, Phase.CONFIGURING_VOLUMES, image_id=image_ids[0])
 
     async def _provision(self, job: Job, step: decide.Provision) -> Job:
-        folders = self.folders(job.id)
+        folders = self.folders(job)
         self._require_room(job)
         folders.log.mkdir(parents=True, exist_ok=True)
         await self._open_space(job)
-        stages = (
+        parts = (
             (self._stager.datasets, Phase.DATA_FAILED),
             (self._stager.algorithm, Phase.ALGORITHM_MISSING),
         )
-        for stage, failure in stages:
+        for put, failure in parts:
             try:
-                await stage(job, folders)
+                await put(job, folders)
             except InputUnavailable as error:
                 if error.temporary and job.attempts + 1 < _INPUT_TRIES:
                     raise
@@ -207,11 +227,12 @@ class Steps:
         return await self._move(job, Phase.PROVISIONED)
 
     async def _launch(self, job: Job, step: decide.Launch) -> Job:
-        environment, folders = self._environment_of(job), self.folders(job.id)
+        environment, folders = self._environment_of(job), self.folders(job)
         mounts = local_mounts(folders)
+        secret_files = await self._show_secrets(job)
         try:
             spec = layout.algorithm_container(
-                job, environment, folders, mounts, secrets.token_hex(32)
+                job, environment, folders, mounts, secrets.token_hex(32), secret_files
             )
         except ValueError as error:
             raise EngineRefused(f"The entrypoint cannot be used: {error}") from error
@@ -221,40 +242,78 @@ class Steps:
             return fresh
         await self._engine.start(spec.name)
         observation = await self._engine.observe(spec.name)
-        return await self._adopt(job, decide.Adopt(observation.started_at or self._clock()))
+        started_at = observation.started_at or self._clock()
+        return await self._adopt(job, decide.Adopt(started_at, observation.pid))
+
+    async def _show_secrets(self, job: Job) -> dict[str, Path]:
+        try:
+            opened = await self._stager.secrets(job)
+        except InputUnavailable as error:
+            raise EngineRefused(error.public) from error
+        return await self._vault.put(job.id, opened)
 
     async def _adopt(self, job: Job, step: decide.Adopt) -> Job:
-        return await self._move(job, Phase.RUNNING, started_at=step.started_at)
+        return await self._move(job, Phase.RUNNING, started_at=step.started_at, pid=step.pid)
 
     async def _kill(self, job: Job, step: decide.Kill) -> Job:
         if job.termination is None:
             note = step.termination.detail
             now = self._clock()
             job = await self._store.note(job, now=now, note=note, termination=step.termination)
-        await self._engine.stop(layout.container_name(job.id), step.grace_s)
+        await self._engine.stop(layout.container_name(job.id, job.stage), step.grace_s)
         return job
 
     async def _conclude(self, job: Job, step: decide.Conclude) -> Job:
-        environment, folders = self._environment_of(job), self.folders(job.id)
-        name = layout.container_name(job.id)
-        seen = await self._engine.observe(name)
-        termination = step.termination
+        environment = self._environment_of(job)
+        run = await self._end_stage(job, step.ended_at)
+        termination = decide.in_stage(job, step.termination)
         if termination.exit_code is None:
-            termination = replace(termination, exit_code=seen.exit_code, oom_killed=seen.oom_killed)
-        folders.log.mkdir(parents=True, exist_ok=True)
-        log_file = folders.log / results.LOG_NAME
-        await self._engine.save_log(name, log_file, environment.maxLogMB << 20)
+            termination = replace(termination, exit_code=run.exit_code, oom_killed=run.oom_killed)
         filtering = bool(environment.filterImage) and job.goal is not Goal.DELETE
         return await self._move(
             job,
             Phase.FILTERING if filtering else Phase.PUBLISHING,
             note=termination.detail or termination.reason,
             termination=termination,
-            ended_at=step.ended_at or self._clock(),
+            ended_at=run.ended_at,
+            runs=(*job.runs, run),
+        )
+
+    async def _advance(self, job: Job, step: decide.Advance) -> Job:
+        run = await self._end_stage(job, step.ended_at)
+        await self._vault.remove(job.id)
+        following = job.spec.stages[job.stage + 1].name
+        return await self._move(
+            job,
+            Phase.STARTED,
+            note=f"stage {run.stage} is done, {following} is next",
+            stage=job.stage + 1,
+            runs=(*job.runs, run),
+            image_id="",
+            started_at=None,
+            pid=None,
+        )
+
+    async def _end_stage(self, job: Job, ended_at: float | None) -> StageRun:
+        """Keep the stage's log; how the stage ran."""
+        environment, folders = self._environment_of(job), self.folders(job)
+        name = layout.container_name(job.id, job.stage)
+        seen = await self._engine.observe(name)
+        folders.log.mkdir(parents=True, exist_ok=True)
+        log_file = folders.log / layout.log_name(job.spec, job.stage)
+        await self._engine.save_log(name, log_file, environment.maxLogMB << 20)
+        return StageRun(
+            stage=job.present.name,
+            image_id=job.image_id,
+            started_at=job.started_at,
+            ended_at=ended_at or self._clock(),
+            exit_code=seen.exit_code,
+            oom_killed=seen.oom_killed,
+            pid=job.pid,
         )
 
     async def _filter(self, job: Job, step: decide.Filter) -> Job:
-        environment, folders = self._environment_of(job), self.folders(job.id)
+        environment, folders = self._environment_of(job), self.folders(job)
         await self._open_space(job)
         image = _image(environment.filterImage)
         image_id = await self._engine.ensure_image(image, environment.images.pull)
@@ -282,27 +341,45 @@ class Steps:
 
     async def _collect(self, job: Job) -> Job:
         """Make the results, and write down what they are before their sources go."""
-        environment, folders = self._environment_of(job), self.folders(job.id)
+        environment, folders = self._environment_of(job), self.folders(job)
         await self._open_space(job)
-        collected = await asyncio.to_thread(
+        sources = _sources(folders, filtered=bool(environment.filterImage))
+        collected = await self._collected(environment, folders, sources)
+        termination = job.termination or decide.STOPPED
+        if collected.over_quota and termination.phase is Phase.COMPLETED:
+            termination = decide.in_stage(job, decide.over_quota(termination))
+        return await self._store.note(
+            job, now=self._clock(), termination=termination, results=collected.files
+        )
+
+    async def _keep_logs(self, job: Job) -> Job:
+        """Make results of what earlier stages printed, unless a filter would have to see it
+        first or nobody wants it. Outputs of stages that are half of something are none."""
+        environment, folders = self._environment_of(job), self.folders(job)
+        unwanted = job.goal is Goal.DELETE or environment.filterImage or job.results
+        orphaned = job.termination and job.termination.reason == decide.ORPHANED
+        if unwanted or orphaned:
+            return job
+        logs = [results.Source(folders.log, "algorithmLog", budgeted=False)]
+        collected = await self._collected(environment, folders, logs)
+        return await self._store.note(job, now=self._clock(), results=collected.files)
+
+    async def _collected(
+        self, environment: Environment, folders: JobFolders, sources: Sequence[results.Source]
+    ) -> results.Collected:
+        return await asyncio.to_thread(
             functools.partial(
                 results.publish,
-                _sources(folders, filtered=bool(environment.filterImage)),
+                sources,
                 folders.results,
                 max_bytes=environment.disk_bytes,
                 max_files=environment.maxOutputFiles,
             )
         )
-        termination = job.termination or decide.STOPPED
-        if collected.over_quota and termination.phase is Phase.COMPLETED:
-            termination = decide.over_quota(termination)
-        return await self._store.note(
-            job, now=self._clock(), termination=termination, results=collected.files
-        )
 
     async def _purge(self, job: Job, step: decide.Purge) -> Job:
         await self.clean_up(job)
-        await asyncio.to_thread(_remove_tree, self.folders(job.id).results)
+        await asyncio.to_thread(_remove_tree, self.folders(job).results)
         return await self._move(job, Phase.DELETED, results=())
 
     async def _move(self, job: Job, phase: Phase, *, note: str = "", **changes: Any) -> Job:
@@ -314,8 +391,18 @@ _WITH_FILTER = frozenset({Phase.FILTERING, Phase.PUBLISHING})
 
 _WITH_CONTAINER = frozenset({Phase.PROVISIONED, Phase.RUNNING, Phase.FILTERING, Phase.PUBLISHING})
 
+_PREPARING = frozenset({Phase.STARTED, Phase.CONFIGURING_VOLUMES, Phase.PROVISIONED})
+
+_FOLDERS_A_STAGE = 2
+"""In the job's space: for outputs, and for logs of the algorithm's own."""
+
 _INPUT_TRIES = 3
 """How often inputs that may come back are fetched before the job ends."""
+
+
+def _may_have_container(job: Job) -> bool:
+    """That of the stage before may still be there when the next one is made ready."""
+    return job.phase in _WITH_CONTAINER or (job.stage > 0 and not job.phase.terminal)
 
 
 def _sources(folders: JobFolders, *, filtered: bool) -> list[results.Source]:

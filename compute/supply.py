@@ -76,3 +76,7 @@ class InputSupplier(ABC):
 
         Empty when the algorithm lives in its image alone. Raises InputUnavailable.
         """
+
+    @abstractmethod
+    async def secret(self, sealed: str) -> bytes:
+        """The clear text of one of a stage's secrets. Raises InputUnavailable."""

@@ -17,7 +17,7 @@ from typing import Any
 from compute import layout, references
 from compute.environments import Environment
 from compute.errors import InputUnavailable
-from compute.models import AlgorithmItem, DatasetItem, Image, JobSpec
+from compute.models import AlgorithmItem, DatasetItem, Image, JobSpec, Stage
 from provider.assets import parameters, trust
 from provider.assets.catalogue import Catalogue
 from provider.assets.credentials import why_denied
@@ -144,17 +144,20 @@ class Admission:
             for index, choice in enumerate(datasets)
         ]
         digests = await self._judge(inputs, published)
-        spec = JobSpec(
+        stage = Stage(
             datasets=tuple(map(_dataset_item, inputs, datasets)),
             algorithm=self._algorithm_item(algorithm, published, container, image, digests),
+            network=environment.network != "none"
+            and all(asset.service.compute.allow_network_access for asset in inputs),
+            max_duration_s=environment.maxJobDuration,
+        )
+        spec = JobSpec(
+            stages=(stage,),
             documents={
                 asset.ddo.id: asset.ddo.document
                 for asset in (*inputs, published)
                 if asset is not None
             },
-            network=environment.network != "none"
-            and all(asset.service.compute.allow_network_access for asset in inputs),
-            max_duration_s=environment.maxJobDuration,
             agreement_id=datasets[0].order or algorithm.order,
         )
         return Admitted(spec, tuple(inputs), published)

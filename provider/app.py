@@ -32,6 +32,7 @@ from provider.access import Access
 from provider.admission import Admission
 from provider.assets.catalogue import Catalogue, FolderCatalogue
 from provider.assets.chain_catalogue import IndexCatalogue
+from provider.assets.encryption import encrypt
 from provider.assets.fetch import Fetcher, FetchLimits
 from provider.assets.index import AssetIndex
 from provider.assets.joined_catalogue import JoinedCatalogue
@@ -154,6 +155,7 @@ async def _build(
             supplier=supplier,
             space=space or await best_space(data_dir, settings.output_quota),
             data_dir=data_dir,
+            secrets_dir=_secrets_dir(settings, data_dir),
             cache_bytes=settings.cache_bytes,
             clock=clock,
         )
@@ -171,6 +173,7 @@ async def _build(
             own_urls=[settings.public_url] if settings.public_url else [],
         ),
         payments=payments,
+        seal=lambda text: encrypt(key.public_key, text.encode()),
         provider_address=key.address,
         require_signed_status=settings.require_signed_status,
     )
@@ -263,6 +266,12 @@ def _fetcher(settings: Settings) -> Fetcher:
         allowed_networks=settings.allowed_private_networks,
         limits=FetchLimits(max_bytes=settings.max_input_bytes),
     )
+
+
+def _secrets_dir(settings: Settings, data_dir: Path) -> Path:
+    """A folder of this service's own in memory."""
+    parent = settings.secrets_dir or Path("/dev/shm")  # noqa: S108 (the folder is made private)
+    return parent.absolute() / f"ocean-compute-{_operator_id(data_dir)}"
 
 
 def _docker(settings: Settings, data_dir: Path) -> Engine:

@@ -222,3 +222,42 @@ class TooManyJobs(ProviderError):
     """The environment's queue is full."""
 
     status = 429
+
+
+class KeyWrong(ProviderError):
+    """No key, or none that this API knows. The text is the same for both."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__("A valid key is needed here.")
+
+
+class NotLocal(ProviderError):
+    """An API that has no keys serves the machine that it runs on."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This API has no keys, so it answers only clients on its own machine that speak to"
+            " it directly. Give it keys, or open it in its settings."
+        )
+
+
+class TaskExists(ProviderError):
+    """A task of this name is there already."""
+
+    status = 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A task of the name {name} is there already.")
+
+
+class UploadTooLarge(ProviderError):
+    """An uploaded file is larger than this API takes."""
+
+    status = 413
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(f"The file is larger than the {most_bytes} bytes that are taken here.")

@@ -9,22 +9,35 @@ it allows. Who owns a job is decided in one place, :meth:`Jobs._own`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from compute.environments import Environment
-from compute.errors import UnknownJob, UnknownResult
-from compute.models import Job, Outline, ResultFile
-from compute.operator import Operator
+from compute.errors import NameTaken, UnknownJob, UnknownResult
+from compute.models import Image, Job, Load, LogPart, Move, Outline, ResultFile
+from compute.operator import WAIT_S, Operator
 from compute.status import Phase
+from compute.store.base import Work, nothing
 from provider.admission import Admission, AlgorithmChoice, DatasetChoice
 from provider.auth.caller import Caller, Callers, Claim
 from provider.auth.messages import stop_text
-from provider.errors import NoSuchJob, NoSuchResult, NotAllowed, SignatureMissing
+from provider.errors import (
+    NoSuchJob,
+    NoSuchResult,
+    NotAllowed,
+    SignatureMissing,
+    TaskExists,
+)
 from provider.payments import ItemQuote, Payments
+from provider.task_specs import Seal, TaskCall, task_spec
 
 log = logging.getLogger(__name__)
+
+MOST_LOG_BYTES = 1 << 20
+MOST_OUTPUT_BYTES = 1 << 20
 
 _NO_SUCH_JOB = "No such job belongs to this address."
 
@@ -76,6 +89,14 @@ class JobQuery:
         )
 
 
+class Readiness(StrEnum):
+    """Whether a task would be taken: at once or in turn, not now, or nobody knows."""
+
+    AVAILABLE = "available"
+    FULL = "full"
+    DOWN = "down"
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Whole jobs where the asker may see all of them, else only how they are."""
@@ -87,7 +108,7 @@ class Found:
 
 class Jobs:
     """What consumers can do. ``provider_address`` stands in for environments without an
-    address of their own."""
+    address of their own; ``seal`` closes a secret to the provider's own key."""
 
     def __init__(
         self,
@@ -96,6 +117,7 @@ class Jobs:
         callers: Callers,
         admission: Admission,
         payments: Payments,
+        seal: Seal,
         provider_address: str,
         require_signed_status: bool,
     ) -> None:
@@ -103,6 +125,7 @@ class Jobs:
         self._callers = callers
         self._admission = admission
         self._payments = payments
+        self._seal = seal
         self._provider_address = provider_address
         self._require_signed_status = require_signed_status
 
@@ -208,6 +231,118 @@ class Jobs:
             await self._callers.spend(caller)
             log.info("result_served job=%s index=%s owner=%s", job.id, index, caller.address)
         return file
+
+    # tasks: jobs of callers without a wallet, whom a dialect has let in
+
+    async def start_task(
+        self, call: TaskCall, *, job_id: str = "", also: Work[object] = nothing
+    ) -> Job:
+        """Queue a task. ``job_id`` (32 hexadecimal digits, see :meth:`new_id`) names it where
+        ``also``, which commits with it or not at all, has to know.
+
+        Raises UnknownEnvironment, KeyedRefusal for an image that the environment does not
+        allow, QueueFull, TaskExists when the name is taken.
+        """
+        environment = self._operator.environments[call.environment]
+        spec = task_spec(call, environment, self._seal)
+        try:
+            return await self._operator.start(
+                owner=call.owner,
+                environment=environment.id,
+                spec=spec,
+                namespace=call.namespace,
+                name=call.name,
+                job_id=job_id,
+                files=call.files,
+                delay_s=call.delay_s,
+                also=also,
+            )
+        except NameTaken as taken:
+            raise TaskExists(call.name) from taken
+
+    def new_id(self) -> str:
+        """An id for a job to come."""
+        return uuid.uuid4().hex
+
+    async def task(self, namespace: str, name: str) -> Job:
+        """The task of this name that is not deleted. Raises NoSuchJob."""
+        try:
+            return await self._operator.named(namespace, name)
+        except UnknownJob:
+            raise NoSuchJob("There is no such task.") from None
+
+    async def tasks(self, namespace: str, *, limit: int = 1000) -> list[Job]:
+        """The tasks of a namespace that are not deleted, newest first."""
+        return await self._operator.in_namespace(namespace, limit=limit)
+
+    async def task_namespaces(self, prefix: str) -> list[str]:
+        """Namespaces with tasks that are not deleted and that begin so, sorted."""
+        return await self._operator.namespaces(prefix)
+
+    async def stop_task(self, job: Job, *, wait_s: float = WAIT_S) -> Job:
+        """Have a task stop, wait for it a little, tell how it is. One that is over stays."""
+        if job.phase.terminal:
+            return job
+        return (await self._operator.stop([job.id], wait_s=wait_s))[0]
+
+    async def delete_task(self, job: Job, *, wait_s: float = WAIT_S) -> Job:
+        """Stop a task if need be, and remove all that it has; its name is free again."""
+        return (await self._operator.delete([job.id], wait_s=wait_s))[0]
+
+    def task_result(self, job: Job, index: int) -> tuple[ResultFile, Path]:
+        """A published file and where it lies. Raises NoSuchResult."""
+        return self._published(job, index)
+
+    async def task_log(
+        self, job: Job, stage: str = "", *, offset: int = 0, limit: int = MOST_LOG_BYTES
+    ) -> LogPart:
+        """What a stage has printed from byte ``offset`` on, at most ``limit`` bytes; of the
+        present one where none is named. Raises NoSuchResult for a stage that the job has not,
+        EngineUnavailable. Nothing yet for a stage that has not begun, and
+        nothing before the end where the environment has a filter."""
+        try:
+            return await self._operator.log(job, stage, offset=offset, limit=limit)
+        except UnknownResult as error:
+            raise NoSuchResult(error.public) from None
+
+    async def task_output(
+        self, job: Job, name: str, *, limit: int = MOST_OUTPUT_BYTES
+    ) -> bytes | None:
+        """The first ``limit`` bytes of a file that the present stage has written to its
+        outputs, or of that result once there are results; None where there is none.
+        Nothing before the end where the environment has a filter."""
+        return await self._operator.output(job, name, limit=limit)
+
+    async def task_history(self, job: Job) -> list[Move]:
+        """All moves of a task, oldest first."""
+        return await self._operator.history(job.id)
+
+    def on_task_end(self, listener: Callable[[Job], None]) -> None:
+        """Have ``listener`` called on the event loop with each job, of any dialect, that has
+        come to its end. Not called for ends before this start: look for these."""
+        self._operator.on_end(listener)
+
+    async def readiness(self, environment_id: str) -> Readiness:
+        """Whether the environment would take one more job. Raises UnknownEnvironment."""
+        environment = self._operator.environments[environment_id]
+        if not await self._operator.engine_answers():
+            return Readiness.DOWN
+        load = (await self._operator.loads()).get(environment.id, Load())
+        free = max(0, environment.maxJobs - load.active)
+        full = load.queued >= environment.maxQueue + free
+        return Readiness.FULL if full else Readiness.AVAILABLE
+
+    async def build_image(self, environment_id: str, name: str, context: Path) -> Image:
+        """Build the Dockerfile in the folder ``context``, where the environment allows it.
+        ``name`` is one of a kind. Raises UnknownEnvironment, BuildRefused, EngineUnavailable."""
+        return await self._operator.build_image(environment_id, name, context)
+
+    async def keep_images(self, names: Collection[str]) -> None:
+        """Remove all images that were built here but those of these names. Raises
+        EngineUnavailable."""
+        await self._operator.keep_images(names)
+
+    # what all of these share
 
     def _published(self, job: Job, index: int) -> tuple[ResultFile, Path]:
         if not job.results:

@@ -41,6 +41,8 @@ _HINTS = {
     "ENVIRONMENTS_FILE": "name a file",
     "ASSETS_DIR": "name a folder of DDO files",
     "FILES_DIR": "name the folder that local data files lie in",
+    "DIALECTS_FILE": "name a file that says which further job APIs are served",
+    "SECRETS_DIR": "name a folder in memory (tmpfs), such as one in /dev/shm",
     "LISTEN_HOST": "write an address of this machine, such as 127.0.0.1 or 0.0.0.0",
     "LISTEN_PORT": "write a number from 0 to 65535",
     "PUBLIC_URL": "write http://… or https://… as clients reach it",
@@ -108,6 +110,8 @@ class Settings(BaseModel):
     environments_file: Annotated[Path, Field(alias="ENVIRONMENTS_FILE")] = Path("environments.yaml")
     assets_dir: Annotated[Path, Field(alias="ASSETS_DIR")] = Path("assets")
     files_dir: Annotated[Path | None, Field(alias="FILES_DIR")] = None
+    dialects_file: Annotated[Path | None, Field(alias="DIALECTS_FILE")] = None
+    secrets_dir: Annotated[Path | None, Field(alias="SECRETS_DIR")] = None
     listen_host: Annotated[str, Field(alias="LISTEN_HOST")] = "127.0.0.1"
     listen_port: Annotated[int, Field(alias="LISTEN_PORT", ge=0, le=65535)] = 8030
     public_url: Annotated[str | None, AfterValidator(_web_url), Field(alias="PUBLIC_URL")] = None

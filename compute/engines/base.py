@@ -82,7 +82,8 @@ class ContainerSpec:
 class Observation:
     """What the engine says of one container. Times are epoch seconds.
 
-    ``error`` is the engine's own text when the container could not be started.
+    ``error`` is the engine's own text when the container could not be started. ``pid`` is
+    the first process on the engine's machine, None unless it runs.
     """
 
     state: ContainerState
@@ -91,6 +92,7 @@ class Observation:
     started_at: float | None = None
     finished_at: float | None = None
     error: str = ""
+    pid: int | None = None
 
 
 GONE = Observation(ContainerState.GONE)

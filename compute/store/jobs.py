@@ -15,7 +15,7 @@ from typing import NamedTuple, Unpack
 
 from sqlalchemy import Connection
 
-from compute.errors import HoldTaken, MoveLost, QueueFull, UnknownJob
+from compute.errors import HoldTaken, MoveLost, NameTaken, QueueFull, UnknownJob
 from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
 from compute.store import rows, sql
@@ -65,11 +65,13 @@ class JobStore:
 
         Raises QueueFull when the environment has ``queue_limit`` queued jobs already that
         none of its free ``places`` waits for, or ``owner_limit`` of this owner, HoldTaken
-        when an unfinished job has one of its holds, and what ``also`` raises; nothing is
-        kept then.
+        when an unfinished job has one of its holds, NameTaken when its name is in use, and
+        what ``also`` raises; nothing is kept then.
         """
 
         def work(connection: Connection) -> Job:
+            if job.namespace and sql.named(connection, job.namespace, job.name) is not None:
+                raise NameTaken("A job of this name is there already")
             also(connection)
             free = max(0, places - sql.count_active(connection, job.environment)) if places else 0
             queued = sql.count_queued(connection, job.environment)
@@ -98,6 +100,29 @@ class JobStore:
         """The job if it is in memory."""
         copy = self._recent.get(job_id)
         return copy.job if copy else None
+
+    async def named(self, namespace: str, name: str) -> Job:
+        """The job of this name that is not deleted. Raises UnknownJob."""
+
+        def work(connection: Connection) -> Job:
+            row = sql.named(connection, namespace, name)
+            if row is None:
+                raise _unknown()
+            return self._copies(connection, [row])[0].job
+
+        return await self._database.read(work)
+
+    async def namespaces(self, prefix: str) -> list[str]:
+        """Namespaces that begin so and have jobs that are not deleted, sorted."""
+        return await self._database.read(lambda connection: sql.namespaces(connection, prefix))
+
+    async def in_namespace(self, namespace: str, *, limit: int = 1000) -> list[Job]:
+        """The jobs of a namespace that are not deleted, newest first."""
+        return await self._database.read(
+            lambda connection: self._jobs(
+                connection, sql.in_namespace(connection, namespace, limit)
+            )
+        )
 
     async def find(
         self,
@@ -198,14 +223,14 @@ class JobStore:
     async def claim(self, environment: str, places: int, *, now: float) -> list[Job]:
         """Give the free ones of ``places`` to the jobs that have waited longest.
 
-        Only jobs with goal RUN; returns those that are STARTED by this call, in order.
+        Only jobs with goal RUN that are due; returns those that are STARTED by this call, in order.
         """
 
         def work(connection: Connection) -> list[Job]:
             free = places - sql.count_active(connection, environment)
             if free <= 0:
                 return []
-            started = sql.start_oldest(connection, environment, free)
+            started = sql.start_oldest(connection, environment, free, now)
             for row in started:
                 sql.append_history(connection, row, now, "")
             return [self._changed(connection, row) for row in started]

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 
 from sqlalchemy import Row
 
-from compute.models import Job, JobSpec, Move, Outline, ResultFile, Termination
+from compute.models import Job, JobSpec, Move, Outline, ResultFile, StageRun, Termination
 from compute.status import Goal, Phase
 from compute.store.tables import jobs
 
@@ -27,13 +27,16 @@ OUTLINE = (jobs.c.id, jobs.c.owner, jobs.c.created_at, jobs.c.finished_at, jobs.
 class Changes(TypedDict, total=False):
     """What a move or a note may change besides the phase; fields of Job."""
 
+    stage: int
     attempts: int
     retry_at: float
     image_id: str
     started_at: float | None
     ended_at: float | None
+    pid: int | None
     expires_at: float | None
     termination: Termination | None
+    runs: tuple[StageRun, ...]
     results: tuple[ResultFile, ...]
 
 
@@ -44,16 +47,21 @@ def job_of(row: Row[Any], spec: JobSpec) -> Job:
         environment=row.environment,
         spec=spec,
         created_at=row.created_at,
+        namespace=row.namespace,
+        name=row.name,
         phase=Phase(row.phase),
         goal=Goal(row.goal),
+        stage=row.stage,
         attempts=row.attempts,
         retry_at=row.retry_at,
         image_id=row.image_id,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        pid=row.pid,
         finished_at=row.finished_at,
         expires_at=row.expires_at,
         termination=_read_termination(row.termination),
+        runs=_read_runs(row.runs),
         results=_read_results(row.results),
     )
 
@@ -73,16 +81,21 @@ def values_of(job: Job) -> dict[str, object]:
         "goal": job.goal.value,
         "revision": 1,
         "created_at": job.created_at,
+        "namespace": job.namespace,
+        "name": job.name,
         "finished_at": job.finished_at,
         **changed_values(
             {
+                "stage": job.stage,
                 "attempts": job.attempts,
                 "retry_at": job.retry_at,
                 "image_id": job.image_id,
                 "started_at": job.started_at,
                 "ended_at": job.ended_at,
+                "pid": job.pid,
                 "expires_at": job.expires_at,
                 "termination": job.termination,
+                "runs": job.runs,
                 "results": job.results,
             }
         ),
@@ -98,7 +111,9 @@ def changed_values(changes: Changes) -> dict[str, object]:
     if "termination" in changes:
         values["termination"] = _termination_text(changes["termination"])
     if "results" in changes:
-        values["results"] = _results_text(changes["results"])
+        values["results"] = _listed_text(changes["results"])
+    if "runs" in changes:
+        values["runs"] = _listed_text(changes["runs"])
     return values
 
 
@@ -137,9 +152,13 @@ def _read_termination(text: str | None) -> Termination | None:
     return Termination(**{**fields, "phase": Phase(fields["phase"])})
 
 
-def _results_text(results: Iterable[ResultFile]) -> str | None:
-    files = [asdict(result) for result in results]
-    return _text(files) if files else None
+def _listed_text(items: Iterable[ResultFile | StageRun]) -> str | None:
+    listed = [asdict(item) for item in items]
+    return _text(listed) if listed else None
+
+
+def _read_runs(text: str | None) -> tuple[StageRun, ...]:
+    return () if text is None else tuple(StageRun(**run) for run in json.loads(text))
 
 
 def _read_results(text: str | None) -> tuple[ResultFile, ...]:

@@ -33,6 +33,7 @@ from compute.store import rows
 from compute.store.tables import (
     DELETING,
     EXPIRING,
+    NAMED,
     job_assets,
     job_history,
     job_holds,
@@ -127,14 +128,51 @@ def raise_goal(connection: Connection, job_id: str, goal: Goal) -> JobRow | None
     return connection.execute(statement).one_or_none()
 
 
-def start_oldest(connection: Connection, environment: str, limit: int) -> list[JobRow]:
-    """Move up to ``limit`` queued jobs that are wanted to STARTED, in queue order."""
+def named(connection: Connection, namespace: str, name: str) -> JobRow | None:
+    """The job of this name that is not deleted."""
+    query = _select().where(jobs.c.namespace == namespace, jobs.c.name == name, NAMED)
+    return connection.execute(query).one_or_none()
+
+
+def namespaces(connection: Connection, prefix: str) -> list[str]:
+    """Namespaces that begin so and have jobs that are not deleted, sorted. Found one after
+    the other by the index, so that it costs what it returns."""
+    found: list[str] = []
+    after = prefix
+    while True:
+        first = (
+            select(jobs.c.namespace)
+            .where(jobs.c.namespace > after if found else jobs.c.namespace >= after, NAMED)
+            .order_by(jobs.c.namespace)
+            .limit(1)
+        )
+        namespace = connection.execute(first).scalar_one_or_none()
+        if namespace is None or not namespace.startswith(prefix):
+            return found
+        found.append(namespace)
+        after = namespace
+
+
+def in_namespace(connection: Connection, namespace: str, limit: int) -> Sequence[JobRow]:
+    """Jobs of a namespace that are not deleted, newest first."""
+    query = (
+        _select()
+        .where(jobs.c.namespace == namespace, NAMED)
+        .order_by(jobs.c.sequence.desc())
+        .limit(limit)
+    )
+    return connection.execute(query).all()
+
+
+def start_oldest(connection: Connection, environment: str, limit: int, now: float) -> list[JobRow]:
+    """Move up to ``limit`` queued jobs that are wanted by ``now`` to STARTED, in queue order."""
     oldest = (
         select(jobs.c.sequence)
         .where(
             jobs.c.phase == Phase.QUEUED.value,
             jobs.c.environment == environment,
             jobs.c.goal == Goal.RUN.value,
+            jobs.c.retry_at <= now,
         )
         .order_by(jobs.c.sequence)
         .limit(limit)

@@ -29,6 +29,7 @@ RowNumber = BigInteger().with_variant(Integer, "sqlite")
 
 EXPIRING = text("expires_at IS NOT NULL AND phase != 'deleted'")
 DELETING = text("goal = 'delete' AND phase != 'deleted'")
+NAMED = text("namespace != '' AND phase != 'deleted'")
 """Conditions of partial indexes. A query must hold the same text to be served by one."""
 
 jobs = Table(
@@ -52,11 +53,25 @@ jobs = Table(
     Column("expires_at", Double),
     Column("termination", Text),
     Column("results", Text),
+    Column("namespace", Text, nullable=False, server_default=""),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("stage", Integer, nullable=False, server_default="0"),
+    Column("pid", BigInteger),
+    Column("runs", Text),
     Index("ix_jobs_id", "id", unique=True),
     Index("ix_jobs_owner", "owner_key", "sequence"),
     Index("ix_jobs_phase", "phase", "environment", "sequence"),
     Index("ix_jobs_expiring", "expires_at", sqlite_where=EXPIRING, postgresql_where=EXPIRING),
     Index("ix_jobs_deleting", "sequence", sqlite_where=DELETING, postgresql_where=DELETING),
+    Index(
+        "ix_jobs_name",
+        "namespace",
+        "name",
+        unique=True,
+        sqlite_where=NAMED,
+        postgresql_where=NAMED,
+    ),
+    Index("ix_jobs_namespace", "namespace", "sequence", sqlite_where=NAMED, postgresql_where=NAMED),
 )
 
 job_specs = Table(

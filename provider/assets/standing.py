@@ -19,20 +19,33 @@ async def check(
     catalogue: Catalogue, owner: str, spec: JobSpec, *, empty_allows: bool = True
 ) -> None:
     """Raises InputUnavailable, final, with the code that a start would be refused with."""
-    facts = await _facts(catalogue, owner, spec.algorithm) if spec.algorithm.did else None
-    for item in spec.datasets:
-        ddo, service = await _service(catalogue, item)
-        _refuse(item.did, why_denied(ddo, owner, service))
-        rules = service.compute
-        if service.is_compute:
-            code = (
-                trust.untrusted(rules, facts, empty_allows=empty_allows)
-                if facts
-                else trust.raw_refused(rules)
-            )
-            _refuse(item.did, code)
-        if spec.network and not rules.allow_network_access:
-            _refuse(item.did, "network_not_allowed")
+    for stage in spec.stages:
+        algorithm = stage.algorithm
+        facts = await _facts(catalogue, owner, algorithm) if algorithm.did else None
+        for item in stage.datasets:
+            await _dataset(catalogue, owner, item, facts, stage.network, empty_allows)
+
+
+async def _dataset(
+    catalogue: Catalogue,
+    owner: str,
+    item: DatasetItem,
+    facts: trust.AlgorithmFacts | None,
+    network: bool,
+    empty_allows: bool,
+) -> None:
+    ddo, service = await _service(catalogue, item)
+    _refuse(item.did, why_denied(ddo, owner, service))
+    rules = service.compute
+    if service.is_compute:
+        code = (
+            trust.untrusted(rules, facts, empty_allows=empty_allows)
+            if facts
+            else trust.raw_refused(rules)
+        )
+        _refuse(item.did, code)
+    if network and not rules.allow_network_access:
+        _refuse(item.did, "network_not_allowed")
 
 
 async def _facts(catalogue: Catalogue, owner: str, item: AlgorithmItem) -> trust.AlgorithmFacts:

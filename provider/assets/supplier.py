@@ -26,7 +26,7 @@ from compute.supply import InputFile, InputSupplier
 from provider.assets import standing
 from provider.assets.catalogue import Catalogue
 from provider.assets.ddo import Ddo, Service
-from provider.assets.encryption import open_files, open_url_file
+from provider.assets.encryption import decrypt, open_files, open_url_file
 from provider.assets.fetch import Fetcher
 from provider.assets.files import LocalFile, parse_file
 from provider.assets.origins.base import SourceFile
@@ -35,7 +35,7 @@ from provider.assets.origins.http import Gateways
 from provider.assets.origins.kinds import Origins
 from provider.assets.origins.text import TextOrigin
 from provider.assets.remote import Remotes
-from provider.errors import FileObjectInvalid, ProviderError
+from provider.errors import AssetMalformed, FileObjectInvalid, ProviderError
 from provider.keys import ProviderKey
 
 REMEMBERED_CHECKSUMS = 4096
@@ -100,6 +100,13 @@ class AssetSupplier(InputSupplier):
         else:
             files = []
         return _promised(files, item.source)
+
+    async def secret(self, sealed: str) -> bytes:
+        try:
+            return await asyncio.to_thread(decrypt, self._key, sealed)
+        except AssetMalformed:
+            # The provider's key is another one than at the start.
+            raise InputUnavailable("A secret of the job cannot be opened.") from None
 
     async def source_files(
         self, ddo: Ddo, service: Service, userdata: Mapping[str, Any] | None = None

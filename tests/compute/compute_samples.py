@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compute.environments import Environment
-from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec
+from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec, Stage
 
 DID = "did:op:" + "a1" * 32
 OTHER_DID = "did:op:" + "b2" * 32
@@ -34,6 +34,22 @@ def a_spec(**changes: Any) -> JobSpec:
         "max_duration_s": 60,
     }
     return JobSpec(**(values | changes))
+
+
+def a_spec_of_stages(*names: str, **changes: Any) -> JobSpec:
+    """A job of several stages, each with an image ``lab/<name>:1`` of its own; ``changes`` are
+    fields of every stage."""
+    stages = (a_stage(name, **changes) for name in names)
+    return JobSpec(stages=tuple(stages))
+
+
+def a_stage(name: str = "algorithm", **changes: Any) -> Stage:
+    values: dict[str, Any] = {
+        "name": name,
+        "algorithm": AlgorithmItem(image=Image(image=f"lab/{name}", tag="1"), entrypoint=""),
+        "max_duration_s": 60,
+    }
+    return Stage(**(values | changes))
 
 
 def a_job(**changes: Any) -> Job:

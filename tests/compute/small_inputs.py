@@ -105,3 +105,8 @@ class MemorySupplier(InputSupplier):
     async def algorithm(self, item: AlgorithmItem) -> Sequence[InputFile]:
         await asyncio.sleep(0)
         return self.algorithm_files
+
+    async def secret(self, sealed: str) -> bytes:
+        if not sealed.startswith("sealed:"):
+            raise InputUnavailable("A secret of the job cannot be opened.")
+        return sealed.removeprefix("sealed:").encode()

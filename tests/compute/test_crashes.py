@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
-from compute_samples import OTHER_DID, OWNER, a_job, a_spec
+from compute_samples import OTHER_DID, OWNER, a_job, a_spec, a_spec_of_stages
 from small_inputs import MemoryFile, MemorySupplier
 from workshop import (
     HASTY,
@@ -96,6 +96,29 @@ def endless(workshop: Workshop) -> None:
     workshop.world.add_image(IMAGE, until_stopped)
 
 
+def in_stages(workshop: Workshop) -> None:
+    for stage in ("fetch", "train"):
+        workshop.world.add_image(f"lab/{stage}:1", writes_a_result)
+    workshop.spec = a_spec_of_stages("fetch", "train")
+
+
+def failing_in_the_second_stage(workshop: Workshop) -> None:
+    in_stages(workshop)
+    workshop.world.add_image("lab/train:1", exits_3)
+
+
+def endless_in_the_second_stage(workshop: Workshop) -> None:
+    in_stages(workshop)
+    workshop.world.add_image("lab/train:1", until_stopped)
+
+
+async def stop_in_the_second_stage(workshop: Workshop, operator: Operator, job: Job) -> Job:
+    async with asyncio.timeout(10):
+        while not ((now := await operator.job(job.id)).phase.terminal or now.stage):
+            await asyncio.sleep(0.001)
+    return await stop_when_running(workshop, operator, job)
+
+
 def without_data(workshop: Workshop) -> None:
     workshop.supplier = MemorySupplier({}, [MemoryFile("x", b"code")])
 
@@ -108,6 +131,19 @@ SCENARIOS: dict[str, tuple[Callable[[Workshop], None], Drive, Phase, list[str]]]
     "stopped": (endless, stop_when_running, Phase.STOPPED, ["algorithm.log"]),
     "deleted while it runs": (endless, delete_when_running, Phase.DELETED, []),
     "deleted when it is done": (plain, delete_when_done, Phase.DELETED, []),
+    "in stages": (in_stages, let_run, Phase.COMPLETED, ["result.txt", "fetch.log", "train.log"]),
+    "fails in a stage": (
+        failing_in_the_second_stage,
+        let_run,
+        Phase.ALGORITHM_FAILED,
+        ["result.txt", "fetch.log", "train.log"],
+    ),
+    "stopped in a stage": (
+        endless_in_the_second_stage,
+        stop_in_the_second_stage,
+        Phase.STOPPED,
+        ["fetch.log", "train.log"],
+    ),
     "without its data": (without_data, let_run, Phase.DATA_FAILED, []),
 }
 
@@ -139,7 +175,7 @@ async def test_a_job_survives_death_at_every_call(
 
 async def insert(workshop: Workshop, job_id: str, holds: tuple[str, ...] = ()) -> Job:
     """A queued job. Refused while an earlier one with the same holds has not finished."""
-    spec = a_spec(holds=holds)
+    spec = (workshop.spec or a_spec()).model_copy(update={"holds": holds})
     job = a_job(id=job_id, owner=OWNER, spec=spec, created_at=workshop.clock())
     return await JobStore(workshop.database).insert(job, queue_limit=10)
 

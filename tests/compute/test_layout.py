@@ -63,6 +63,7 @@ def test_the_variables_of_both_generations() -> None:
         "OUTPUTS": "/data/outputs",
         "LOGS": "/data/logs",
         "HOME": "/tmp",
+        "STAGE": "algorithm",
         "secret": "hush",
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from compute_samples import DID, OTHER_DID, OWNER, a_spec
@@ -182,9 +183,7 @@ class BrokenSpace(WatchedSpace):
 
     tried = 0
 
-    async def prepare(
-        self, job_dir: Path, *, size_bytes: int, files: int, owner: tuple[int, int]
-    ) -> None:
+    async def prepare(self, job_dir: Path, **how: Any) -> None:
         self.tried += 1
         raise VolumeFailed("mkfs.ext4 failed with code 1")
 

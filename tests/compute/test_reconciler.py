@@ -7,6 +7,7 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from compute_samples import DID, OWNER, a_job, a_spec, an_environment
@@ -339,12 +340,10 @@ class LostSpace(WatchedSpace):
 
     lost = False
 
-    async def prepare(
-        self, job_dir: Path, *, size_bytes: int, files: int, owner: tuple[int, int]
-    ) -> None:
+    async def prepare(self, job_dir: Path, **how: Any) -> None:
         if self.lost:
             raise VolumeFailed("e2fsck failed with code 8")
-        await super().prepare(job_dir, size_bytes=size_bytes, files=files, owner=owner)
+        await super().prepare(job_dir, **how)
 
     async def usage(self, job_dir: Path) -> Usage:
         if self.lost:

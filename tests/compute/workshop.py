@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from compute_samples import DID, OWNER, a_job, a_spec, an_environment
 from small_inputs import MemoryFile, MemorySupplier
@@ -98,11 +99,15 @@ class Workshop:
     clock: MovableClock = field(default_factory=MovableClock)
     environments: Environments = field(default_factory=lambda: Environments((an_environment(),)))
     limits: Limits = HASTY
+    spec: JobSpec | None = None
     world: FakeWorld = field(init=False)
     supplier: InputSupplier = field(init=False)
     space: Space = field(default_factory=WatchedSpace)
 
+    secrets_dir: Path = field(init=False)
+
     def __post_init__(self) -> None:
+        self.secrets_dir = Path("/dev/shm") / f"workshop-{uuid.uuid4().hex}"
         self.world = FakeWorld(clock=self.clock)
         self.world.add_image(IMAGE, writes_a_result)
         self.supplier = MemorySupplier(
@@ -135,6 +140,7 @@ class Workshop:
             supplier=supplier or self.supplier,
             space=space or self.space,
             data_dir=self.data_dir,
+            secrets_dir=self.secrets_dir,
             clock=self.clock,
             limits=self.limits,
         ) as operator:
@@ -247,13 +253,8 @@ class MortalSpace(Space):
         self._fate = fate
         self.enforced = inner.enforced
 
-    async def prepare(
-        self, job_dir: Path, *, size_bytes: int, files: int, owner: tuple[int, int]
-    ) -> None:
-        await self._fate.call(
-            "prepare",
-            lambda: self._inner.prepare(job_dir, size_bytes=size_bytes, files=files, owner=owner),
-        )
+    async def prepare(self, job_dir: Path, **how: Any) -> None:
+        await self._fate.call("prepare", lambda: self._inner.prepare(job_dir, **how))
 
     async def usage(self, job_dir: Path) -> Usage:
         return await self._inner.usage(job_dir)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from provider.bounded_json import MAX_DEPTH
-from provider.dialects.ocean.reading import parse_json
+from provider.dialects.reading import parse_json
 from provider.errors import RequestMalformed
 
 

@@ -219,7 +219,7 @@ async def test_a_database_from_before_holds_goes_on(tmp_path: Path, make_job: Ma
     database = await open_database(f"sqlite:///{tmp_path}/jobs.db")
     store = JobStore(database)
     old = await store.get("old")
-    assert (old.spec.holds, old.spec.ends_by, old.spec.max_duration_s) == ((), None, 60)
+    assert (old.spec.holds, old.spec.ends_by, old.spec.stages[0].max_duration_s) == ((), None, 60)
     await advance(store, old, Phase.STOPPED)
     await insert(store, holding(make_job, ORDER))
     assert await held(database) == [ORDER]

@@ -271,6 +271,7 @@ def _observation(found: dict[str, Any]) -> Observation:
         started_at=started_at,
         finished_at=finished_at if ended else None,
         error=public_text(state.get("Error") or ""),
+        pid=state.get("Pid") or None if what is ContainerState.RUNNING else None,
     )
 
 

@@ -18,8 +18,8 @@ from provider.assets.index import AssetIndex
 from provider.assets.index.indexed import IndexedAsset
 from provider.assets.published import MAX_DOCUMENT_PARTS
 from provider.assets.validation import Fault, Proof, prove, validate
+from provider.dialects import reading
 from provider.dialects.aquarius import requests, responses
-from provider.dialects.ocean import reading
 from provider.errors import AssetsUnavailable
 from provider.keys import ProviderKey
 

@@ -15,7 +15,7 @@ from provider.auth import messages
 from provider.auth.caller import Claim
 from provider.dialects.ocean.claims import made_claim
 from provider.dialects.ocean.fields import Form, decoded
-from provider.dialects.ocean.reading import Parameters
+from provider.dialects.reading import Parameters
 from provider.errors import InvalidRequest, ProviderError
 from provider.publishing import OpenCall, Published
 

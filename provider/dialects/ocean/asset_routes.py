@@ -10,7 +10,8 @@ from aiohttp import web
 from provider.access import Access
 from provider.assets.published import MAX_PUBLISHED_BYTES
 from provider.chain.chains import Chains
-from provider.dialects.ocean import asset_requests, asset_responses, reading
+from provider.dialects import reading
+from provider.dialects.ocean import asset_requests, asset_responses
 from provider.dialects.ocean.responses import dumps
 from provider.errors import ProviderError
 from provider.hangups import left

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from provider.auth.signatures import is_address
-from provider.dialects.ocean.reading import parse_json
+from provider.dialects.reading import parse_json
 from provider.errors import InvalidRequest, RequestMalformed
 
 MAX_INTEGER_DIGITS = 18

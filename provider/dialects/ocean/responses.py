@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -144,7 +144,29 @@ def job(item: Job, base_url: str) -> dict[str, Any]:
             "reason": end.reason,
             "detail": end.detail,
         }
+    if len(item.spec.stages) > 1:
+        document["stages"] = list(_stages(item))
     return document
+
+
+def _stages(item: Job) -> Iterator[dict[str, Any]]:
+    """How each stage of a job with several is or went; only the present one has a status."""
+    runs = {run.stage: run for run in item.runs}
+    for number, stage in enumerate(item.spec.stages):
+        run = runs.get(stage.name)
+        present = number == item.stage and run is None
+        yield {
+            "name": stage.name,
+            "status": item.phase.number if present else None,
+            "exitCode": run.exit_code if run else None,
+            "OOMKilled": run.oom_killed if run else False,
+            "dateStarted": _moment(run.started_at if run else item.started_at if present else None),
+            "dateFinished": _moment(run.ended_at if run else None),
+        }
+
+
+def _moment(at: float | None) -> str | None:
+    return None if at is None else _time(at)
 
 
 def _outline(item: Job | Outline) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from provider.admission import container_fault
 from provider.auth.caller import Callers
 from provider.auth.sessions import Sessions
 from provider.chain.networks import ChainSettings
-from provider.dialects.ocean import reading, requests, responses
+from provider.dialects import reading
+from provider.dialects.ocean import requests, responses
 from provider.dialects.ocean.asset_routes import ASSET_HEAD, TOKEN_HEADER, asset_endpoint
 from provider.dialects.ocean.responses import Renderer, dumps
 from provider.downloads import FileAnswer
