@@ -116,13 +116,13 @@ class Operator:
         stored = await self._with_files(job, files, insert)
         self._reconciler.queued(stored)
         log.info(
-            "job_queued job=%s environment=%s owner=%s datasets=%s algorithm=%s image=%s",
+            "job_queued job=%s environment=%s owner=%s datasets=%s algorithm=%s images=%s",
             stored.id,
             environment,
             owner,
             ",".join(item.did for item in spec.datasets),
             spec.algorithm.did or "raw",
-            spec.algorithm.image.reference,
+            ",".join(stage.algorithm.image.reference for stage in spec.stages),
         )
         return stored
 

@@ -93,6 +93,11 @@ class Service:
         listed = [base | change for change in changes]
         (self.root / "environments.yaml").write_text(yaml.safe_dump({"environments": listed}))
 
+    def dialects(self, sections: Json) -> None:
+        """Write dialects.yaml: the sections of the further job APIs, by name."""
+        path = self.root / "dialects.yaml"
+        path.write_text(yaml.safe_dump({"dialects": sections}))
+
     async def start(self, **environ: str) -> None:
         """Start the process and wait until it answers."""
         self._environ = {
@@ -106,6 +111,8 @@ class Service:
             "PYTHONUNBUFFERED": "1",
             **environ,
         }
+        if (self.root / "dialects.yaml").exists():
+            self._environ.setdefault("DIALECTS_FILE", str(self.root / "dialects.yaml"))
         self.url = f"http://127.0.0.1:{self._environ['LISTEN_PORT']}"
         await self.restart()
 
