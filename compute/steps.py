@@ -23,6 +23,7 @@ from compute.environments import Environment
 from compute.errors import (
     EngineRefused,
     InputUnavailable,
+    PublishingFailed,
     UnknownJob,
     VolumeFailed,
 )
@@ -361,7 +362,11 @@ class Steps:
         if unwanted or orphaned:
             return job
         logs = [results.Source(folders.log, "algorithmLog", budgeted=False)]
-        collected = await self._collected(environment, folders, logs)
+        try:
+            collected = await self._collected(environment, folders, logs)
+        except PublishingFailed as error:
+            log.warning("logs_not_kept job=%s cause=%s", job.id, error.public)
+            return job
         return await self._store.note(job, now=self._clock(), results=collected.files)
 
     async def _collected(

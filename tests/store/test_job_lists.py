@@ -37,12 +37,13 @@ async def test_the_job_that_waited_longest_starts_first(store: JobStore, make_jo
 async def test_a_claimed_job_is_started(store: JobStore, make_job: MakeJob) -> None:
     (job,) = await insert_all(store, make_job())
     await store.note(job, now=1.0, attempts=4, retry_at=8.0)
-    (claimed,) = await store.claim("small", 1, now=2.0)
+    assert await store.claim("small", 1, now=2.0) == []
+    (claimed,) = await store.claim("small", 1, now=9.0)
     assert (claimed.phase, claimed.attempts, claimed.retry_at) == (Phase.STARTED, 0, 0.0)
     assert claimed == await store.get(job.id)
     assert [(move.at, move.phase) for move in await store.history(job.id)] == [
         (1000.0, Phase.QUEUED),
-        (2.0, Phase.STARTED),
+        (9.0, Phase.STARTED),
     ]
 
 

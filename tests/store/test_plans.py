@@ -25,11 +25,12 @@ OWNER = "0xabcdef0000000000000000000000000000000001"
 FINISHED = text(
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :many) "
     "INSERT INTO jobs (id, owner, owner_key, environment, phase, goal, revision, created_at,"
-    " attempts, retry_at, image_id, finished_at, expires_at) "
+    " attempts, retry_at, image_id, finished_at, expires_at, namespace, name) "
     "SELECT :mark || i, 'x' || i % 50, 'x' || i % 50, 'small',"
     " CASE i % 3 WHEN 0 THEN 'deleted' ELSE 'completed' END,"
     " CASE i % 3 WHEN 0 THEN 'delete' ELSE 'run' END, 1, 1, 0, 0, '', 2,"
-    " CASE i % 3 WHEN 0 THEN 5 ELSE 1000000 END FROM n"
+    " CASE i % 3 WHEN 0 THEN 5 ELSE 1000000 END,"
+    " CASE i % 2 WHEN 0 THEN 'other/-' ELSE '' END, :mark || i FROM n"
 )
 HOLDS = text("INSERT INTO job_holds SELECT '0x' || id, sequence FROM jobs WHERE id LIKE :mark")
 ASSETS = text("INSERT INTO job_assets SELECT 'did:op:x', sequence FROM jobs WHERE id LIKE :mark")
@@ -61,7 +62,10 @@ STATEMENTS: dict[str, Statement] = {
     "count_queued_of": lambda connection: sql.count_queued_of(connection, "small", OWNER),
     "count_active": lambda connection: sql.count_active(connection, "small"),
     "counts": sql.counts,
-    "start_oldest": lambda connection: sql.start_oldest(connection, "small", 2),
+    "start_oldest": lambda connection: sql.start_oldest(connection, "small", 2, 9.0),
+    "named": lambda connection: sql.named(connection, "lab/-", "first"),
+    "in_namespace": lambda connection: sql.in_namespace(connection, "lab/-", 10),
+    "namespaces": lambda connection: sql.namespaces(connection, "lab/"),
     "update_job": lambda connection: sql.update_job(
         connection, "job-1", Phase.QUEUED, {"finished_at": sql.finish_time(2.0)}
     ),
