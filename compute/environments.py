@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from compute import references, yaml_files
-from compute.engines.base import PullPolicy
+from compute.engines.base import PullPolicy, is_built
 from compute.errors import EnvironmentsInvalid, UnknownEnvironment
 from compute.models import Image
 
@@ -126,14 +126,19 @@ class Images(_Section):
     ``allow`` holds patterns over ``name``, ``name:tag`` or ``name@checksum``; an empty list
     allows none. Images of a registry other than Docker Hub are allowed only by a pattern
     that begins with its host: whoever names a host decides whom the engine talks to.
+    ``build`` lets callers hand in Dockerfiles; what is made of these is allowed by nothing else.
     """
 
     allow: tuple[Annotated[str, AfterValidator(_allowed)], ...] = Field(
         default=("*",), strict=False
     )
     pull: PullPolicy = Field(default=PullPolicy.MISSING, strict=False)
+    build: bool = False
 
     def allows(self, image: Image) -> bool:
+        if is_built(image):
+            # Its name alone is anybody's guess; the checksum only its owner was told.
+            return self.build and bool(image.checksum)
         return bool(self._matching(image))
 
     def tag_must_match(self, image: Image) -> bool:
@@ -146,6 +151,8 @@ class Images(_Section):
         return bool(image.checksum and found) and all(each.trusts_tag(image) for each in found)
 
     def _matching(self, image: Image) -> list[_Pattern]:
+        if is_built(image):
+            return []
         return [each for each in map(_Pattern.of, self.allow) if each.matches(image)]
 
 

@@ -49,12 +49,15 @@ from provider.auth.shown import Shown
 from provider.auth.tokens import PURPOSE, Tokens
 from provider.chain.chains import Chains
 from provider.chain.opened import open_chains
+from provider.dialects import siblings
 from provider.dialects.aquarius import routes as aquarius_routes
 from provider.dialects.aquarius.routes import AQUARIUS_API, AquariusApi
 from provider.dialects.ocean import routes as ocean_routes
 from provider.dialects.ocean.asset_routes import ASSET_API, AssetApi, AssetSurroundings
 from provider.dialects.ocean.envelopes import render
 from provider.dialects.ocean.routes import OCEAN_API, OceanApi, Surroundings
+from provider.dialects.shared import configured
+from provider.dialects.shared.surroundings import SiblingSurroundings
 from provider.elsewhere import OtherProviders
 from provider.errors import SettingsInvalid
 from provider.jobs import Jobs
@@ -90,6 +93,7 @@ def create_app(
     """
     preflight.check(settings)
     environments = environments_file.load(settings.environments_file)
+    dialects = configured.load(settings.dialects_file, environments)
     _note_prices(environments, settings.chain_ids)
     app = web.Application(
         middlewares=[guard(render)],
@@ -100,10 +104,12 @@ def create_app(
     app.on_response_prepare.append(on_prepare)
     ocean_routes.add_routes(app)
     aquarius_routes.add_routes(app)
+    siblings.add_routes(app, dialects)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await _build(app, stack, environments, engine=engine, space=space, clock=clock)
+            around = await _build(app, stack, environments, engine=engine, space=space, clock=clock)
+            await siblings.open_siblings(app, dialects, app[JOBS], around, stack)
             yield
 
     app.cleanup_ctx.append(parts)
@@ -125,7 +131,7 @@ async def _build(
     engine: Engine | None,
     space: Space | None,
     clock: Clock,
-) -> None:
+) -> SiblingSurroundings:
     settings = app[SETTINGS]
     key, data_dir = settings.key, settings.data_dir.absolute()
     chains = await open_chains(settings.chains, stack)
@@ -203,6 +209,9 @@ async def _build(
     )
     app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains))
     app[AQUARIUS_API] = AquariusApi(index, key)
+    return SiblingSurroundings(
+        database=database, uploads=data_dir / "uploads", data_dir=data_dir, key=key, now=clock
+    )
 
 
 async def _catalogue(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from provider.cli.apikeys import api_key_app
 from provider.cli.chain import chain_app
 
 EXIT_CODES = (
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 key_app = typer.Typer(help="Make and look at wallet keys.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
+app.add_typer(api_key_app, name="api-key")
 app.add_typer(chain_app, name="chain")
 
 Url = Annotated[

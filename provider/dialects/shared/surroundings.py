@@ -1,0 +1,22 @@
+"""What a dialect stands on beside the use cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from compute.store.base import Database
+from provider.keys import ProviderKey
+
+
+@dataclass(frozen=True, slots=True)
+class SiblingSurroundings:
+    """``uploads`` is a folder for files that are being taken in; it lies on the same disk as
+    the jobs' folders in ``data_dir``. ``now`` is in seconds since the epoch."""
+
+    database: Database
+    uploads: Path
+    data_dir: Path
+    key: ProviderKey
+    now: Callable[[], float]

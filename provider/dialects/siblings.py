@@ -1,0 +1,157 @@
+"""The dialects that the operator's configuration asks for: mounted, and brought to life.
+
+A dialect's package is imported only when it is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from provider.apikeys import KeyRing
+from provider.dialects.shared import forms
+from provider.dialects.shared.configured import Dialects
+from provider.dialects.shared.door import Door
+from provider.dialects.shared.surroundings import SiblingSurroundings
+from provider.jobs import Jobs
+
+log = logging.getLogger(__name__)
+
+
+class Sibling(Protocol):
+    """One dialect. ``section`` is of its own model, and so is not named here."""
+
+    def add_routes(self, app: web.Application, section: Any, door: Door) -> None:
+        """Register its routes, before the application starts."""
+
+    async def open(
+        self,
+        app: web.Application,
+        jobs: Jobs,
+        section: Any,
+        around: SiblingSurroundings,
+        stack: AsyncExitStack,
+    ) -> None:
+        """Bring it to life until the stack ends."""
+
+
+class _GBuilder:
+    def add_routes(self, app: web.Application, section: Any, door: Door) -> None:
+        from provider.dialects.gbuilder import routes
+
+        routes.add_routes(app, section, door)
+
+    async def open(
+        self,
+        app: web.Application,
+        jobs: Jobs,
+        section: Any,
+        around: SiblingSurroundings,
+        stack: AsyncExitStack,
+    ) -> None:
+        from provider.dialects.gbuilder.routes import GBUILDER_API, GBuilderApi
+
+        app[GBUILDER_API] = await stack.enter_async_context(GBuilderApi(jobs, section, around))
+
+
+class _Pipelines:
+    def add_routes(self, app: web.Application, section: Any, door: Door) -> None:
+        from provider.dialects.pipelines import routes
+
+        routes.add_routes(app, section, door)
+
+    async def open(
+        self,
+        app: web.Application,
+        jobs: Jobs,
+        section: Any,
+        around: SiblingSurroundings,
+        stack: AsyncExitStack,
+    ) -> None:
+        from provider.dialects.pipelines.routes import PIPELINES_API, PipelinesApi
+
+        app[PIPELINES_API] = await stack.enter_async_context(PipelinesApi(jobs, section, around))
+
+
+class _Labelling:
+    def add_routes(self, app: web.Application, section: Any, door: Door) -> None:
+        from provider.dialects.labelling import routes
+
+        routes.add_routes(app, section, door)
+
+    async def open(
+        self,
+        app: web.Application,
+        jobs: Jobs,
+        section: Any,
+        around: SiblingSurroundings,
+        stack: AsyncExitStack,
+    ) -> None:
+        from provider.dialects.labelling.routes import LABELLING_API, LabellingApi
+
+        app[LABELLING_API] = await stack.enter_async_context(LabellingApi(jobs, section, around))
+
+
+class _Aaas:
+    def add_routes(self, app: web.Application, section: Any, door: Door) -> None:
+        from provider.dialects.aaas import routes
+
+        routes.add_routes(app, section, door)
+
+    async def open(
+        self,
+        app: web.Application,
+        jobs: Jobs,
+        section: Any,
+        around: SiblingSurroundings,
+        stack: AsyncExitStack,
+    ) -> None:
+        from provider.dialects.aaas.routes import AAAS_API, AaasApi
+
+        app[AAAS_API] = await stack.enter_async_context(AaasApi(jobs, section, around))
+
+
+SIBLINGS: Mapping[str, Sibling] = {
+    "gbuilder": _GBuilder(),
+    "pipelines": _Pipelines(),
+    "labelling": _Labelling(),
+    "aaas": _Aaas(),
+}
+
+
+def add_routes(
+    app: web.Application, dialects: Dialects, siblings: Mapping[str, Sibling] = SIBLINGS
+) -> None:
+    """Mount all that are configured, and say where each is and whom it serves."""
+    for name, section in dialects.sections().items():
+        door = Door(name, KeyRing(section.keys), section.open)
+        siblings[name].add_routes(app, section, door)
+        log.log(
+            logging.WARNING if door.reach == "everyone" else logging.INFO,
+            "dialect_mounted dialect=%s mount=%s keys=%s reach=%s",
+            name,
+            section.mount,
+            len(section.keys),
+            door.reach,
+        )
+
+
+async def open_siblings(
+    app: web.Application,
+    dialects: Dialects,
+    jobs: Jobs,
+    around: SiblingSurroundings,
+    stack: AsyncExitStack,
+    siblings: Mapping[str, Sibling] = SIBLINGS,
+) -> None:
+    """Bring to life all that are configured; they end with the stack, the last one first."""
+    sections = dialects.sections()
+    if sections:
+        await asyncio.to_thread(forms.sweep, around.uploads)
+    for name, section in sections.items():
+        await siblings[name].open(app, jobs, section, around, stack)
