@@ -1,10 +1,10 @@
 # What can be done here. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-chain test unit lint format bench venv image wheels clean
+.PHONY: help demo demo-chain demo-siblings test unit lint format bench venv image wheels clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the whole job as a consumer sees it, on this machine
 	@scripts/venv.sh
@@ -13,6 +13,10 @@ demo: ## the whole job as a consumer sees it, on this machine
 demo-chain: ## publish, order and compute for money on a chain of one's own
 	@scripts/venv.sh devchain
 	@scripts/engine.sh run scripts/demo-chain.sh
+
+demo-siblings: ## four other job APIs on the same engine, an example of each
+	@scripts/venv.sh
+	@scripts/engine.sh run scripts/demo-siblings.sh
 
 test: ## all checks and all tests, those on a real Docker Engine included
 	@scripts/venv.sh test

@@ -14,17 +14,18 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from compute import layout
+from compute.builds import Builder
 from compute.cache import InputCache
 from compute.engines.base import Engine
 from compute.environments import Environments
 from compute.errors import ComputeError, EngineUnavailable, QueueFull, UnknownResult
 from compute.looking import Looks
-from compute.models import Job, JobSpec, Load, LogPart, Move, Outline, ResultFile
+from compute.models import Image, Job, JobSpec, Load, LogPart, Move, Outline, ResultFile
 from compute.reconciler import Limits, Reconciler, environment_of
 from compute.results import path_of
 from compute.space import Space
@@ -57,10 +58,12 @@ class Operator:
         store: JobStore,
         reconciler: Reconciler,
         looks: Looks,
+        builder: Builder,
         data_dir: Path,
         clock: Callable[[], float],
     ) -> None:
         self._looks = looks
+        self._builder = builder
         self.environments = environments
         self._engine = engine
         self._store = store
@@ -240,6 +243,17 @@ class Operator:
         """The beginning of an output of the present stage, or of that result."""
         return await self._looks.output(job, name, limit=limit)
 
+    async def build_image(self, environment_id: str, name: str, context: Path) -> Image:
+        """Build the folder ``context`` where the environment allows it; see
+        :class:`compute.builds.Builder`. Raises UnknownEnvironment, BuildRefused,
+        EngineUnavailable."""
+        return await self._builder.build(environment_id, name, context)
+
+    async def keep_images(self, names: Collection[str]) -> None:
+        """Remove all images that were built here but those of these names. Raises
+        EngineUnavailable."""
+        await self._builder.keep(names)
+
     async def loads(self) -> dict[str, Load]:
         """Queued and active jobs of each environment."""
         return await self._store.loads()
@@ -309,6 +323,7 @@ async def operating(
         store=store,
         reconciler=reconciler,
         looks=looks,
+        builder=Builder(engine=engine, environments=environments),
         data_dir=data_dir,
         clock=clock,
     )

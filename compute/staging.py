@@ -58,9 +58,9 @@ class Stager:
                 names.append((file.name, f"{item.short_did}/{number}"))
                 target = f"{layout.INPUTS}/{item.short_did}/{number}"
                 mounts += await self._place(file, place / number, target)
-        for number in range(job.stage):
+        for earlier in range(job.stage):
             # A mount below a read-only one needs a place that is there.
-            _make_folder(folders.inputs / layout.STAGES / str(number))
+            _make_folder(folders.inputs / layout.STAGES / str(earlier))
         for given in stage.files:
             await asyncio.to_thread(_link_given, folders, given)
         _custom_data(folders.inputs, stage.algorithm.custom_data)

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import docker
+from rich.console import Console
 
 COMMAND = Path(sys.executable).with_name("ocean-compute")
 START_S = 30
@@ -61,6 +62,14 @@ async def answers(process: Process, url: str) -> None:
     raise DemoFailedError(f"nothing answered at {url} within {START_S} s")
 
 
+def show_log(console: Console, log: Path) -> None:
+    """The end of what a process printed, for when something went wrong."""
+    if log.exists():
+        console.print(f"\n[bold]End of {log}[/]")
+        lines = log.read_text(errors="replace").splitlines()
+        console.print("\n".join(lines[-40:]), markup=False, soft_wrap=True)
+
+
 def make_key(path: Path) -> None:
     """A new wallet key, as an operator makes one."""
     subprocess.run(  # noqa: S603 (our own command)
@@ -93,7 +102,7 @@ def sweep(folder: Path) -> list[str]:
     left = []
     engine = docker.from_env()
     try:
-        for container in engine.containers.list(all=True):
+        for container in engine.containers.list(all=True, ignore_removed=True):
             if any(_below(mount["Source"], folder) for mount in container.attrs["Mounts"]):
                 left.append(f"container {container.name}")
                 container.remove(force=True)

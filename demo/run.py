@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.hospital import DID, ENVIRONMENT, SERVICE_ID, Hospital
-from demo.processes import DemoFailedError, clear, image_id, sweep
+from demo.processes import DemoFailedError, clear, image_id, show_log, sweep
 from provider.client import (
     ComputeClient,
     ComputeClientError,
@@ -45,7 +45,7 @@ def main() -> None:
         if left := sweep(folder):
             raise DemoFailedError(f"left over: {', '.join(left)}")
     except (ComputeClientError, DemoFailedError) as error:
-        _show_log(hospital.log)
+        show_log(console, hospital.log)
         console.print(f"[bold red]The demo failed:[/] {error}")
         sys.exit(1)
     except KeyboardInterrupt:
@@ -129,13 +129,6 @@ def _show(job: Job) -> None:
 
 def _title(text: str) -> None:
     console.print(f"\n[bold cyan]{text}[/]")
-
-
-def _show_log(log: Path) -> None:
-    if log.exists():
-        console.print(f"\n[bold]End of {log}[/]")
-        lines = log.read_text(errors="replace").splitlines()
-        console.print("\n".join(lines[-40:]), markup=False, soft_wrap=True)
 
 
 def _algorithm(name: str, image: str) -> RawAlgorithm:

@@ -4,6 +4,7 @@
 #   images.sh test       a small shell image for the tests
 #   images.sh base       python:3.11-slim-bookworm
 #   images.sh demo       Python with scikit-learn: the demo's algorithms run in it
+#   images.sh examples   the algorithms of examples/, one image each
 #   images.sh provider   the service itself, from the Dockerfile
 #
 # Where a registry answers, images are pulled. Where none does, the base is made from
@@ -125,22 +126,38 @@ pip() { "$VENV/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 # --- the demo's algorithm image -----------------------------------------------------------
 
-demo_image() {
-    local recipe work=$WORK/demo
-    recipe=$(cat "$ROOT"/demo/image/* | checksum)
-    made_from "$DEMO_IMAGE" "$recipe" && return
+algorithm_image() { # algorithm_image IMAGE FOLDER: its Dockerfile, what lies beside it, and
+    # the packages of its requirements.txt in the folder packages
+    local image=$1 folder=$2 name=${1//[^a-z0-9]/-} recipe work
+    work=$WORK/$name
+    recipe=$(cd "$folder" && find . -type f -not -path '*/__pycache__/*' | LC_ALL=C sort |
+        xargs cat | checksum)
+    made_from "$image" "$recipe" && return
     base_image
-    step "making the algorithm image $DEMO_IMAGE"
+    step "making the algorithm image $image"
     rm -rf "$work"
     mkdir -p "$work"
-    mapfile -t options < <(platform_options)
-    quietly demo-packages pip install --no-compile --target "$work/packages" "${options[@]}" \
-        -r "$ROOT/demo/image/requirements.txt"
-    find "$work/packages" -type d -name tests -prune -exec rm -rf {} +
-    cp "$ROOT/demo/image/Dockerfile" "$work/"
-    quietly demo-image env DOCKER_CLI_HINTS=false docker build -q --network none \
-        --label "$RECIPE_LABEL=$recipe" -t "$DEMO_IMAGE" "$work"
+    cp -r "$folder"/. "$work/"
+    find "$work" -type d -name __pycache__ -prune -exec rm -rf {} +
+    if [ -e "$work/requirements.txt" ]; then
+        mapfile -t options < <(platform_options)
+        quietly "$name-packages" pip install --no-compile --target "$work/packages" \
+            "${options[@]}" -r "$work/requirements.txt"
+        find "$work/packages" -type d -name tests -prune -exec rm -rf {} +
+    fi
+    quietly "$name" env DOCKER_CLI_HINTS=false docker build -q --network none \
+        --label "$RECIPE_LABEL=$recipe" -t "$image" "$work"
     rm -rf "$work"
+}
+
+demo_image() { algorithm_image "$DEMO_IMAGE" "$ROOT/demo/image"; }
+
+examples_images() {
+    local name
+    for name in gbuilder labelling aaas; do
+        algorithm_image "ocean-compute-demo/$name:1" "$ROOT/examples/$name/image"
+    done
+    base_image
 }
 
 # --- the service's own image --------------------------------------------------------------
@@ -172,12 +189,13 @@ provider_image() {
         --label "$RECIPE_LABEL=$recipe" -t "$PROVIDER_IMAGE" "$ROOT"
 }
 
-[ $# -gt 0 ] || die "usage: images.sh test|base|demo|wheels|provider …"
+[ $# -gt 0 ] || die "usage: images.sh test|base|demo|examples|wheels|provider …"
 for what; do
     case $what in
     test) test_image ;;
     base) base_image ;;
     demo) demo_image ;;
+    examples) examples_images ;;
     wheels) wheels ;;
     provider) provider_image ;;
     *) die "images.sh: no image is called $what" ;;

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from compute import references
 from compute.models import Image
 
 JOB_LABEL = "org.oceanprotocol.compute.job"
@@ -23,8 +24,20 @@ JOB_LABEL = "org.oceanprotocol.compute.job"
 OPERATOR_LABEL = "org.oceanprotocol.compute.operator"
 """Label on each container: the operator that made it. Sweeps touch no other operator's."""
 
+BUILD_LABEL = "org.oceanprotocol.compute.build"
+"""Label on all that a build makes: which build it was."""
+
+BUILT = "ocean-compute-build"
+"""Images that were built here are named ``ocean-compute-build/<name>``."""
+
 WRONG_TAG = "The checksum is not that of the allowed tag"
 """Why an image is not to be had whose checksum belongs to another tag."""
+
+
+def is_built(image: Image) -> bool:
+    """True for the name of an image that is built here: no registry is ever asked for it."""
+    host, path = references.split(image.image)
+    return not host and path.startswith(f"{BUILT}/")
 
 
 class PullPolicy(StrEnum):
@@ -95,6 +108,27 @@ class Observation:
     pid: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ImageBuild:
+    """An image to be made of a folder, as the file ``Dockerfile`` in there says.
+
+    Only regular files and folders may lie in ``context``; a ``.dockerignore`` has no effect.
+    ``bases`` are the ids of the images that it builds on; one that adds steps of its own
+    (ONBUILD) is refused. ``disk_bytes`` bounds what the steps of one stage add to their base,
+    looked at every few seconds, and the largest file that they write. ``output_bytes`` is how
+    much is kept of what the build prints, the newest part.
+    """
+
+    reference: Image
+    context: Path
+    memory_bytes: int
+    cpus: float
+    timeout_s: float
+    disk_bytes: int | None = None
+    bases: Sequence[str] = ()
+    output_bytes: int = 64 << 10
+
+
 GONE = Observation(ContainerState.GONE)
 
 
@@ -123,7 +157,28 @@ class Engine(ABC):
         whatever the tag points to; with ``tag_must_match`` only if the tag points to it as
         well. Raises ImageUnavailable when it is not to be had under the policy. Its text
         says why (missing, checksum, tag, registry's refusal) in words of our own: those of
-        a registry are not for consumers.
+        a registry are not for consumers. An image built here is never pulled.
+        """
+
+    @abstractmethod
+    async def build(self, build: ImageBuild) -> str:
+        """Build an image, give it the name and return its id (``sha256:…``).
+
+        Its steps run as root, without a network. What is cancelled, fails or takes too long
+        is cut off and leaves nothing behind. Building again gives the name to the newer
+        image. Raises BuildRefused, with the end of what the build printed.
+        """
+
+    @abstractmethod
+    async def built(self) -> Mapping[str, str]:
+        """All images that this operator built and that still have a name: name to id."""
+
+    @abstractmethod
+    async def remove_image(self, reference: str) -> None:
+        """Remove an image that this operator built. One that is gone is success.
+
+        Raises EngineRefused for one that a container uses, running or not, and for one that
+        this operator did not build; both stay.
         """
 
     @abstractmethod

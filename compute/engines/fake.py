@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from compute.engines.base import (
@@ -23,12 +24,15 @@ from compute.engines.base import (
     ContainerSpec,
     ContainerState,
     Engine,
+    ImageBuild,
     Observation,
     PullPolicy,
+    is_built,
 )
-from compute.errors import EngineRefused, EngineUnavailable, ImageUnavailable
+from compute.errors import BuildRefused, EngineRefused, EngineUnavailable, ImageUnavailable
 from compute.models import Image
 
+FIRST_PID = 4000
 KILLED = 137
 TERMINATED = 143
 
@@ -83,6 +87,7 @@ class FakeWorld:
     """The machine: images, containers, programs, listeners. Survives its engines.
 
     ``programs`` are looked up by image id, then by the command's first word, then "".
+    ``built`` are the names of images that were built here, and the operators that did.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
@@ -93,7 +98,9 @@ class FakeWorld:
         self.containers: dict[str, FakeContainer] = {}
         self.starts: Counter[str] = Counter()
         self.pulls: Counter[str] = Counter()
+        self.built: dict[str, str] = {}
         self.listeners: set[asyncio.Queue[tuple[str, str]]] = set()
+        self._pids = count(FIRST_PID)
 
     def add_image(
         self, reference: str, program: Program | None = None, *, in_registry: bool = False
@@ -112,7 +119,9 @@ class FakeWorld:
     def launch(self, container: FakeContainer) -> None:
         """Start a container's program."""
         self.starts[container.spec.name] += 1
-        container.seen = Observation(ContainerState.RUNNING, started_at=self.clock())
+        container.seen = Observation(
+            ContainerState.RUNNING, started_at=self.clock(), pid=next(self._pids)
+        )
         container.task = asyncio.create_task(self._live(container))
 
     async def _live(self, container: FakeContainer) -> None:
@@ -134,6 +143,7 @@ class FakeWorld:
             exit_code=exit_code,
             oom_killed=oom_killed,
             finished_at=self.clock(),
+            pid=None,
         )
         self._quit(container)
         for listener in self.listeners:
@@ -197,6 +207,8 @@ class FakeEngine(Engine):
         self, image: Image, policy: PullPolicy, *, tag_must_match: bool = False
     ) -> str:
         await self._enter("ensure_image", image.reference)
+        if is_built(image):
+            policy = PullPolicy.NEVER
         found = self._ensure(image, policy)
         if tag_must_match and found != self._ensure(image.by_tag(), policy):
             raise ImageUnavailable(WRONG_TAG)
@@ -216,6 +228,35 @@ class FakeEngine(Engine):
             name = f"{image.image}@{found}" if image.checksum else image.reference
             world.images[name] = found
         return found
+
+    async def build(self, build: ImageBuild) -> str:
+        """An image for each reference and text of a Dockerfile; nothing is run."""
+        reference = build.reference.reference
+        await self._enter("build", reference)
+        try:
+            text = await asyncio.to_thread((build.context / "Dockerfile").read_text)
+        except OSError:
+            raise BuildRefused("There is no file Dockerfile; put one at the root") from None
+        image_id = "sha256:" + sha256(f"{reference}\n{text}".encode()).hexdigest()
+        self.world.images[reference] = image_id
+        self.world.built[reference] = self.operator_id
+        return image_id
+
+    async def built(self) -> Mapping[str, str]:
+        await self._enter("built")
+        own = (name for name, one in self.world.built.items() if one == self.operator_id)
+        return {reference: self.world.images[reference] for reference in own}
+
+    async def remove_image(self, reference: str) -> None:
+        await self._enter("remove_image", reference)
+        image_id = self.world.images.get(reference)
+        if image_id is None:
+            return
+        if self.world.built.get(reference) != self.operator_id:
+            raise EngineRefused("The image was not built here")
+        if any(one.spec.image_id == image_id for one in self.world.containers.values()):
+            raise EngineRefused("The image is in use by a container")
+        del self.world.images[reference], self.world.built[reference]
 
     async def create(self, spec: ContainerSpec) -> None:
         await self._enter("create", spec.name)
@@ -367,6 +408,15 @@ class FailsToPull(FakeEngine):
     ) -> str:
         await self._enter("ensure_image", image.reference)
         raise ImageUnavailable(f"Image {image.reference} cannot be pulled: not found")
+
+
+class FailsToBuild(FakeEngine):
+    """A step of every build fails."""
+
+    async def build(self, build: ImageBuild) -> str:
+        await self._enter("build", build.reference.reference)
+        text = "A command of the Dockerfile ended with exit code 3"
+        raise BuildRefused(text, output="Step 2/2 : RUN train\nno such dataset\n")
 
 
 class FailsToCreate(FakeEngine):

@@ -114,7 +114,7 @@ async def test_a_secret_is_a_file_in_memory_and_no_part_of_the_container(
         finally:
             client.close()
         assert "correct horse" not in described
-        [shown] = [path for path in machine.secrets_dir.rglob("site")]
+        [shown] = list(machine.secrets_dir.rglob("site"))
         assert shown.read_text() == "correct horse"
         job = await ended(operator, job)
         assert job.phase is Phase.COMPLETED, job.termination

@@ -36,6 +36,8 @@ async def docker_engine(operator_id: str, no_thread_left: None) -> AsyncIterator
     yield engine
     for name in await engine.owned():
         await engine.remove(name)
+    for reference in await engine.built():
+        await engine.remove_image(reference)
     await engine.close()
 
 

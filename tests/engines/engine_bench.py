@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
-from compute.engines.base import ContainerSpec, ContainerState, Engine, Observation
+from compute.engines.base import (
+    BUILT,
+    ContainerSpec,
+    ContainerState,
+    Engine,
+    ImageBuild,
+    Observation,
+)
 from compute.engines.fake import FakeRun
 from compute.models import Image
 
@@ -67,6 +74,23 @@ async def shell(run: FakeRun) -> int:
     if text == IGNORES_TERM:
         await asyncio.Event().wait()
     return 143
+
+
+BASE = f"FROM {TEST_IMAGE.reference}\n"
+
+
+def a_build(folder: Path, dockerfile: str, **changes: object) -> ImageBuild:
+    """A build of a name of its own, from a folder that has nothing but this Dockerfile yet."""
+    folder.mkdir(exist_ok=True)
+    (folder / "Dockerfile").write_text(dockerfile)
+    build = ImageBuild(
+        reference=Image(image=f"{BUILT}/test-{uuid4().hex}", tag="1"),
+        context=folder,
+        memory_bytes=64 << 20,
+        cpus=1.0,
+        timeout_s=PATIENCE_S,
+    )
+    return replace(build, **changes)  # type: ignore[arg-type]
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from engine_bench import (
+    BASE,
     COUNTS,
     EXITS_3,
     GREETS,
@@ -16,11 +17,12 @@ from engine_bench import (
     TEST_IMAGE,
     WRITES,
     Bench,
+    a_build,
     listening,
 )
 
 from compute.engines.base import GONE, ContainerState, Mount, PullPolicy
-from compute.errors import EngineRefused, ImageUnavailable
+from compute.errors import BuildRefused, EngineRefused, ImageUnavailable
 from compute.models import Image
 
 NO_SUCH_ID = "sha256:" + "0" * 64
@@ -213,3 +215,74 @@ async def test_closing_the_engine_leaves_containers_alone(bench: Bench) -> None:
     await bench.engine.close()
     await bench.engine.connect()
     assert (await bench.engine.observe(spec.name)).state is ContainerState.RUNNING
+
+
+async def test_only_what_runs_has_a_process(bench: Bench) -> None:
+    specs = [bench.spec(TERMINATES) for _ in range(2)]
+    for spec in specs:
+        await bench.engine.create(spec)
+        assert (await bench.engine.observe(spec.name)).pid is None
+        await bench.engine.start(spec.name)
+    pids = [(await bench.engine.observe(spec.name)).pid for spec in specs]
+    assert len(set(pids)) == 2
+    assert all(pid is not None and pid > 0 for pid in pids)
+    await bench.engine.stop(specs[0].name, 5)
+    assert (await bench.engine.observe(specs[0].name)).pid is None
+    assert GONE.pid is None
+
+
+@pytest.mark.parametrize("policy", list(PullPolicy))
+async def test_a_built_image_is_had_by_its_name_and_checksum(
+    bench: Bench, tmp_path: Path, policy: PullPolicy
+) -> None:
+    build = a_build(tmp_path, BASE)
+    image_id = await bench.engine.build(build)
+    assert await bench.engine.built() == {build.reference.reference: image_id}
+    known = build.reference.model_copy(update={"checksum": image_id})
+    for must_match in (False, True):
+        assert await bench.engine.ensure_image(known, policy, tag_must_match=must_match) == image_id
+    await bench.engine.remove_image(build.reference.reference)
+    with pytest.raises(ImageUnavailable, match="is not on this machine") as gone:
+        await bench.engine.ensure_image(known, policy)
+    assert not gone.value.temporary
+    assert await bench.engine.built() == {}
+
+
+async def test_building_again_gives_the_name_to_the_newer_image(
+    bench: Bench, tmp_path: Path
+) -> None:
+    build = a_build(tmp_path, BASE)
+    older = await bench.engine.build(build)
+    newer = await bench.engine.build(
+        a_build(tmp_path, f"{BASE}ENV A=1\n", reference=build.reference)
+    )
+    assert newer != older
+    assert await bench.engine.built() == {build.reference.reference: newer}
+    known = build.reference.model_copy(update={"checksum": older})
+    with pytest.raises(ImageUnavailable):
+        await bench.engine.ensure_image(known, PullPolicy.MISSING)
+
+
+async def test_without_a_dockerfile_nothing_is_built(bench: Bench, tmp_path: Path) -> None:
+    build = a_build(tmp_path, BASE)
+    (tmp_path / "Dockerfile").unlink()
+    with pytest.raises(BuildRefused, match="no file Dockerfile"):
+        await bench.engine.build(build)
+    assert await bench.engine.built() == {}
+
+
+async def test_an_image_in_use_stays(bench: Bench, tmp_path: Path) -> None:
+    build = a_build(tmp_path, BASE)
+    spec = bench.spec(image_id=await bench.engine.build(build))
+    await bench.engine.create(spec)
+    with pytest.raises(EngineRefused, match="in use"):
+        await bench.engine.remove_image(build.reference.reference)
+    await bench.engine.remove(spec.name)
+    for _ in range(2):
+        await bench.engine.remove_image(build.reference.reference)
+
+
+async def test_an_image_built_by_nobody_here_stays(bench: Bench) -> None:
+    with pytest.raises(EngineRefused, match="not built here"):
+        await bench.engine.remove_image(TEST_IMAGE.reference)
+    assert await bench.engine.ensure_image(TEST_IMAGE, PullPolicy.NEVER) == bench.image_id

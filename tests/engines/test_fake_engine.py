@@ -6,10 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from engine_bench import TEST_IMAGE, Bench, listening
+from engine_bench import BASE, TEST_IMAGE, Bench, a_build, listening
 
 from compute.engines.base import GONE, ContainerState, Mount, PullPolicy
 from compute.engines.fake import (
+    FailsToBuild,
     FailsToCreate,
     FailsToPull,
     FailsToStart,
@@ -23,7 +24,7 @@ from compute.engines.fake import (
     UnreachableEngine,
     VanishingEngine,
 )
-from compute.errors import EngineRefused, EngineUnavailable, ImageUnavailable
+from compute.errors import BuildRefused, EngineRefused, EngineUnavailable, ImageUnavailable
 from compute.models import Image
 
 FOREVER = "runs until stopped"
@@ -186,3 +187,23 @@ async def test_the_engine_that_loses_events_tells_nobody(world: FakeWorld) -> No
         bench.engine.world.finish(spec.name)  # type: ignore[attr-defined]
         world.drop_connections()
         assert await anext(events) == ""
+
+
+async def test_a_build_that_fails_tells_the_end_of_its_output(
+    world: FakeWorld, tmp_path: Path
+) -> None:
+    with pytest.raises(BuildRefused, match="exit code 3") as refused:
+        await FailsToBuild(world).build(a_build(tmp_path, BASE))
+    assert "no such dataset" in refused.value.output
+    assert world.built == {}
+
+
+async def test_images_belong_to_the_operator_that_built_them(
+    world: FakeWorld, tmp_path: Path
+) -> None:
+    build = a_build(tmp_path, BASE)
+    await FakeEngine(world, operator_id="one").build(build)
+    other = FakeEngine(world, operator_id="other")
+    assert await other.built() == {}
+    with pytest.raises(EngineRefused):
+        await other.remove_image(build.reference.reference)

@@ -1,7 +1,8 @@
 """The Docker Engine, and Podman through its Docker-compatible socket.
 
 ``engine`` keeps the contract; ``calls`` runs the synchronous SDK in threads; ``options``
-is all that a container gets; ``images``, ``logs`` and ``events`` each own their stream;
+is all that a container gets; ``images``, ``builds``, ``logs`` and ``events`` each own their
+stream;
 ``errors`` says what an answer of the engine means.
 """
 

@@ -175,18 +175,22 @@ def request(
     params: Mapping[str, str],
     silence_s: float,
     headers: Mapping[str, str | bytes] | None = None,
+    body: Iterator[bytes] | None = None,
 ) -> requests.Response:
     """Ask for an answer that is read as it comes; ``silence_s`` is the longest pause in it.
 
-    Unlike the SDK's own streams this one has a time-out. Raises docker.errors.APIError.
+    ``body`` is sent as it comes, too. Unlike the SDK's own streams this one has a time-out.
+    Raises docker.errors.APIError.
     """
     response = client.request(
         method,
         f"{client.base_url}/v{client.api_version}{quote(path)}",
         params=dict(params),
         headers=dict(headers or {}),
+        data=body,
         stream=True,
-        timeout=(CONNECT_S, silence_s),
+        # Until the answer begins the first of these also bounds each pause in sending.
+        timeout=(CONNECT_S if body is None else CALL_S, silence_s),
     )
     try:
         response.raise_for_status()

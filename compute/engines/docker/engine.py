@@ -27,10 +27,13 @@ from compute.engines.base import (
     ContainerSpec,
     ContainerState,
     Engine,
+    ImageBuild,
     Observation,
     PullPolicy,
+    is_built,
 )
 from compute.engines.docker import images, logs, options
+from compute.engines.docker.builds import Builds
 from compute.engines.docker.calls import CALL_S, Answer, Calls, Turns, request
 from compute.engines.docker.errors import explanation, public_text
 from compute.engines.docker.events import EventReader
@@ -66,6 +69,7 @@ class DockerEngine(Engine):
         self._calls = Calls(base_url, threads)
         self._turns = Turns()
         self._pulls = Pulls(self._calls)
+        self._builds = Builds(self._calls, operator_id)
         self._readers: set[EventReader] = set()
 
     async def connect(self) -> None:
@@ -73,6 +77,7 @@ class DockerEngine(Engine):
 
     async def close(self) -> None:
         await self._pulls.close()
+        await self._builds.close()
         for reader in list(self._readers):
             await reader.stop()
         await self._calls.close()
@@ -84,6 +89,8 @@ class DockerEngine(Engine):
         self, image: Image, policy: PullPolicy, *, tag_must_match: bool = False
     ) -> str:
         images.check_reference(image)
+        if is_built(image):
+            policy = PullPolicy.NEVER
         if not (tag_must_match and image.checksum):
             return await self._ensure(image, policy)
         # Only what the tag names is ever pulled, or a checksum could fetch what nobody allowed.
@@ -105,6 +112,15 @@ class DockerEngine(Engine):
 
     async def _present(self, image: Image) -> str | None:
         return await self._calls.run(lambda client: images.Images(client).present(image))
+
+    async def build(self, build: ImageBuild) -> str:
+        return await self._builds.build(build)
+
+    async def built(self) -> Mapping[str, str]:
+        return await self._builds.built()
+
+    async def remove_image(self, reference: str) -> None:
+        await self._builds.remove_image(reference)
 
     async def create(self, spec: ContainerSpec) -> None:
         await self._calls.run(lambda client: self._create(client, spec))
@@ -184,7 +200,8 @@ class DockerEngine(Engine):
         await self._calls.run(lambda client: _remove(client, name))
 
     async def owned(self) -> Mapping[str, str]:
-        filters = {"label": f"{OPERATOR_LABEL}={self._operator_id}"}
+        # A step of a build may have the operator's label, and never a job's.
+        filters = {"label": [f"{OPERATOR_LABEL}={self._operator_id}", JOB_LABEL]}
         found = await self._calls.run(lambda client: client.containers(all=True, filters=filters))
         return {_name(one): str((one["Labels"] or {}).get(JOB_LABEL, "")) for one in found}
 

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from compute.errors import (
     ComputeError,
+    EngineUnavailable,
     HoldTaken,
     QueueFull,
     StoreUnavailable,
@@ -45,6 +46,7 @@ _COMPUTE_STATUS: Mapping[type[ComputeError], int] = {
     HoldTaken: 409,
     QueueFull: 429,
     StoreUnavailable: 503,
+    EngineUnavailable: 503,
 }
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 

@@ -1,0 +1,1 @@
+"""The example of the pipeline operation API."""

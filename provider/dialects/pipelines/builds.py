@@ -1,0 +1,145 @@
+"""Build files made into images, where the environment allows it.
+
+One at a time: a build takes the machine's strength, and what is removed must not be what another
+build has just made and not yet written down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from compute.errors import BuildRefused, ComputeError
+from provider.dialects.pipelines.registry_requests import is_dockerfile
+from provider.errors import ProviderError
+from provider.jobs import Jobs
+from provider.registry import archives
+from provider.registry.errors import ArchiveRefused, ContentUnavailable
+from provider.registry.models import Item
+from provider.registry.registry import Registry
+from provider.turns import Crowd, Crowded
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 8
+DOCKERFILE = "Dockerfile"
+_PREFIX = "context-"
+
+
+class BuildFailed(ProviderError):
+    """The image is not built; the text ends with what the build printed last."""
+
+    status = 422
+    field = "file"
+
+    def __init__(self, refused: BuildRefused) -> None:
+        output = f"\n{refused.output}" if refused.output else ""
+        super().__init__(f"file: the image is not built: {refused.public}{output}")
+
+
+class TooManyBuilds(ProviderError):
+    """One more would wait too long."""
+
+    status = 429
+
+    def __init__(self) -> None:
+        super().__init__("file: too many images are being built; try again in a moment.")
+
+
+class Builds:
+    """``folder`` is for what images are built from."""
+
+    def __init__(
+        self, jobs: Jobs, registry: Registry, *, environment: str, folder: Path, most_bytes: int
+    ) -> None:
+        self._jobs = jobs
+        self._registry = registry
+        self._environment = environment
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._one = asyncio.Lock()
+        self._untidy = False
+        self._crowd = Crowd(1 + MOST_WAITING)
+
+    async def open(self) -> None:
+        """Remove what a crash has left."""
+        await asyncio.to_thread(_sweep, self._folder)
+        await self.tidy()
+
+    async def tidy(self) -> None:
+        """Remove images that no build file is about: now, or after a build that is going on. An
+        engine that does not answer is let be, for images cost only disk."""
+        self._untidy = True
+        if self._one.locked():
+            return
+        async with self._one:
+            await self._tidy_images()
+
+    @asynccontextmanager
+    async def built(self, item: Item, file: Path) -> AsyncIterator[Item]:
+        """The build file with its image, which stays if the body adds it to the registry.
+
+        Raises ItemExists, ArchiveRefused, BuildFailed, TooManyBuilds, EngineUnavailable.
+        """
+        try:
+            with self._crowd.enter():
+                async with self._one:
+                    await self._registry.require_free(item.uid)
+                    async with self._tidied():
+                        yield await self._build(item, file)
+        except Crowded:
+            raise TooManyBuilds from None
+
+    @asynccontextmanager
+    async def _tidied(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._untidy = True
+            raise
+        finally:
+            await self._tidy_images()
+
+    async def _build(self, item: Item, file: Path) -> Item:
+        context = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=_PREFIX, dir=self._folder))
+        try:
+            await asyncio.to_thread(_furnish, context, item, file, self._most_bytes)
+            image = await self._jobs.build_image(self._environment, item.uid, context)
+        except BuildRefused as refused:
+            raise BuildFailed(refused) from None
+        except OSError as error:
+            log.warning("build_context_not_made uid=%s cause=%r", item.uid, error.strerror)
+            raise ContentUnavailable from None
+        finally:
+            await asyncio.to_thread(shutil.rmtree, context, ignore_errors=True)
+        made = {"image": image.image, "tag": image.tag, "checksum": image.checksum}
+        return replace(item, details={**item.details, **made})
+
+    async def _tidy_images(self) -> None:
+        try:
+            while self._untidy:
+                self._untidy = False
+                await self._jobs.keep_images(await self._registry.build_files())
+        except ComputeError as error:
+            log.warning("images_not_tidied cause=%s", error.public)
+
+
+def _furnish(context: Path, item: Item, file: Path, most_bytes: int) -> None:
+    """Blocking. Raises ArchiveRefused, OSError."""
+    if is_dockerfile(item):
+        shutil.copyfile(file, context / DOCKERFILE)
+        return
+    archives.unpack(file, context, most_bytes=most_bytes)
+    if not (context / DOCKERFILE).is_file():
+        raise ArchiveRefused(f"the zip has no {DOCKERFILE} at its root; put one there")
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(f"{_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)

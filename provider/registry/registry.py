@@ -1,0 +1,159 @@
+"""The registry: rows and contents together.
+
+For one that is added, first the content, then the row; for one that is removed, the other way
+round. So each row that is ready has its content, whenever the power goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from compute.store.base import Database, Work
+from provider.errors import ProviderError
+from provider.registry import store
+from provider.registry.content import ContentFiles
+from provider.registry.errors import (
+    ContentUnavailable,
+    ItemExists,
+    ItemPending,
+    ItemUnusable,
+)
+from provider.registry.models import Content, Item, ItemState, Kind
+
+log = logging.getLogger(__name__)
+
+
+class Registry:
+    """Of all spaces. ``folder`` is where the contents are, in the service's data folder."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._files = ContentFiles(folder)
+
+    async def __aenter__(self) -> Self:
+        """Removes contents that no row is about: what a crash has left."""
+        known = await self._database.read(store.uids_by_kind)
+        for name in await asyncio.to_thread(self._files.open, known):
+            log.info("registry_swept content=%s", name)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing has to be ended."""
+
+    async def add(self, item: Item, source: Path | None = None) -> None:
+        """Keep a new item; ``source``, on disk already, is its content, and may go away then.
+
+        Raises ItemExists, UnknownItem for the pipeline, ContentUnavailable.
+        """
+        if source is not None:
+            await self._take_in(item, source)
+        try:
+            await self._database.write(store.add(item))
+        except ProviderError:
+            if source is not None:
+                await asyncio.to_thread(self._files.remove, item.kind, item.uid)
+            raise
+        log.info(
+            "registry_added kind=%s uid=%s owner=%s pipeline=%s",
+            item.kind.value,
+            item.uid,
+            item.owner,
+            item.pipeline_uid,
+        )
+
+    async def require_free(self, uid: str) -> None:
+        """Raises ItemExists."""
+        if not await self._database.read(store.is_free(uid)):
+            raise ItemExists(uid)
+
+    async def get(self, space: str, kind: Kind, uid: str, *, field: str = "uid") -> Item:
+        """Raises UnknownItem."""
+        return await self._database.read(store.get(space, kind, uid, field=field))
+
+    async def ready(self, space: str, kind: Kind, uid: str, *, field: str = "uid") -> Item:
+        """One that can be used. Raises UnknownItem, ItemPending, ItemUnusable."""
+        item = await self.get(space, kind, uid, field=field)
+        if item.state is ItemState.PENDING:
+            raise ItemPending(item, field=field)
+        if item.state is ItemState.FAILED:
+            raise ItemUnusable(item, field=field)
+        return item
+
+    async def listed(self, space: str, kind: Kind, pipeline_uid: str = "") -> list[Item]:
+        """Newest first, at most ``store.MOST_LISTED``."""
+        return await self._database.read(store.listed(space, kind, pipeline_uid))
+
+    async def remove(self, space: str, kind: Kind, uid: str) -> Item:
+        """Raises UnknownItem, ItemInUse."""
+        item = await self._database.write(store.remove(space, kind, uid))
+        await asyncio.to_thread(self._files.remove, kind, uid)
+        log.info("registry_removed kind=%s uid=%s", kind.value, uid)
+        return item
+
+    def path(self, item: Item) -> Path:
+        """Where the content of an item is that has one."""
+        return self._files.path(item.kind, item.uid)
+
+    async def build_files(self) -> set[str]:
+        """The UIDs of all build files, of whatever space."""
+        return (await self._database.read(store.uids_by_kind))[Kind.BUILD_FILE]
+
+    def begin_task(self, output: Item, needed: Mapping[str, Item]) -> Work[None]:
+        """See :func:`provider.registry.store.begin_task`."""
+        return store.begin_task(output, needed)
+
+    async def unsettled_tasks(self) -> list[tuple[str, str]]:
+        """Space and UID of each task whose outcome is not here yet."""
+        return await self._database.read(store.unsettled_tasks)
+
+    async def missing_output(self, task_uid: str) -> Item | None:
+        """What a task has not made, or not yet; None if it has, or if that was removed since."""
+        return await self._database.read(store.missing_output(task_uid))
+
+    async def missing_outputs(self, space: str, pipeline_uid: str) -> dict[str, Item]:
+        """The same for all tasks of a pipeline, by their UIDs."""
+        return await self._database.read(store.missing_outputs(space, pipeline_uid))
+
+    async def unsettled_output(self, task_uid: str) -> Item | None:
+        """What a task is still to make; None for one that is settled."""
+        output = await self.missing_output(task_uid)
+        return output if output and output.state is ItemState.PENDING else None
+
+    async def fulfil(self, output: Item, source: Path) -> None:
+        """Give the output of a task its content, a copy of ``source``. May be repeated; the
+        first one stays. Raises OSError."""
+        content = await asyncio.to_thread(self._put, output, source)
+        await self._database.write(store.settle_task(output.task_uid, content))
+        log.info(
+            "registry_fulfilled kind=%s uid=%s task=%s bytes=%s",
+            output.kind.value,
+            output.uid,
+            output.task_uid,
+            content.size,
+        )
+
+    async def give_up(self, output: Item, reason: str) -> None:
+        """The output of a task will never have a content. May be repeated."""
+        if await self._database.write(store.settle_task(output.task_uid, reason)):
+            log.info("registry_given_up uid=%s task=%s", output.uid, output.task_uid)
+
+    def _put(self, output: Item, source: Path) -> Content:
+        with source.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+            size = file.tell()
+        self._files.replace(source, output.kind, output.uid)
+        return Content(size, digest.hexdigest())
+
+    async def _take_in(self, item: Item, source: Path) -> None:
+        try:
+            await asyncio.to_thread(self._files.add, source, item.kind, item.uid)
+        except FileExistsError:
+            raise ItemExists(item.uid) from None
+        except OSError as error:
+            log.warning("content_not_kept uid=%s cause=%r", item.uid, error.strerror)
+            raise ContentUnavailable from None

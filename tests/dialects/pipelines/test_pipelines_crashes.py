@@ -1,0 +1,103 @@
+"""SIGKILL at bad moments: tasks end, outputs get their contents, nothing else is left."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import aiohttp
+import pytest
+from pipeline_caller import PREPROCESS, TASK, TRAIN, Caller, unpacked
+from pipeline_service import SECTION, a_service
+from support.service import Service
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    made = a_service(tmp_path / "service", SECTION)
+    try:
+        await made.start()
+        yield made
+    finally:
+        made.stop()
+        made.sweep()
+
+
+@asynccontextmanager
+async def calling(service: Service) -> AsyncIterator[Caller]:
+    async with aiohttp.ClientSession() as session:
+        yield Caller(service.url, session)
+
+
+async def test_a_task_in_flight_ends_and_its_output_can_be_used(service: Service) -> None:
+    async with calling(service) as caller:
+        await caller.furnish()
+        uids = caller.uids
+        body = await caller.body("echo begun; sleep 2; echo over")
+        started = await caller.good(PREPROCESS, body)
+        await caller.printed(started["uid"], "preprocessing", "preprocessing", "begun")
+    service.kill()
+    await service.restart()
+    async with calling(service) as caller:
+        caller.uids = uids
+        task = await caller.ended(started["uid"])
+        assert (task["execute_step"], task["status"]) == ("upload", "finished")
+        log = await caller.printed(started["uid"], "preprocessing", "preprocessing", "over")
+        assert log["preprocessing"] == "begun\nover\n"
+        trained = await caller.good(TRAIN, await caller.model_body(started["training_dataset_uid"]))
+        assert (await caller.ended(trained["uid"]))["status"] == "finished"
+    assert service.leftovers() == []
+
+
+def forget_outcome(service: Service, task_uid: str) -> Path:
+    """Have the database as it is between the end of a job and the outcome of its task; where
+    the content was."""
+    with closing(sqlite3.connect(service.data / "ocean-compute.db")) as database, database:
+        [(uid, kind)] = database.execute(
+            "SELECT uid, kind FROM registry_items WHERE task_uid = ?", (task_uid,)
+        )
+        database.execute(
+            "UPDATE registry_items SET state = 'pending', size = NULL, sha256 = '' WHERE uid = ?",
+            (uid,),
+        )
+        database.execute("INSERT INTO registry_uses VALUES (?, ?, '')", (task_uid, uid))
+    return service.data / "registry" / kind / uid
+
+
+async def test_an_end_that_nobody_saw_is_settled_at_the_next_start(service: Service) -> None:
+    async with calling(service) as caller:
+        await caller.furnish()
+        first, second, third = [
+            (await caller.good(PREPROCESS, await caller.body()))["uid"] for _ in range(3)
+        ]
+        for uid in (first, second, third):
+            assert (await caller.ended(uid))["status"] == "finished"
+    service.stop()
+    paths = {uid: forget_outcome(service, uid) for uid in (first, second, third)}
+    content = paths[first].read_bytes()
+    paths[first].unlink()
+    paths[second].write_bytes(b"half of it")
+    paths[third].unlink()
+    shutil.rmtree(service.data / "results" / third.replace("-", ""))
+    strays = [service.data / "registry" / "models" / third, service.data / "uploads" / "output-x"]
+    for stray in strays:
+        stray.write_text("left by a crash")
+    (service.data / "uploads" / "context-x").mkdir()
+    await service.restart()
+    assert not any(stray.exists() for stray in strays)
+    assert list((service.data / "uploads").iterdir()) == []
+    async with calling(service) as caller:
+        for uid in (first, second):
+            task = await caller.good(TASK, {"uid": uid})
+            assert task["status"] == "finished"
+            path = f"datasets/{task['training_dataset_uid']}/content"
+            assert await caller.registry("GET", path) == (200, content)
+        task = await caller.good(TASK, {"uid": third})
+        assert (task["execute_step"], task["status"]) == ("upload", "failed")
+        assert "deleted with its results" in task["reason"]
+    assert unpacked(content) == {"data": "a,b\n1,2\n"}
