@@ -21,6 +21,8 @@ from aiohttp.typedefs import Handler, Middleware
 log = logging.getLogger(__name__)
 
 REQUEST_ID = web.RequestKey("request_id", str)
+LONG = web.RequestKey("long", bool)
+"""Set by handlers that answer slowly on purpose, such as a long poll."""
 SLOW_S = 10.0
 _SHOWN_PATH = 200
 
@@ -122,7 +124,7 @@ def _without_values(error: Exception) -> str:
 
 
 def _note(request: web.Request, status: int, seconds: float) -> None:
-    if seconds >= SLOW_S:
+    if seconds >= SLOW_S and LONG not in request:
         level = logging.WARNING
     elif log.isEnabledFor(logging.DEBUG):
         level = logging.DEBUG

@@ -83,6 +83,7 @@ async def run(
     }
     for name, found in metrics.items():
         say(f"  {name:<10} {json.dumps(found)}")
+    await story.clear()
     if metrics["optimized"]["validation_loss"] > metrics["trained"]["validation_loss"]:
         raise ExampleFailedError("the optimised model is worse than the one it came from")
     return metrics
@@ -121,6 +122,15 @@ class _Story:
                 sequence=sequence,
                 extension="zip",
             )
+
+    async def clear(self) -> None:
+        """Remove the build files, and with them their images."""
+        for name in BUILDS:
+            url = f"{self._base}/registry/build_files/{self.uids[f'image {name}']}"
+            async with self._session.delete(url, headers={"Authorization": self._auth}) as response:
+                if response.status != 200:
+                    raise ExampleFailedError(f"the build file {name} stays: {response.status}")
+        self._say("Build files and their images are removed")
 
     async def task(self, key: str, log_type: str, name: str, **fields: str) -> Json:
         """Run a task to its end, showing how it is as it goes, and its log."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from engine_bench import BASE, PATIENCE_S, Bench, a_build
 from support.engine_proxy import EngineProxy
 
+from compute import dockerfile
 from compute.engines.base import BUILD_LABEL, ImageBuild
 from compute.engines.docker import DockerEngine, buildlog
 from compute.errors import BuildRefused, EngineRefused, EngineUnavailable
@@ -158,6 +160,21 @@ async def test_what_cannot_be_built_says_why_and_leaves_nothing(
     assert str(tmp_path) not in error.public + error.output
     assert traces.left == set()
     assert await docker_engine.built() == {}
+
+
+async def test_the_engine_reads_a_dockerfile_as_we_do(
+    docker_engine: DockerEngine, tmp_path: Path
+) -> None:
+    text = (
+        "# a\n\nARG A=1\r\n  from \\\n # b\n\n ocean-compute-test/busybox:1 \\ \t\n as One\n"
+        " \t# c \\\nR\\\nU\\\n\n# d\nN true \\\n  # ADD a b\n\n&& true\n"
+        "FROM one\n\n\\\nCOPY --from=ONE --chown=1:1 /bin/sh /x\nENV\tA=1\nRUN false\n"
+    )
+    dockerfile.check(text, lambda image: True)
+    error = await refusal(docker_engine, a_build(tmp_path, text))
+    read = re.findall(r"^Step \d+/\d+ : (\w+)", error.output, re.MULTILINE)
+    ours = dockerfile.instructions(dockerfile.labelled(text, "k", "v"))
+    assert [word.upper() for word in read] == [one.word for one in ours]
 
 
 async def test_the_end_of_the_output_is_told(docker_engine: DockerEngine, tmp_path: Path) -> None:

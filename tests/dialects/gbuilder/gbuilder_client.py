@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import Any
 
 import aiohttp
@@ -61,7 +62,8 @@ class Api:
         if task_id is not None:
             form.add_field("task_id", task_id)
         if script is not None:
-            form.add_field(field, script, filename="../../input.sh")
+            raw = script.encode() if isinstance(script, str) else script
+            form.add_field(field, io.BytesIO(raw), filename="../../input.sh")
         return await self.call("POST", "/tasks", data=form)
 
     async def task(self, task_id: str) -> int:

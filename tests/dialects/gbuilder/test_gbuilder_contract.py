@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -111,7 +112,7 @@ async def test_ids_that_are_refused(api: Api, task_id: str) -> None:
 async def test_ids_of_any_language(api: Api) -> None:
     task_id = f"任务 v1.2 {new()}"
     assert await api.post(task_id, COPY) == ACCEPTED
-    assert await api.until(task_id.replace(" ", "%20"), 2, 3) == 2
+    assert await api.until(quote(task_id), 2, 3) == 2
 
 
 async def test_parts_that_are_missing(api: Api) -> None:

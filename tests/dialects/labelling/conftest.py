@@ -44,7 +44,6 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if not is_installed():
         pytest.skip("no MariaDB server is installed: scripts/mariadb.sh does that")
     with running(tmp_path_factory.mktemp("mariadb")) as server:
-        server.fill(posts.TABLE, posts.create_statement(), posts.COLUMNS, list(posts.posts(MANY)))
         create = posts.create_statement("slow_posts")
         server.fill("slow_posts", create, posts.COLUMNS, slow_posts())
         yield server
@@ -65,6 +64,7 @@ async def labelling_service(
         {"network": "bridge", "maxJobDuration": 120},
         {"id": "one", "maxJobs": 1, "network": "bridge"},
     )
+    mariadb.fill(posts.TABLE, posts.create_statement(), posts.COLUMNS, list(posts.posts(MANY)))
     forum, slow = labelling_root / "forum.sqlite", labelling_root / "slow.sqlite"
     posts.make_file(forum)
     posts.make_file(slow, slow_posts())

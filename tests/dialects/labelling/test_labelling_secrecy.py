@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
@@ -132,9 +133,10 @@ def _files_with(folder: Path, text: str) -> list[Path]:
     """Files below a folder that hold a text, as bytes, whatever they are."""
     wanted = text.encode()
     found = []
-    for path in folder.rglob("*"):
-        # The service clears away as it goes.
-        with contextlib.suppress(FileNotFoundError):
-            if path.is_file() and not path.is_symlink() and wanted in path.read_bytes():
-                found.append(path)
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names):
+            # The service clears away as it goes.
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() and not path.is_symlink() and wanted in path.read_bytes():
+                    found.append(path)
     return found

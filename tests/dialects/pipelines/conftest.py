@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 from pipeline_caller import Caller
-from pipeline_service import SECTION, a_service
+from pipeline_service import SECTION, a_service, end
 from support.service import Service
 
 
@@ -19,8 +19,7 @@ def pipelines_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
         asyncio.run(service.start())
         yield service
     finally:
-        service.stop()
-        service.sweep()
+        end(service)
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ PATIENCE_S = 60.0
 
 _BUILD_FILE = 'FROM {image}:1\nCMD ["sh", "-ec", "{script}"]\n'
 _SCRIPTS = {
-    "download": "ls -R $INPUTS; cp $DATASET_FILE $OUTPUTS/data;"
-    " test -z $MODEL_FILE || cp $MODEL_FILE $OUTPUTS/model",
+    "download": "ls -R $INPUTS; cat $DATASET_FILE > $OUTPUTS/data;"
+    " test -z $MODEL_FILE || cat $MODEL_FILE > $OUTPUTS/model",
     "running": "cp $INPUTS/stages/0/* $OUTPUTS; . $CONFIG_FILE",
     "upload": "cp $INPUTS/stages/1/* $OUTPUTS; echo $OUTPUT_UID.$OUTPUT_EXTENSION",
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from pipeline_caller import PREPROCESS, TASK, TRAIN, Caller, unpacked
-from pipeline_service import SECTION, a_service
+from pipeline_service import SECTION, a_service, end
 from support.service import Service
 
 pytestmark = pytest.mark.docker
@@ -24,8 +24,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         await made.start()
         yield made
     finally:
-        made.stop()
-        made.sweep()
+        end(made)
 
 
 @asynccontextmanager

@@ -24,11 +24,10 @@ from pipeline_caller import (
     build_file,
     zipped,
 )
-from pipeline_service import SECTION, a_service
-from support.service import IMAGE, Service, engine
+from pipeline_service import SECTION, a_service, built_images, end
+from support.service import IMAGE, Service
 from yarl import URL
 
-from compute.engines.base import OPERATOR_LABEL
 from provider.apikeys import hash_key, new_key
 from provider.registry.models import is_uid, new_uid
 
@@ -36,13 +35,6 @@ pytestmark = pytest.mark.docker
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 DOCKERFILE = f"FROM {IMAGE}:1\n"
-
-
-def built_images(service: Service) -> set[str]:
-    """What the service's builds have left in the engine."""
-    label = f"{OPERATOR_LABEL}={service.operator_id()}"
-    with engine() as client:
-        return {tag for each in client.images(filters={"label": label}) for tag in each["RepoTags"]}
 
 
 async def test_what_is_told_of_an_item(caller: Caller) -> None:
@@ -331,8 +323,7 @@ async def test_builds_are_refused_where_the_environment_does_not_allow_them(
             assert (status, answer["data"]) == (422, None)
             assert answer["detail"].startswith("file: the image is not built: ")
     finally:
-        service.stop()
-        service.sweep()
+        end(service)
 
 
 class KeyedCaller(Caller):
@@ -377,8 +368,7 @@ async def test_what_one_key_made_is_unknown_to_another(tmp_path: Path) -> None:
             task = {"json": {"uid": UNKNOWN}}
             assert (await nobody.ask("POST", f"/entrypoint/Router/parse/{TASK}", **task))[0] == 401
     finally:
-        service.stop()
-        service.sweep()
+        end(service)
 
 
 async def test_an_unchanged_client_finds_the_api_at_the_root(tmp_path: Path) -> None:
@@ -392,5 +382,4 @@ async def test_an_unchanged_client_finds_the_api_at_the_root(tmp_path: Path) -> 
                     assert response.status == 404
                     assert UNKNOWN in (await response.json())["detail"]
     finally:
-        service.stop()
-        service.sweep()
+        end(service)

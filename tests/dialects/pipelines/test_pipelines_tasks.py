@@ -23,6 +23,7 @@ from pipeline_caller import (
     names,
     over,
     unpacked,
+    zipped,
 )
 
 from provider.registry.models import is_uid
@@ -65,6 +66,7 @@ async def follow(caller: Caller, key: str, body: Json, output: str) -> Json:
     require_fields(caller, started, body, output)
     assert (started["execute_step"], started["status"]) == ("prepare_file", "init")
     seen = await caller.until(started["uid"], over)
+    assert seen[-1]["status"] == "finished", seen[-1].get("reason")
     steps = [ORDER.index(task["execute_step"]) for task in seen]
     assert steps == sorted(steps)
     for task in seen:
@@ -74,7 +76,7 @@ async def follow(caller: Caller, key: str, body: Json, output: str) -> Json:
             "status": "",
         }
     assert {task["status"] for task in seen[:-1]} <= {"init", "running"}
-    assert (seen[-1]["execute_step"], seen[-1]["status"]) == ("upload", "finished")
+    assert seen[-1]["execute_step"] == "upload"
     return seen[-1]
 
 
@@ -253,7 +255,9 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
     ],
 )
 async def test_an_unknown_uid_is_named(caller: Caller, field: str) -> None:
-    changes = {"type": "application", "model_uid": UNKNOWN}
+    model = {"extension": "zip", "input_format": "a", "output_format": "b"}
+    model_uid = await caller.add("models", zipped(a="1"), **model)
+    changes = {"type": "application", "model_uid": model_uid}
     body = await caller.model_body(caller.uids["dataset"], **changes)
     outer, _, inner = field.partition(".")
     body[outer] = body[outer] | {inner: UNKNOWN} if inner else UNKNOWN

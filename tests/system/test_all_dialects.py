@@ -1,0 +1,265 @@
+"""One job of each of the five APIs at once: seen, counted, killed over, stopped like any other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from dialects.pipelines.pipeline_caller import ACCESS_KEY, DELETE, PREPROCESS, SECRET_KEY, Caller
+from support.consumer import Consumer, raw
+from support.service import DATASET, IMAGE, Service, engine, image_id
+
+from compute.engines.base import OPERATOR_LABEL
+from provider.apikeys import hash_key
+
+pytestmark = pytest.mark.docker
+
+PATIENCE_S = 60.0
+SHELL = f"{IMAGE}:1"
+LINE = '{"data": "Ada", "entity": [], "entity_type": []}'
+Json = dict[str, Any]
+
+
+class Clients:
+    """A client of each API, and the jobs that it has started."""
+
+    def __init__(self, service: Service, session: aiohttp.ClientSession, pause_s: int) -> None:
+        self._service = service
+        self._session = session
+        self._pause_s = pause_s
+        self.caller = Caller(service.url, session)
+        self.consumer = Consumer(service.url)
+        self.ocean_job = self.pipelines_task = self.labelling_task = ""
+
+    async def _call(self, method: str, path: str, **options: Any) -> Any:
+        async with self._session.request(method, self._service.url + path, **options) as answer:
+            assert answer.status == 200, (path, await answer.text())
+            return await answer.json()
+
+    async def start(self) -> None:
+        pause = f"sleep {self._pause_s}"
+        async with self.consumer:
+            algorithm = raw(f"{pause}; echo 1 > /data/outputs/n", checksum=image_id())
+            job = await self.consumer.start(algorithm, [DATASET])
+        self.ocean_job = job["jobId"]
+        form = aiohttp.FormData({"task_id": "one"})
+        form.add_field("task_file", b'{"data": "Ada"}\n', filename="in.jsonl")
+        await self._call("POST", "/gbuilder/tasks", data=form)
+        await self.caller.furnish()
+        body = await self.caller.body(f"{pause}; echo 1 > $OUTPUTS/n")
+        self.pipelines_task = (await self.caller.good(PREPROCESS, body))["uid"]
+        created = await self._call("POST", "/labelling/api/tasks/", json=_labelling_body())
+        self.labelling_task = created["error_message"]["task_id"]
+        await self._call("GET", "/aaas/auto/run?module=lab&name=count&task_id=one")
+
+    async def states(self) -> Json:
+        """What each API says of its job."""
+        async with self.consumer:
+            ocean = await self.consumer.status(self.ocean_job)
+        gbuilder = await self._call("GET", "/gbuilder/tasks/one")
+        task = await self.caller.good("KlnZtRyqy3rPAZWL", {"uid": self.pipelines_task})
+        row = await self._call("GET", f"/labelling/api/tasks/{self.labelling_task}")
+        info = (await self._call("GET", "/aaas/auto/task_info?task_id=one"))["data"]
+        return {
+            "ocean": ocean["status"],
+            "gbuilder": gbuilder["status"],
+            "pipelines": (task["execute_step"], task["status"]),
+            "labelling": (row["error_message"]["stat"], row["error_message"]["prod_stat"]),
+            "aaas": ("process" in info, info.get("done_flag"), info.get("exception")),
+        }
+
+    async def until(self, wanted: Json) -> None:
+        seen: Json = {}
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while seen != wanted:
+                    seen = await self.states()
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            pytest.fail(f"{seen} instead of {wanted}\n{self._service.log()[-3000:]}")
+
+    async def stop(self) -> None:
+        """Each by its own wire."""
+        task = {"TASK_ID": self.labelling_task}
+        async with self.consumer:
+            await self.consumer.stop(self.ocean_job)
+        await self._call("DELETE", "/gbuilder/tasks/one")
+        await self.caller.good(DELETE, {"task_uid": self.pipelines_task, **_USER})
+        await self._call("POST", "/labelling/api/tasks/abort/", json=task)
+        told = await self._call("GET", "/aaas/auto/end_task?task_id=one")
+        assert told["data"] == 2
+
+    async def active(self) -> int:
+        environments = await self._call("GET", "/api/services/computeEnvironments")
+        return sum(each["currentJobs"] for each in environments)
+
+
+_USER = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+
+RUNNING = {
+    "ocean": 40,
+    "gbuilder": 0,
+    "pipelines": ("run_task", "running"),
+    "labelling": ("PENDING", None),
+    "aaas": (True, None, None),
+}
+DONE = {
+    "ocean": 70,
+    "gbuilder": 2,
+    "pipelines": ("upload", "finished"),
+    "labelling": ("SUCCESS", "finish"),
+    "aaas": (True, 1, None),
+}
+STOPPED = {
+    "ocean": 7,
+    "gbuilder": 3,
+    "pipelines": ("run_task", "deleted"),
+    "labelling": ("BREAK", None),
+    "aaas": (True, 3, None),
+}
+
+
+def _labelling_body() -> Json:
+    return {
+        "MODEL_TYPE": "keyword_model",
+        "PREDICT_TYPE": "content",
+        "START_TIME": "2020-01-01",
+        "END_TIME": "2021-01-01",
+        "PATTERN": {"word": ["like"]},
+        "INPUT_SCHEMA": "forum",
+        "INPUT_TABLE": "posts",
+        "OUTPUT_SCHEMA": "labels",
+        "COUNTDOWN": 0,
+        "SITE_CONFIG": {"drivername": "sqlite", "db": "forum"},
+    }
+
+
+def sections(root: Path, pause_s: int) -> Json:
+    """All four, on one environment; algorithms are one line of shell each."""
+    database = root / "forum.sqlite"
+    database.write_bytes(b"")
+    progress = json.dumps({"received": 1, "labelled": 1})
+    pause = f"sleep {pause_s}"
+
+    def shell(script: str) -> str:
+        return f"sh -c '{pause}; {script}'"
+
+    return {
+        "gbuilder": {
+            "environment": "test",
+            "image": SHELL,
+            "entrypoint": shell("cp /data/inputs/input.jsonl /data/outputs/output.jsonl"),
+        },
+        "pipelines": {
+            "environment": "test",
+            "users": {ACCESS_KEY: hash_key(SECRET_KEY)},
+        },
+        "labelling": {
+            "environment": "test",
+            "image": SHELL,
+            "entrypoint": shell(f'echo "{progress}" > /data/outputs/progress.json').replace(
+                progress, progress.replace('"', '\\"')
+            ),
+            "files": {"forum": str(database)},
+        },
+        "aaas": {
+            "environment": "test",
+            "modules": {"lab": {"count": {"image": SHELL, "entrypoint": shell("true")}}},
+        },
+    }
+
+
+@pytest_asyncio.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Callable[[int], Awaitable[Service]]]:
+    service = Service(tmp_path / "own")
+
+    async def start(pause_s: int) -> Service:
+        images = {"allow": ["*"], "pull": "never", "build": True}
+        service.environments({"images": images, "maxJobs": 5})
+        service.dialects(sections(tmp_path, pause_s))
+        await service.start()
+        return service
+
+    yield start
+    service.stop()
+    service.sweep()
+
+
+def container_starts(service: Service, since: float) -> Counter[str]:
+    """How often each container of the service was started, by the engine's own events."""
+    label = f"{OPERATOR_LABEL}={service.operator_id()}"
+    with engine() as client:
+        events = client.events(
+            since=int(since),
+            until=int(time.time()) + 1,
+            filters={"label": label, "event": "start"},
+            decode=True,
+        )
+        return Counter(event["Actor"]["Attributes"]["name"] for event in events)
+
+
+async def test_a_kill_with_one_job_of_each_in_flight(
+    serve: Callable[[int], Awaitable[Service]],
+) -> None:
+    since = time.time()
+    service = await serve(8)
+    async with aiohttp.ClientSession() as session:
+        clients = Clients(service, session, 8)
+        await clients.start()
+        await clients.until(RUNNING)
+        assert await clients.active() == 5
+        service.kill()
+        await service.restart()
+        await clients.until(DONE)
+        assert await clients.active() == 0
+    starts = container_starts(service, since)
+    assert len(starts) == 7
+    assert set(starts.values()) == {1}
+    log = service.log()
+    assert log.count("job_queued") == 5
+    assert log.count("job_ended") == 5
+    assert "Traceback" not in log
+    assert service.leftovers() == []
+
+
+async def test_a_stop_of_each_by_its_own_wire(
+    serve: Callable[[int], Awaitable[Service]],
+) -> None:
+    service = await serve(60)
+    async with aiohttp.ClientSession() as session:
+        clients = Clients(service, session, 60)
+        await clients.start()
+        await clients.until(RUNNING)
+        await clients.stop()
+        await clients.until(STOPPED)
+        assert await clients.active() == 0
+    assert "Traceback" not in service.log()
+    assert service.leftovers() == []
+
+
+async def test_all_of_them_at_the_root(serve: Callable[[int], Awaitable[Service]]) -> None:
+    service = await serve(0)
+    config = sections(service.root, 0)
+    service.stop()
+    service.dialects({name: {**section, "mount": "/"} for name, section in config.items()})
+    await service.restart()
+    answers = {}
+    async with aiohttp.ClientSession() as session:
+        for path in ("/status", "/api/tasks/", "/auto/all_task", "/api/services/nonce", "/"):
+            async with session.get(service.url + path) as response:
+                answers[path] = response.status
+    assert answers == {
+        "/status": 200,
+        "/api/tasks/": 200,
+        "/auto/all_task": 200,
+        "/api/services/nonce": 400,
+        "/": 200,
+    }
