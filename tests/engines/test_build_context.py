@@ -1,17 +1,21 @@
-"""What goes to the builder and what is made of its words, without an engine."""
+"""What goes to the builder and what is made of its words, without a real engine."""
 
 from __future__ import annotations
 
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from engine_bench import BASE, a_build
+from scripted_engine import ScriptedEngine
 
+from compute.engines.docker import DockerEngine
 from compute.engines.docker.buildlog import BuildLog, failure
 from compute.engines.docker.context import Context
-from compute.errors import BuildRefused
+from compute.errors import BuildRefused, EngineUnavailable
 
 
 def folder_of(path: Path, files: dict[str, bytes]) -> Path:
@@ -119,3 +123,57 @@ def test_the_builder_s_last_words_are_made_fit_for_the_public(words: str, meanin
     assert "10.0.0.1" not in told
     with pytest.raises(BuildRefused, match="^" + told[:10]):
         BuildLog(8).take(json.dumps({"error": words}).encode())
+
+
+IDLE = ((r"/(containers|images)/json", 200, []),)
+SICK = {
+    "in trouble": ((".", 503, {"message": "stopping"}),),
+    "hangs up": ((".", 0, ""),),
+    "in trouble while it builds": (*IDLE, ("/build", 500, {"message": "ouch"})),
+    "hangs up while it builds": (*IDLE, ("/build", 0, "")),
+    "ends without a word": (*IDLE, ("/build", 200, b"")),
+    "ends without an image": (*IDLE, ("/build", 200, b'{"stream":"Step 1"}\n')),
+}
+
+
+@pytest.mark.parametrize("routes", SICK.values(), ids=SICK.keys())
+async def test_an_engine_in_trouble_is_no_refusal(
+    engine_at: Callable[[Path], DockerEngine],
+    tmp_path: Path,
+    routes: tuple[tuple[str, int, object], ...],
+) -> None:
+    async with ScriptedEngine(tmp_path / "sick.sock", *routes):
+        engine = engine_at(tmp_path / "sick.sock")
+        await engine.connect()
+        with pytest.raises(EngineUnavailable):
+            await engine.build(a_build(tmp_path / "context", BASE))
+
+
+async def test_without_an_engine_nothing_is_built_nor_removed(
+    engine_at: Callable[[Path], DockerEngine], tmp_path: Path
+) -> None:
+    engine = engine_at(tmp_path / "no.sock")
+    await engine.connect()
+    with pytest.raises(EngineUnavailable):
+        await engine.build(a_build(tmp_path / "context", BASE))
+    for call in (engine.built(), engine.remove_image("x:1")):
+        with pytest.raises(EngineUnavailable):
+            await call
+
+
+async def test_what_is_asked_of_the_builder(
+    engine_at: Callable[[Path], DockerEngine], tmp_path: Path
+) -> None:
+    done = b'{"aux":{"ID":"sha256:1"}}\n'
+    async with ScriptedEngine(tmp_path / "d.sock", *IDLE, ("/build", 200, done)) as script:
+        engine = engine_at(script.path)
+        await engine.connect()
+        build = a_build(tmp_path / "context", BASE, cpus=0.5, disk_bytes=1 << 20)
+        assert await engine.build(build) == "sha256:1"
+        [question] = script.asked("POST .*/build")
+    for part in ("networkmode=none", "forcerm=1", "nocache=1", "cpuquota=50000"):
+        assert part in question.line
+    assert f"memory={64 << 20}" in question.line
+    assert f"memswap={64 << 20}" in question.line
+    assert "pull=" not in question.line
+    assert "x-registry-config" not in question.headers

@@ -178,9 +178,10 @@ async def test_the_engine_reads_a_dockerfile_as_we_do(
 
 
 async def test_the_end_of_the_output_is_told(docker_engine: DockerEngine, tmp_path: Path) -> None:
-    text = f"{BASE}RUN echo first; echo last >&2; exit 3\n"
+    text = f"{BASE}RUN echo first; echo second >&2; exit 3\n"
     error = await refusal(docker_engine, a_build(tmp_path, text))
-    assert "first\nlast\n" in error.output
+    assert "\nfirst\n" in error.output
+    assert "\nsecond\n" in error.output
     assert all(letter.isprintable() or letter in "\n\t" for letter in error.output)
     short = await refusal(docker_engine, a_build(tmp_path, text, output_bytes=40))
     assert 0 < len(short.output) <= 40
