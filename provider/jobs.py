@@ -12,7 +12,6 @@ import logging
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
 from compute.environments import Environment
@@ -32,7 +31,7 @@ from provider.errors import (
     TaskExists,
 )
 from provider.payments import ItemQuote, Payments
-from provider.task_specs import Seal, TaskCall, task_spec
+from provider.task_specs import Readiness, Seal, TaskCall, task_spec
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +86,6 @@ class JobQuery:
             and (not self.agreement_id or job.spec.agreement_id == self.agreement_id)
             and (not self.did or self.did in _dids(job))
         )
-
-
-class Readiness(StrEnum):
-    """Whether a task would be taken: at once or in turn, not now, or nobody knows."""
-
-    AVAILABLE = "available"
-    FULL = "full"
-    DOWN = "down"
 
 
 @dataclass(frozen=True, slots=True)

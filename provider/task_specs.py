@@ -1,4 +1,4 @@
-"""What a task asks for, as the specification of a job. Pure, but for the sealing handed in.
+"""What a task asks for, as the specification of a job. Pure.
 
 A task comes from a caller without a wallet and names only what the operator's configuration
 lets it name; what is left to judge is the environment's own: images, network, time.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ class TaskCall:
     files: Mapping[str, Path] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict, repr=False)
     delay_s: float = 0.0
+
+
+class Readiness(StrEnum):
+    """Whether a task would be taken: at once or in turn, not now, or nobody knows."""
+
+    AVAILABLE = "available"
+    FULL = "full"
+    DOWN = "down"
 
 
 def task_spec(call: TaskCall, environment: Environment, seal: Seal) -> JobSpec:

@@ -152,6 +152,7 @@ class Builds:
                 # The builder does not say when it has noticed.
                 self._sweep(client, [one.token])
                 time.sleep(SETTLE_S)
+                _remove_all(client, {"label": f"{BUILD_LABEL}={one.token}"}, lambda found: True)
             self._sweep(client, [one.token])
         except (DockerException, requests.RequestException) as error:
             log.warning("build.not_cleared reason=%s", type(error).__name__)
@@ -168,9 +169,7 @@ class Builds:
             # A container of a job has the label too: from its image.
             if left(container) and JOB_LABEL not in (container.get("Labels") or {}):
                 _gone(partial(client.remove_container, container["Id"], v=True, force=True))
-        for image in client.images(filters={"dangling": True, "label": BUILD_LABEL}):
-            if left(image):
-                _gone(partial(client.remove_image, image["Id"]))
+        _remove_all(client, {"dangling": True, "label": BUILD_LABEL}, left)
 
     async def built(self) -> Mapping[str, str]:
         """As :meth:`compute.engines.base.Engine.built`."""
@@ -264,6 +263,13 @@ def _until_cut(answer: Answer, blocks: Iterator[bytes]) -> Iterator[bytes]:
             raise CutOff
         if block:
             yield block
+
+
+def _remove_all(
+    client: APIClient, filters: Mapping[str, Any], chosen: Callable[[Mapping[str, Any]], bool]
+) -> None:
+    for image in filter(chosen, client.images(filters=dict(filters))):
+        _gone(partial(client.remove_image, image["Id"]))
 
 
 def _gone(remove: Callable[[], object]) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from compute.models import Job
 from compute.status import Phase
-from provider.jobs import Readiness
+from provider.task_specs import Readiness
 
 
 class EndpointState(IntEnum):

@@ -8,7 +8,7 @@ from gbuilder_samples import job
 from compute.models import Job
 from compute.status import TERMINAL, Phase
 from provider.dialects.gbuilder.states import endpoint_state, task_state
-from provider.jobs import Readiness
+from provider.task_specs import Readiness
 
 
 @pytest.mark.parametrize(

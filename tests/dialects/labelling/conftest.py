@@ -20,7 +20,7 @@ from examples.labelling.demo import IMAGE
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "examples" / "labelling" / "image"
-MANY = 20_000
+MANY = 8_000
 
 
 @pytest.fixture(scope="session")

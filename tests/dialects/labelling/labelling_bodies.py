@@ -49,12 +49,12 @@ def forum_body(**changes: Any) -> dict[str, Any]:
 
 RUNAWAY = {"word": ["^I like"], "age": ["^(a+)+$"]}
 """Labels an ordinary post at once, and takes an age on the slow ones; what a row may take is
-bounded, so the slow posts below keep the labelling busy for about 22 seconds."""
+bounded, so the slow posts below keep the labelling busy for about 15 seconds."""
 
 
 def slow_posts() -> list[posts.Post]:
-    """First a hundred ordinary posts, then ninety on which an expression runs away."""
+    """First a hundred ordinary posts, then sixty on which an expression runs away."""
     ordinary = list(posts.posts(100))
     moment = ordinary[-1].post_time
     text = "a" * 40 + "!"
-    return ordinary + [posts.Post(101 + n, "slow", "slow", text, moment) for n in range(90)]
+    return ordinary + [posts.Post(101 + n, "slow", "slow", text, moment) for n in range(60)]

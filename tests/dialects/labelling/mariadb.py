@@ -7,6 +7,7 @@ the password, which is made anew each time.
 from __future__ import annotations
 
 import contextlib
+import getpass
 import secrets
 import shutil
 import subprocess
@@ -80,7 +81,7 @@ def running(folder: Path) -> Iterator[Server]:
     words = [
         str(shutil.which("mariadbd", path=_PATH)),
         *base,
-        "--user=root",
+        f"--user={getpass.getuser()}",
         f"--socket={socket}",
         f"--port={server.port}",
         "--bind-address=0.0.0.0",
@@ -99,8 +100,10 @@ def running(folder: Path) -> Iterator[Server]:
 
 
 def _installed(base: Sequence[str]) -> None:
-    words = ["mariadb-install-db", *base, "--user=root", "--auth-root-authentication-method=socket"]
-    subprocess.run([*words, "--skip-test-db"], check=True, capture_output=True)
+    me = getpass.getuser()
+    words = ["mariadb-install-db", *base, f"--user={me}", f"--auth-root-socket-user={me}"]
+    words += ["--auth-root-authentication-method=socket", "--skip-test-db"]
+    subprocess.run(words, check=True, capture_output=True)
 
 
 def _furnish(server: Server, socket: Path, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -120,7 +123,7 @@ def _root(socket: Path, process: subprocess.Popen[bytes], log: Path) -> Any:
         assert process.poll() is None, log.read_text(errors="replace")
         assert time.monotonic() < end, log.read_text(errors="replace")
         time.sleep(0.05)
-    return pymysql.connect(unix_socket=str(socket), user="root")
+    return pymysql.connect(unix_socket=str(socket), user=getpass.getuser())
 
 
 def _bridge_address() -> str:

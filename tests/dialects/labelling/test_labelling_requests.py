@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from labelling_bodies import PASSWORD, seed_body
 from pydantic import ValidationError
 
@@ -272,3 +275,26 @@ def test_files(tmp_path: Any) -> None:
     (tmp_path / "forum.db").touch()
     offered = settings(files={"forum": str(tmp_path / "forum.db")})
     assert offered.files["forum"] == tmp_path / "forum.db"
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda each: st.lists(each) | st.dictionaries(st.text(), each),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(seed_body())), _JSON), st.booleans())
+def test_any_body_is_taken_or_told_what_is_wrong(body: dict[str, Any], whole: bool) -> None:
+    for read in (requests.create_body, requests.abort_body, requests.dump_body):
+        with contextlib.suppress(BodyInvalid, Refused):
+            read({**seed_body(), **body} if whole else body)
+
+
+@given(
+    st.sampled_from(["keyword_model", "rule_model", "regex_model"]),
+    st.dictionaries(st.text(), _JSON | st.lists(st.text())),
+)
+def test_any_pattern_is_taken_or_told_what_is_wrong(model: str, pattern: dict[str, Any]) -> None:
+    with contextlib.suppress(BodyInvalid):
+        requests.create_body(seed_body(MODEL_TYPE=model, PATTERN=pattern))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from pipeline_caller import PREPROCESS, TASK, TRAIN, Caller, unpacked
-from pipeline_service import SECTION, a_service, end
+from pipeline_caller import PREPROCESS, TASK, TRAIN, Caller, build_file, unpacked
+from pipeline_service import SECTION, a_service, built_images, end
 from support.service import Service
 
 pytestmark = pytest.mark.docker
@@ -68,6 +68,12 @@ def forget_outcome(service: Service, task_uid: str) -> Path:
     return service.data / "registry" / kind / uid
 
 
+def forget_row(service: Service, uid: str) -> None:
+    """Have the database as it is between a build and the row of its build file."""
+    with closing(sqlite3.connect(service.data / "ocean-compute.db")) as database, database:
+        database.execute("DELETE FROM registry_items WHERE uid = ?", (uid,))
+
+
 async def test_an_end_that_nobody_saw_is_settled_at_the_next_start(service: Service) -> None:
     async with calling(service) as caller:
         await caller.furnish()
@@ -76,7 +82,9 @@ async def test_an_end_that_nobody_saw_is_settled_at_the_next_start(service: Serv
         ]
         for uid in (first, second, third):
             assert (await caller.ended(uid))["status"] == "finished"
+        unknown = await caller.add("build_files", build_file("running"), sequence="running")
     service.stop()
+    forget_row(service, unknown)
     paths = {uid: forget_outcome(service, uid) for uid in (first, second, third)}
     content = paths[first].read_bytes()
     paths[first].unlink()
@@ -90,6 +98,8 @@ async def test_an_end_that_nobody_saw_is_settled_at_the_next_start(service: Serv
     await service.restart()
     assert not any(stray.exists() for stray in strays)
     assert list((service.data / "uploads").iterdir()) == []
+    assert not any(unknown in name for name in built_images(service))
+    assert len(built_images(service)) == 3
     async with calling(service) as caller:
         for uid in (first, second):
             task = await caller.good(TASK, {"uid": uid})

@@ -332,6 +332,17 @@ async def test_a_body_that_is_no_json(caller: Caller) -> None:
         assert (status, answer["data"]) == (400, None)
 
 
+async def test_of_a_long_log_the_end(caller: Caller) -> None:
+    started = await caller.good(PREPROCESS, await caller.body("yes | head -c 2000000; echo end"))
+    assert (await caller.ended(started["uid"]))["status"] == "finished"
+    log = await caller.good(LOG, {"task_uid": started["uid"], "type": "preprocessing"})
+    left_out = 2_000_004 - (1 << 20)
+    text = log["preprocessing"]
+    assert text.startswith(f"[{left_out} bytes before this are left out]\n")
+    assert text.endswith("y\nend\n")
+    assert len(text.partition("\n")[2]) == 1 << 20
+
+
 async def test_the_log_of_another_kind(caller: Caller) -> None:
     started = await caller.good(PREPROCESS, await caller.body())
     status, answer = await caller.parse(LOG, {"task_uid": started["uid"], "type": "training"})
