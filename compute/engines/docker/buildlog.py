@@ -46,6 +46,10 @@ class BuildLog:
         self._kept = bytearray()
         self._printed = 0
 
+    @property
+    def prints_too_much(self) -> bool:
+        return self._printed > MOST_PRINTED
+
     def take(self, line: bytes) -> None:
         """Read a message. Raises BuildRefused when it says that the build failed."""
         try:
@@ -73,5 +77,3 @@ class BuildLog:
         self._kept += data
         if len(self._kept) > 2 * self._limit:
             del self._kept[: len(self._kept) - self._limit]
-        if self._printed > MOST_PRINTED:
-            raise self.refused(f"The build prints more than {MOST_PRINTED >> 20} MiB")

@@ -25,7 +25,7 @@ from docker.errors import APIError, DockerException, NotFound
 from compute import dockerfile
 from compute.engines.base import BUILD_LABEL, JOB_LABEL, OPERATOR_LABEL, ImageBuild
 from compute.engines.docker import images
-from compute.engines.docker.buildlog import BuildLog, failure
+from compute.engines.docker.buildlog import MOST_PRINTED, BuildLog, failure
 from compute.engines.docker.calls import Answer, Calls, CutOff, alone, request
 from compute.engines.docker.context import DOCKERFILE, Context
 from compute.engines.docker.errors import SILENT, explanation, meaning, translated
@@ -108,8 +108,7 @@ class Builds:
             except ComputeError:
                 continue
             if written - one.base_bytes > most:
-                one.why_cut = one.log.refused(f"The build writes more than {most >> 20} MiB")
-                one.answer.cut()
+                one.cut(f"The build writes more than {most >> 20} MiB")
                 return
 
     def _work(self, one: _Build) -> str:
@@ -137,6 +136,9 @@ class Builds:
             )
             for line in one.answer.lines(response):
                 one.log.take(line)
+                if one.log.prints_too_much:
+                    one.cut(f"The build prints more than {MOST_PRINTED >> 20} MiB")
+                    raise CutOff
         except APIError as error:
             if isinstance(meaning(error), EngineRefused):
                 raise one.log.refused(failure(explanation(error))) from error
@@ -210,6 +212,11 @@ class _Build:
         self.log = BuildLog(build.output_bytes)
         self.base_bytes = 0
         self.why_cut: BuildRefused | None = None
+
+    def cut(self, why: str) -> None:
+        """Have it end, refused."""
+        self.why_cut = self.log.refused(why)
+        self.answer.cut()
 
 
 def _parameters(build: ImageBuild, operator_id: str) -> Mapping[str, str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -19,23 +17,13 @@ from examples.labelling import posts
 from examples.labelling.demo import IMAGE
 
 ROOT = Path(__file__).parents[3]
-RECIPE = ROOT / "examples" / "labelling" / "image"
 MANY = 8_000
 
 
 @pytest.fixture(scope="session")
-def labelling_image(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Built from what is in the tree, packages downloaded on this side."""
-    folder = tmp_path_factory.mktemp("labelling-image")
-    shutil.copytree(RECIPE, folder, dirs_exist_ok=True)
-    platforms = [f"manylinux{each}_x86_64" for each in ("2014", "_2_17", "_2_28")]
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
-    pip += ["--no-compile", "--target", str(folder / "packages"), "--only-binary=:all:"]
-    pip += ["--implementation", "cp", "--python-version", "3.11"]
-    pip += [word for each in platforms for word in ("--platform", each)]
-    subprocess.run([*pip, "-r", str(RECIPE / "requirements.txt")], check=True, capture_output=True)
-    build = ["docker", "build", "-q", "--network", "none", "-t", IMAGE, str(folder)]
-    subprocess.run(build, check=True, capture_output=True)
+def labelling_image() -> str:
+    """Made from what is in the tree, unless it is there already."""
+    subprocess.run([ROOT / "scripts" / "images.sh", "examples"], check=True, capture_output=True)
     return IMAGE
 
 

@@ -40,7 +40,12 @@ class Desk:
         folders = {name.upper(): str(self.root / name) for name in ("inputs", "outputs", "secrets")}
         return subprocess.Popen(
             [sys.executable, "-m", "labeller"],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(IMAGE_FOLDER), **folders},
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(IMAGE_FOLDER),
+                **folders,
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -333,7 +333,8 @@ async def test_a_body_that_is_no_json(caller: Caller) -> None:
 
 
 async def test_of_a_long_log_the_end(caller: Caller) -> None:
-    started = await caller.good(PREPROCESS, await caller.body("yes | head -c 2000000; echo end"))
+    script = "yes $(printf %999s | tr ' ' y) | head -c 2000000; echo end"
+    started = await caller.good(PREPROCESS, await caller.body(script))
     assert (await caller.ended(started["uid"]))["status"] == "finished"
     log = await caller.good(LOG, {"task_uid": started["uid"], "type": "preprocessing"})
     left_out = 2_000_004 - (1 << 20)
