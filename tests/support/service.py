@@ -176,9 +176,19 @@ class Service:
         with engine() as client:
             for name in containers(self.operator_id()):
                 client.remove_container(name, force=True)
+            for name in self.built_images():
+                client.remove_image(name, force=True)
         for mount in Path("/proc/self/mounts").read_text().splitlines():
             if str(self.root) in mount:
                 subprocess.run(["umount", mount.split()[1]], check=True)
+
+    def built_images(self) -> set[str]:
+        """What the service's builds have left in the engine: images stay as long as their build
+        files do."""
+        label = f"{OPERATOR_LABEL}={self.operator_id()}"
+        with engine() as client:
+            found = client.images(filters={"label": label})
+        return {tag for each in found for tag in each["RepoTags"] or ()}
 
     def operator_id(self) -> str:
         """The name under which this service labels what it makes."""

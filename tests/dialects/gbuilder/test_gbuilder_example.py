@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import aiohttp
 import pytest
 from support.service import Service
@@ -12,21 +10,9 @@ from examples.gbuilder import demo
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
-BASE = "python:3.11-slim-bookworm"
-
-
-@pytest.fixture(scope="session")
-def image() -> str:
-    have = ["docker", "image", "inspect", BASE]
-    if subprocess.run(have, capture_output=True).returncode:
-        pytest.skip(f"{BASE} is not here; scripts/images.sh base makes it")
-    build = ["docker", "build", "-q", "--network", "none", "-t", demo.IMAGE, str(demo.CONTEXT)]
-    subprocess.run(build, check=True, capture_output=True)
-    return demo.IMAGE
-
 
 async def test_the_demo_tells_its_story(
-    lone: Service, image: str, session: aiohttp.ClientSession
+    lone: Service, example_images: None, session: aiohttp.ClientSession
 ) -> None:
     lone.environments({"id": "small"})
     lone.dialects({"gbuilder": demo.CONFIG})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -21,9 +20,8 @@ MANY = 8_000
 
 
 @pytest.fixture(scope="session")
-def labelling_image() -> str:
+def labelling_image(example_images: None) -> str:
     """Made from what is in the tree, unless it is there already."""
-    subprocess.run([ROOT / "scripts" / "images.sh", "examples"], check=True, capture_output=True)
     return IMAGE
 
 

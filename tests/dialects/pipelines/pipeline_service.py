@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_caller import ACCESS_KEY, SECRET_KEY
-from support.service import Service, engine
+from support.service import Service
 
-from compute.engines.base import OPERATOR_LABEL
 from provider.apikeys import hash_key
 
 SECTION: dict[str, Any] = {
@@ -28,17 +27,6 @@ def a_service(root: Path, section: dict[str, Any]) -> Service:
 
 
 def end(service: Service) -> None:
-    """End it, and take away what would be left in the engine: images stay as long as their
-    build files do."""
+    """End it, and take away what would be left in the engine."""
     service.stop()
     service.sweep()
-    with engine() as client:
-        for name in built_images(service):
-            client.remove_image(name, force=True)
-
-
-def built_images(service: Service) -> set[str]:
-    """What the service's builds have left in the engine."""
-    label = f"{OPERATOR_LABEL}={service.operator_id()}"
-    with engine() as client:
-        return {tag for each in client.images(filters={"label": label}) for tag in each["RepoTags"]}

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from pipeline_caller import PREPROCESS, TASK, TRAIN, Caller, build_file, unpacked
-from pipeline_service import SECTION, a_service, built_images, end
+from pipeline_service import SECTION, a_service, end
 from support.service import Service
 
 pytestmark = pytest.mark.docker
@@ -98,8 +98,8 @@ async def test_an_end_that_nobody_saw_is_settled_at_the_next_start(service: Serv
     await service.restart()
     assert not any(stray.exists() for stray in strays)
     assert not (service.data / "uploads" / "context-x").exists()
-    assert not any(unknown in name for name in built_images(service))
-    assert len(built_images(service)) == 3
+    assert not any(unknown in name for name in service.built_images())
+    assert len(service.built_images()) == 3
     async with calling(service) as caller:
         for uid in (first, second):
             task = await caller.good(TASK, {"uid": uid})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from pipeline_service import built_images, end
+from pipeline_service import end
 from support.service import Service
 
 from examples.pipelines import demo, pumps
@@ -24,7 +24,7 @@ def test_the_readings_are_the_same_everywhere() -> None:
 
 
 @pytest.mark.docker
-async def test_the_story(tmp_path: Path) -> None:
+async def test_the_story(tmp_path: Path, example_images: None) -> None:
     service = Service(tmp_path / "service")
     images = {"allow": [BASE], "pull": "never", "build": True}
     service.environments({"id": "small", "ramGB": 0.5, "diskGB": 0.1, "images": images})
@@ -35,7 +35,7 @@ async def test_the_story(tmp_path: Path) -> None:
         async with aiohttp.ClientSession() as session:
             metrics = await demo.run(service.url, session, said.append)
         assert service.leftovers() == []
-        assert built_images(service) == set()
+        assert service.built_images() == set()
     finally:
         end(service)
     assert metrics["optimized"]["validation_loss"] < metrics["trained"]["validation_loss"] < 0.6

@@ -24,7 +24,7 @@ from pipeline_caller import (
     build_file,
     zipped,
 )
-from pipeline_service import SECTION, a_service, built_images, end
+from pipeline_service import SECTION, a_service, end
 from support.service import IMAGE, Service
 from yarl import URL
 
@@ -223,9 +223,9 @@ async def test_a_build_file_with_its_context(caller: Caller, pipelines_service: 
     text = DOCKERFILE + 'COPY src/say.sh /\nCMD ["sh", "/say.sh"]\n'
     say = "echo built from a context; cp $INPUTS/stages/0/* $OUTPUTS"
     context = zipped(**{"Dockerfile": text, "src/say.sh": say})
-    before = built_images(pipelines_service)
+    before = pipelines_service.built_images()
     uid = await caller.add("build_files", context, sequence="running", extension="zip")
-    assert len(built_images(pipelines_service) - before) == 1
+    assert len(pipelines_service.built_images() - before) == 1
     body = await caller.body()
     body["image_uid"]["running_uid"] = uid
     started = await caller.good(PREPROCESS, body)
@@ -234,7 +234,7 @@ async def test_a_build_file_with_its_context(caller: Caller, pipelines_service: 
     assert (await caller.ended(started["uid"]))["status"] == "finished"
     assert await caller.registry("GET", f"build_files/{uid}/content") == (200, context)
     assert (await caller.registry("DELETE", f"build_files/{uid}"))[0] == 200
-    assert built_images(pipelines_service) == before
+    assert pipelines_service.built_images() == before
 
 
 @pytest.mark.parametrize(
@@ -251,14 +251,14 @@ async def test_a_build_file_with_its_context(caller: Caller, pipelines_service: 
 async def test_a_build_that_fails_leaves_nothing(
     caller: Caller, pipelines_service: Service, content: bytes, extension: str, detail: str
 ) -> None:
-    before = built_images(pipelines_service)
+    before = pipelines_service.built_images()
     query = {"pipeline_uid": caller.uids["pipeline"]}
     listed = await caller.registry("GET", "build_files", params=query)
     fields = {"name": "x", "extension": extension, "sequence": "running", **query}
     status, answer = await caller.post("build_files", content, **fields)
     assert (status, answer["data"]) == (422, None)
     assert detail in answer["detail"]
-    assert built_images(pipelines_service) == before
+    assert pipelines_service.built_images() == before
     assert await caller.registry("GET", "build_files", params=query) == listed
     assert left_in(pipelines_service) == []
 
@@ -268,7 +268,7 @@ def left_in(service: Service) -> list[Path]:
 
 
 async def test_a_taken_uid_is_not_built_again(caller: Caller, pipelines_service: Service) -> None:
-    before = built_images(pipelines_service)
+    before = pipelines_service.built_images()
     fields = {"name": "x", "sequence": "running", "pipeline_uid": caller.uids["pipeline"]}
     status, answer = await caller.post(
         "build_files",
@@ -277,7 +277,7 @@ async def test_a_taken_uid_is_not_built_again(caller: Caller, pipelines_service:
         **fields,
     )
     assert (status, answer["data"]) == (409, None)
-    assert built_images(pipelines_service) == before
+    assert pipelines_service.built_images() == before
     started = await caller.good(PREPROCESS, await caller.body())
     assert (await caller.ended(started["uid"]))["status"] == "finished"
 
