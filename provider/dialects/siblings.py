@@ -6,6 +6,7 @@ A dialect's package is imported only when it is served.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from provider.apikeys import KeyRing
 from provider.dialects.shared import forms
-from provider.dialects.shared.configured import Dialects
+from provider.dialects.shared.configured import KINDS, Dialects
 from provider.dialects.shared.door import Door
 from provider.dialects.shared.surroundings import SiblingSurroundings
 from provider.jobs import Jobs
@@ -40,11 +41,14 @@ class Sibling(Protocol):
         """Bring it to life until the stack ends."""
 
 
-class _GBuilder:
-    def add_routes(self, app: web.Application, section: Any, door: Door) -> None:
-        from provider.dialects.gbuilder import routes
+class _Packaged:
+    """A dialect whose package is imported when it is asked for something."""
 
-        routes.add_routes(app, section, door)
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def add_routes(self, app: web.Application, section: Any, door: Door) -> None:
+        self._routes.add_routes(app, section, door)
 
     async def open(
         self,
@@ -54,74 +58,14 @@ class _GBuilder:
         around: SiblingSurroundings,
         stack: AsyncExitStack,
     ) -> None:
-        from provider.dialects.gbuilder.routes import GBUILDER_API, GBuilderApi
+        await self._routes.open_api(app, jobs, section, around, stack)
 
-        app[GBUILDER_API] = await stack.enter_async_context(GBuilderApi(jobs, section, around))
-
-
-class _Pipelines:
-    def add_routes(self, app: web.Application, section: Any, door: Door) -> None:
-        from provider.dialects.pipelines import routes
-
-        routes.add_routes(app, section, door)
-
-    async def open(
-        self,
-        app: web.Application,
-        jobs: Jobs,
-        section: Any,
-        around: SiblingSurroundings,
-        stack: AsyncExitStack,
-    ) -> None:
-        from provider.dialects.pipelines.routes import PIPELINES_API, PipelinesApi
-
-        app[PIPELINES_API] = await stack.enter_async_context(PipelinesApi(jobs, section, around))
+    @property
+    def _routes(self) -> Any:
+        return importlib.import_module(f"provider.dialects.{self._name}.routes")
 
 
-class _Labelling:
-    def add_routes(self, app: web.Application, section: Any, door: Door) -> None:
-        from provider.dialects.labelling import routes
-
-        routes.add_routes(app, section, door)
-
-    async def open(
-        self,
-        app: web.Application,
-        jobs: Jobs,
-        section: Any,
-        around: SiblingSurroundings,
-        stack: AsyncExitStack,
-    ) -> None:
-        from provider.dialects.labelling.routes import LABELLING_API, LabellingApi
-
-        app[LABELLING_API] = await stack.enter_async_context(LabellingApi(jobs, section, around))
-
-
-class _Aaas:
-    def add_routes(self, app: web.Application, section: Any, door: Door) -> None:
-        from provider.dialects.aaas import routes
-
-        routes.add_routes(app, section, door)
-
-    async def open(
-        self,
-        app: web.Application,
-        jobs: Jobs,
-        section: Any,
-        around: SiblingSurroundings,
-        stack: AsyncExitStack,
-    ) -> None:
-        from provider.dialects.aaas.routes import AAAS_API, AaasApi
-
-        app[AAAS_API] = await stack.enter_async_context(AaasApi(jobs, section, around))
-
-
-SIBLINGS: Mapping[str, Sibling] = {
-    "gbuilder": _GBuilder(),
-    "pipelines": _Pipelines(),
-    "labelling": _Labelling(),
-    "aaas": _Aaas(),
-}
+SIBLINGS: Mapping[str, Sibling] = {name: _Packaged(name) for name in KINDS}
 
 
 def add_routes(

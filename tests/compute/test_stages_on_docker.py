@@ -59,7 +59,8 @@ async def test_outputs_become_inputs_and_cannot_be_changed(machine: Workshop) ->
             stage(
                 "train",
                 "cat /data/inputs/stages/0/rows > /data/outputs/model;"
-                " (echo x >> /data/inputs/stages/0/rows) 2> /dev/null || echo kept; ls /data/outputs",
+                " (echo x >> /data/inputs/stages/0/rows) 2> /dev/null || echo kept;"
+                " ls /data/outputs",
             ),
             stage("deliver", "cat /data/inputs/stages/*/* > /data/outputs/all; echo $STAGE $W"
                   , variables={"W": "w", "OUTPUTS": "elsewhere"}),

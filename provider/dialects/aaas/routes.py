@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from aiohttp import web
@@ -85,6 +86,17 @@ _ENDPOINTS: Mapping[str, _Endpoint] = {
     "/auto/clean_task": AaasApi.clean_task,
     _LOG: AaasApi.task_log,
 }
+
+
+async def open_api(
+    app: web.Application,
+    jobs: Jobs,
+    settings: AaasSettings,
+    around: SiblingSurroundings,
+    stack: AsyncExitStack,
+) -> None:
+    """Bring the API to life until the stack ends."""
+    app[AAAS_API] = await stack.enter_async_context(AaasApi(jobs, settings, around))
 
 
 def add_routes(app: web.Application, settings: AaasSettings, door: Door) -> None:

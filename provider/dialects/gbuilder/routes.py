@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
@@ -125,6 +126,17 @@ _ENDPOINTS: tuple[tuple[str, str, _Endpoint], ...] = (
     ("GET", _TASK + "/results", GBuilderApi.results),
     ("DELETE", _TASK, GBuilderApi.stop),
 )
+
+
+async def open_api(
+    app: web.Application,
+    jobs: Jobs,
+    settings: GBuilderSettings,
+    around: SiblingSurroundings,
+    stack: AsyncExitStack,
+) -> None:
+    """Bring the API to life until the stack ends."""
+    app[GBUILDER_API] = await stack.enter_async_context(GBuilderApi(jobs, settings, around))
 
 
 def add_routes(app: web.Application, settings: GBuilderSettings, door: Door) -> None:

@@ -7,6 +7,7 @@ import json
 import random
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -156,6 +157,17 @@ class LabellingApi:
 
 
 LABELLING_API = web.AppKey("labelling_api", LabellingApi)
+
+
+async def open_api(
+    app: web.Application,
+    jobs: Jobs,
+    settings: LabellingSettings,
+    around: SiblingSurroundings,
+    stack: AsyncExitStack,
+) -> None:
+    """Bring the API to life until the stack ends."""
+    app[LABELLING_API] = await stack.enter_async_context(LabellingApi(jobs, settings, around))
 
 
 def add_routes(app: web.Application, settings: LabellingSettings, door: Door) -> None:

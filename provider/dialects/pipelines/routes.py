@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Final, Self
 
 from aiohttp import web
@@ -116,6 +117,17 @@ _CALLS: Mapping[str, _Call] = {
     "oNjkVj60RqS8DQTX": PipelinesApi.choices,
 }
 """The wire names its calls by these; they are no secrets."""
+
+
+async def open_api(
+    app: web.Application,
+    jobs: Jobs,
+    settings: PipelinesSettings,
+    around: SiblingSurroundings,
+    stack: AsyncExitStack,
+) -> None:
+    """Bring the API to life until the stack ends."""
+    app[PIPELINES_API] = await stack.enter_async_context(PipelinesApi(jobs, settings, around))
 
 
 def add_routes(app: web.Application, settings: PipelinesSettings, door: Door) -> None:

@@ -6,6 +6,7 @@ once. A dialect's package is imported only if the file has its section.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,35 +29,20 @@ Kind = Callable[[], type[DialectSection]]
 """Imports and gives the model of a section."""
 
 
-def _gbuilder() -> type[DialectSection]:
-    from provider.dialects.gbuilder.settings import GBuilderSettings
+def _kind(dialect: str, model: str) -> Kind:
+    def imported() -> type[DialectSection]:
+        settings = importlib.import_module(f"provider.dialects.{dialect}.settings")
+        section: type[DialectSection] = getattr(settings, model)
+        return section
 
-    return GBuilderSettings
-
-
-def _pipelines() -> type[DialectSection]:
-    from provider.dialects.pipelines.settings import PipelinesSettings
-
-    return PipelinesSettings
-
-
-def _labelling() -> type[DialectSection]:
-    from provider.dialects.labelling.settings import LabellingSettings
-
-    return LabellingSettings
-
-
-def _aaas() -> type[DialectSection]:
-    from provider.dialects.aaas.settings import AaasSettings
-
-    return AaasSettings
+    return imported
 
 
 KINDS: Mapping[str, Kind] = {
-    "gbuilder": _gbuilder,
-    "pipelines": _pipelines,
-    "labelling": _labelling,
-    "aaas": _aaas,
+    "gbuilder": _kind("gbuilder", "GBuilderSettings"),
+    "pipelines": _kind("pipelines", "PipelinesSettings"),
+    "labelling": _kind("labelling", "LabellingSettings"),
+    "aaas": _kind("aaas", "AaasSettings"),
 }
 
 

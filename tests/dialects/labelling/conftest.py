@@ -15,7 +15,6 @@ from support.service import Service
 from examples.labelling import posts
 from examples.labelling.demo import IMAGE
 
-ROOT = Path(__file__).parents[3]
 MANY = 8_000
 
 
