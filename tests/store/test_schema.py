@@ -20,6 +20,7 @@ from compute.store.database import open_database
 from provider.assets.index import tables as index_tables
 from provider.auth import tables as provider_tables
 from provider.migrations import VERSIONS
+from provider.registry import tables as registry_tables
 
 ROOT = Path(__file__).parents[2]
 BOTH = (schema.VERSIONS, VERSIONS)
@@ -42,7 +43,8 @@ asyncio.run(main())
 def all_tables() -> MetaData:
     """The tables of both floors in one, as they lie in one database."""
     merged = MetaData()
-    for floor in (tables.metadata, provider_tables.metadata, index_tables.metadata):
+    upper = (provider_tables.metadata, index_tables.metadata, registry_tables.metadata)
+    for floor in (tables.metadata, *upper):
         for table in floor.sorted_tables:
             table.to_metadata(merged)
     return merged

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,7 +50,7 @@ class Report:
             "labelled_authors": self.labelled_authors,
             "authors": self.authors,
             "tables": self._tables,
-            "peak_memory": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_memory": _peak_mib(),
             "run_time_s": round(time.monotonic() - self._started, 3),
             "check_point": self.check_point,
             "error": self._error,
@@ -79,3 +78,12 @@ class Report:
         beside = path.with_name(f".{path.name}.part")
         beside.write_text(text, encoding="utf-8", errors="replace")
         os.replace(beside, path)
+
+
+def _peak_mib() -> float | None:
+    """The most memory that this program has had. The kernel's resource usage would not do: it
+    counts what the process was before it became this program."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return round(int(line.split()[1]) / 1024, 1)
+    return None
