@@ -210,8 +210,8 @@ def _queued(job: Job, environment: Environment, now: float) -> Step:
 
 
 def queue_end(job: Job, environment: Environment) -> float:
-    """Until when a queued job may wait for a place."""
-    expiry = job.created_at + environment.maxQueueWait
+    """Until when a queued job may wait for a place; a delay of its own does not count."""
+    expiry = max(job.created_at, job.retry_at) + environment.maxQueueWait
     return expiry if job.spec.ends_by is None else min(expiry, job.spec.ends_by)
 
 

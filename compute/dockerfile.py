@@ -18,6 +18,7 @@ from compute.errors import BuildRefused
 from compute.models import Image
 
 MOST_BYTES = 64 << 10
+MOST_STAGES = 16
 
 Allows = Callable[[Image], bool]
 
@@ -38,6 +39,7 @@ _TWO_BACKSLASHES = re.compile(r"\\\\[ \t]*$")
 _DIRECTIVE = re.compile(r"#\s*(syntax|escape)\s*=", re.IGNORECASE)
 _HEREDOC = re.compile(r"(?<!<)<<(?!<)")
 _PLAIN_FLAG = re.compile(r"--([a-z-]+)=([!#%&(-\[\]-~]*)")
+_LEFT_OUT = re.compile(r"[\"'\\]")
 _STAGE = re.compile(r"[a-z][a-z0-9_.-]*")
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
@@ -158,23 +160,39 @@ def _refused(line: int, text: str) -> BuildRefused:
     return BuildRefused(f"Dockerfile line {line}: {text}")
 
 
+def _check_label(line: int, rest: str) -> None:
+    """By our labels is found what a build has made, how much it writes among it. The engine
+    puts variables into names too, and leaves quotes and backslashes out of them."""
+    if "$" in rest:
+        raise _refused(line, "a label may not be made of a variable; write its text")
+    if _OUR_LABELS in _LEFT_OUT.sub("", rest).lower():
+        raise _refused(line, f"labels named {_OUR_LABELS} are ours; choose another name")
+
+
 @dataclass
 class _Reading:
-    """What was read so far. ``stages`` are their names, empty for one without."""
+    """What was read so far. ``stages`` are their names, empty for one without; ``with_volume``
+    are the numbers of those whose steps would write into a VOLUME."""
 
     allows: Allows
     stages: list[str] = field(default_factory=list)
     bases: list[Image] = field(default_factory=list)
+    with_volume: set[int] = field(default_factory=set)
 
     def take(self, one: Instruction) -> None:
         self._check_word(one)
         flags, rest = _flags(one)
         if one.word in {"RUN", "COPY"} and _HEREDOC.search(rest):
             raise _refused(one.line, "<< begins a heredoc; COPY a file with that text instead")
-        if one.word == "LABEL" and _OUR_LABELS in rest.lower():
-            raise _refused(one.line, f"labels named {_OUR_LABELS} are ours; choose another name")
+        if one.word == "LABEL":
+            _check_label(one.line, rest)
         if one.word == "FROM":
             self._begin(one.line, rest)
+        if one.word == "VOLUME":
+            self.with_volume.add(len(self.stages) - 1)
+        if one.word == "RUN" and len(self.stages) - 1 in self.with_volume:
+            # Nobody counts what a step writes there.
+            raise _refused(one.line, "RUN may not follow a VOLUME; write the VOLUME behind it")
         for value in (value for name, value in flags if name == "from"):
             self._copy(one.line, value)
 
@@ -197,10 +215,19 @@ class _Reading:
         name = words[2].lower() if named else ""
         if named and (not _STAGE.fullmatch(name) or name == "scratch"):
             raise _refused(line, "a stage's name is a letter, then letters, digits, _ . and -")
+        if len(self.stages) == MOST_STAGES:
+            raise _refused(line, f"more than {MOST_STAGES} stages; build them in fewer")
         base = words[0]
-        if base != "scratch" and base.lower() not in filter(None, self.stages):
-            self._use(line, base)
+        if base != "scratch":
+            self._build_on(line, base)
         self.stages.append(name)
+
+    def _build_on(self, line: int, base: str) -> None:
+        before = {at for at, name in enumerate(self.stages) if name == base.lower()}
+        if not before:
+            self._use(line, base)
+        if before & self.with_volume:
+            self.with_volume.add(len(self.stages))
 
     def _copy(self, line: int, source: str) -> None:
         before = self.stages[:-1]

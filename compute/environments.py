@@ -61,6 +61,12 @@ def _container_user(text: str) -> str:
     return text
 
 
+def _image_or_none(text: str) -> str:
+    if text:
+        Image.named(text)
+    return text
+
+
 Address = Annotated[str, AfterValidator(_address)]
 
 
@@ -202,7 +208,7 @@ class Environment(_Section):
     images: Images = Images()
     consumers: Consumers = Consumers()
     prices: Mapping[Annotated[int, Field(ge=1, strict=False)], Price] = Field(default_factory=dict)
-    filterImage: str = ""
+    filterImage: Annotated[str, AfterValidator(_image_or_none)] = ""
     consumerAddress: Address | None = None
 
     @model_validator(mode="after")

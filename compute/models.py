@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from compute import references
 from compute.status import Goal, Phase
 
 DID_PREFIX = "did:op:"
@@ -34,6 +35,12 @@ class Image(Stored):
     image: str
     tag: str = ""
     checksum: str = ""
+
+    @classmethod
+    def named(cls, text: str) -> Image:
+        """The image of ``name``, ``name:tag``, ``name@sha256:…``, or both. Raises ValueError."""
+        name, tag, checksum = references.parsed(text)
+        return cls(image=name, tag=tag, checksum=checksum)
 
     @property
     def reference(self) -> str:
@@ -178,6 +185,15 @@ class JobSpec(Stored):
     def weight(self) -> int:
         """About how many bytes it is, as JSON."""
         return len(json.dumps(self.model_dump()))
+
+    @property
+    def has_secrets(self) -> bool:
+        return any(stage.secrets for stage in self.stages)
+
+    def without_secrets(self) -> JobSpec:
+        """What is left once nothing of the job will run any more."""
+        bare = tuple(stage.model_copy(update={"secrets": {}}) for stage in self.stages)
+        return self.model_copy(update={"stages": bare})
 
     def forgotten(self) -> JobSpec:
         """Only which assets the job was about: no code, parameter or document."""

@@ -41,6 +41,9 @@ log = logging.getLogger(__name__)
 
 _LEAST_FREE_BYTES = 64 << 20
 
+_FILES_TAKEN_AT_ONCE = 2
+"""A file may be large: copies for jobs that find no place must not fill the disk together."""
+
 _NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 WAIT_S = 8.0
@@ -70,6 +73,7 @@ class Operator:
         self._reconciler = reconciler
         self._data_dir = data_dir
         self._clock = clock
+        self._taking_files = asyncio.Semaphore(_FILES_TAKEN_AT_ONCE)
 
     async def start(
         self,
@@ -136,9 +140,12 @@ class Operator:
         does a caller who goes away, whose job may have been queued all the same."""
         folders = layout.JobFolders(self._data_dir, job.id)
         try:
-            if files:
+            if not files:
+                return await insert()
+            async with self._taking_files:
+                await self._require_place(job.environment)
                 await asyncio.to_thread(keep_given, folders, files)
-            return await insert()
+                return await insert()
         except OSError as error:
             await asyncio.to_thread(shutil.rmtree, folders.root, ignore_errors=True)
             log.warning("files_not_kept job=%s cause=%s", job.id, error.strerror)
@@ -147,6 +154,13 @@ class Operator:
             if files:
                 await asyncio.to_thread(shutil.rmtree, folders.root, ignore_errors=True)
             raise
+
+    async def _require_place(self, environment_id: str) -> None:
+        """Refuse before anything is copied what the queue would refuse after it."""
+        configured = self.environments[environment_id]
+        load = (await self._store.loads()).get(environment_id, Load())
+        if load.queued >= configured.maxQueue + max(0, configured.maxJobs - load.active):
+            raise QueueFull("The queue of this compute environment is full")
 
     async def named(self, namespace: str, name: str) -> Job:
         """The job of this name that is not deleted. Raises UnknownJob."""

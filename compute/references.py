@@ -15,6 +15,10 @@ _HOST = rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*")
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+_REFERENCE = re.compile(
+    r"(?P<name>[^@]*?[^@:/])(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
+    r"(?:@(?P<checksum>sha256:[0-9a-f]{64}))?"
+)
 _LONGEST = 255
 _HUB = frozenset({"docker.io", "index.docker.io"})
 
@@ -28,6 +32,15 @@ def is_name(text: str) -> bool:
         and text != "sha256"
         and not _IMAGE_ID.fullmatch(text)
     )
+
+
+def parsed(text: str) -> tuple[str, str, str]:
+    """Name, tag and checksum of ``name``, ``name:tag``, ``name@sha256:…`` or both; empty for
+    what is not there. Raises ValueError for what is no image."""
+    found = _REFERENCE.fullmatch(text)
+    if found is None or not is_name(found["name"]):
+        raise ValueError("not an image; write name:tag or name@sha256:…")
+    return found["name"], found["tag"] or "", found["checksum"] or ""
 
 
 def split(name: str) -> tuple[str, str]:

@@ -316,7 +316,7 @@ class Steps:
     async def _filter(self, job: Job, step: decide.Filter) -> Job:
         environment, folders = self._environment_of(job), self.folders(job)
         await self._open_space(job)
-        image = _image(environment.filterImage)
+        image = Image.named(environment.filterImage)
         image_id = await self._engine.ensure_image(image, environment.images.pull)
         await asyncio.to_thread(_give, folders.log, *_user(environment))
         spec = layout.filter_container(job, environment, folders, image_id)
@@ -419,15 +419,6 @@ def _sources(folders: JobFolders, *, filtered: bool) -> list[results.Source]:
     if not filtered:
         sources.append(results.Source(folders.own_logs, "algorithmLog"))
     return sources
-
-
-def _image(reference: str) -> Image:
-    """An operator's image reference: ``name``, ``name:tag`` or ``name@sha256:…``."""
-    name, _, checksum = reference.partition("@")
-    head, colon, tag = name.rpartition(":")
-    if not colon or "/" in tag:
-        return Image(image=name, checksum=checksum)
-    return Image(image=head, tag=tag, checksum=checksum)
 
 
 def _user(environment: Environment) -> tuple[int, int]:

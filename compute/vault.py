@@ -37,15 +37,19 @@ class Vault:
     async def remove(self, job_id: str) -> None:
         """Forget a job's secrets."""
         place = self._folder / job_id
-        if os.path.lexists(place):
-            await asyncio.to_thread(shutil.rmtree, place)
+        if self._is_ours() and os.path.lexists(place):
+            await asyncio.to_thread(_forget, place)
 
     async def sweep(self, keep: Collection[str]) -> None:
         """Forget the secrets of all jobs but these."""
-        if self._folder.is_dir():
+        if self._is_ours():
             for place in list(self._folder.iterdir()):
                 if place.name not in keep:
                     await self.remove(place.name)
+
+    def _is_ours(self) -> bool:
+        """Nothing is removed through somebody else's folder, which may be a link to anywhere."""
+        return os.path.lexists(self._folder) and _is_private(self._folder)
 
     def _put(self, job_id: str, secrets: Mapping[str, bytes]) -> dict[str, Path]:
         place = self._folder / job_id
@@ -65,6 +69,13 @@ class Vault:
             reason = os.strerror(error.errno or 0)
             raise VolumeFailed(f"The job's secrets could not be shown: {reason}") from error
         return files
+
+
+def _forget(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
 
 
 def _is_private(folder: Path) -> bool:

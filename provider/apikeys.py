@@ -225,7 +225,8 @@ class KeyRing:
         encoded = _encoded(key)
         if len(encoded) > MOST_KEY_BYTES:
             return None
-        asked = self._digest(salt, encoded)
+        # With the name: equal questions share one answer, and all unknown names one salt.
+        asked = self._digest(salt, _encoded(name) + b"\0" + encoded)
         if asked in self._known:
             self._known.move_to_end(asked)
             return self._known[asked]

@@ -196,8 +196,9 @@ class JobStore:
         """Take the job from ``job.phase`` to ``phase``; returns it with all that is new.
 
         ``attempts`` and ``retry_at`` start anew unless given; ``finished_at`` becomes
-        ``now`` with the first terminal phase, with which the job's holds are given back. A
-        deleted job keeps only which assets it was about of its specification. Raises
+        ``now`` with the first terminal phase, with which the job's holds are given back and
+        its sealed secrets go. A deleted job keeps only which assets it was about of its
+        specification. Raises
         MoveLost when the job is in another phase by now, UnknownJob, ValueError for a move
         that is not in the table.
         """
@@ -207,8 +208,8 @@ class JobStore:
         values = rows.changed_values({**fresh, **changes}) | {"phase": phase.value}
         if phase in TERMINAL:
             values["finished_at"] = sql.finish_time(now)
-        forgotten = job.spec.forgotten() if phase is Phase.DELETED else None
-        return await self._update(job, values, now=now, note=note, record=True, spec=forgotten)
+        spec = _what_is_kept(job, phase)
+        return await self._update(job, values, now=now, note=note, record=True, spec=spec)
 
     async def note(
         self, job: Job, *, now: float, note: str = "", **changes: Unpack[Changes]
@@ -355,6 +356,15 @@ def _require_room_for(connection: Connection, job: Job, limit: int) -> None:
         raise QueueFull(
             "This wallet has as many jobs waiting in this compute environment as one may have"
         )
+
+
+def _what_is_kept(job: Job, phase: Phase) -> JobSpec | None:
+    """The specification with the move to ``phase``, None for one that stays as it is."""
+    if phase is Phase.DELETED:
+        return job.spec.forgotten()
+    if phase in TERMINAL and job.spec.has_secrets:
+        return job.spec.without_secrets()
+    return None
 
 
 def _unknown() -> UnknownJob:

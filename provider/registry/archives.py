@@ -122,6 +122,8 @@ def _judge(archive: zipfile.ZipFile, packed_bytes: int, most_bytes: int) -> None
     kinds: dict[str, bool] = {}
     for entry in entries:
         problem = _problem(entry)
+        if not problem and not 0 <= entry.header_offset < packed_bytes:
+            problem = "is said to be where the zip has nothing"
         name = entry.filename.rstrip("/")
         if not problem and name in kinds:
             problem = "is there twice"

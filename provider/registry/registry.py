@@ -51,6 +51,8 @@ class Registry:
         Raises ItemExists, UnknownItem for the pipeline, ContentUnavailable.
         """
         if source is not None:
+            # The content of another item, which may be on its way, must not be taken for ours.
+            await self.require_free(item.uid)
             await self._take_in(item, source)
         try:
             await self._database.write(store.add(item))

@@ -51,6 +51,7 @@ GOOD = {
     'FROM x:1\nCOPY ["a b", "c"]\nCMD ["--flag"]\nHEALTHCHECK --retries=3 CMD true\n': ["x:1"],
     "FROM x:1\n# escape=` late is a mere comment\nRUN echo ADD ONBUILD FROM y\n": ["x:1"],
     "FROM x:1\nRUN a\\b 'ça va' # and --mount\n": ["x:1"],
+    "FROM x:1\nRUN a\nVOLUME /a\nFROM x:1\nRUN a\n": ["x:1"],
     "FROM x:1\nLABEL a=b\nMAINTAINER me\nSTOPSIGNAL 9\nUSER 1\nVOLUME /a\nEXPOSE 1\n"
     'WORKDIR /\nSHELL ["a"]\nENTRYPOINT a\n': ["x:1"],
 }
@@ -131,6 +132,11 @@ REFUSED = {
     "FROM x:1\n\u2028ADD a b\n": "line 2: it has the character U+2028",
     "FROM x:1\nRUN a \\\n\u0085\nADD a b\n": "line 3: it has the character U+0085",
     "FROM x:1\nLABEL Org.OceanProtocol.compute.job=1\n": "line 2: labels named",
+    'FROM x:1\nLABEL a=b org.ocean"protocol".compute.build=1\n': "line 2: labels named",
+    "FROM x:1\nLABEL org.ocean\\protocol.compute.build=1\n": "line 2: labels named",
+    "FROM x:1\nENV L org\nLABEL ${L}.oceanprotocol.compute.build=1\n": "line 3: a label may not",
+    "FROM x:1\nVOLUME /a\nRUN a\n": "line 3: RUN may not follow a VOLUME",
+    "FROM x:1 AS one\nVOLUME /a\nFROM One AS b\nFROM b\nRUN a\n": "line 5: RUN may not",
     "FROM x:1\n#" + "x" * (64 << 10): "larger than 64 KiB",
 }
 

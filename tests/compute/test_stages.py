@@ -11,9 +11,11 @@ from pydantic import ValidationError
 from workshop import NOTHING_LEFT, PATIENCE_S, Workshop, ended, phases_of, reach
 
 from compute.engines.fake import FakeRun, until_stopped
+from compute.errors import QueueFull
 from compute.models import Job, JobSpec, Stage
 from compute.operator import Operator
 from compute.status import Phase
+from compute.store.jobs import JobStore
 
 
 async def counts_on(run: FakeRun) -> int:
@@ -245,6 +247,10 @@ async def test_secrets_lie_in_memory_while_the_stage_runs_and_are_gone_after(
     async with workshop.operator() as operator:
         job = await ended(operator, await begin(operator, spec))
         assert job.phase is Phase.COMPLETED
+        assert not job.spec.has_secrets
+        fresh = await JobStore(workshop.database).get(job.id)
+        assert not fresh.spec.has_secrets
+        assert fresh.spec.stages[0].algorithm == spec.stages[0].algorithm
     assert workshop.secrets_dir in seen["path"].parents
     assert list(workshop.secrets_dir.iterdir()) == []
 
@@ -259,6 +265,39 @@ async def test_secrets_are_never_put_on_a_disk(workshop: Workshop, tmp_path: Pat
     assert job.phase is Phase.CONTAINER_FAILED
     assert job.termination is not None
     assert "no place in memory" in job.termination.detail
+
+
+async def test_nothing_is_removed_through_a_link_in_place_of_the_secrets(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    (victim / "folder").mkdir(parents=True)
+    workshop.secrets_dir.symlink_to(victim)
+    workshop.world.add_image("lab/only:1", counts_on)
+    spec = JobSpec(stages=(a_stage("only", secrets={"site": "sealed:hush"}),))
+    async with workshop.operator() as operator:
+        job = await ended(operator, await begin(operator, spec))
+    workshop.secrets_dir.unlink()
+    assert job.phase is Phase.CONTAINER_FAILED
+    assert [path.name for path in victim.iterdir()] == ["folder"]
+
+
+async def test_files_of_a_job_that_finds_no_place_are_not_copied(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    workshop.environment(maxQueue=0, maxJobs=1)
+    workshop.world.add_image("lab/only:1", until_stopped)
+    spec = JobSpec(stages=(a_stage("only", files=("a.txt",)),))
+    source = tmp_path / "a.txt"
+    source.write_text("a")
+    async with workshop.operator() as operator:
+        job = await begin(operator, spec, files={"a.txt": source})
+        await reach(operator, job, Phase.RUNNING)
+        source.unlink()
+        with pytest.raises(QueueFull):
+            await begin(operator, spec, files={"a.txt": source})
+        assert [path.name for path in (workshop.data_dir / "jobs").iterdir()] == [job.id]
+        await operator.stop([job.id])
 
 
 async def test_a_delayed_job_waits_without_holding_up_others(workshop: Workshop) -> None:

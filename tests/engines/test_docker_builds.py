@@ -275,6 +275,28 @@ async def test_a_build_that_fills_the_disk_is_cut_off(
     assert traces.left == set()
 
 
+async def test_stages_of_a_build_share_one_limit(
+    docker_engine: DockerEngine, traces: Traces, tmp_path: Path
+) -> None:
+    stage = "{base}RUN dd if=/dev/zero of=/x bs=1M count=6\n"
+    stages = "".join(stage.format(base=BASE) for _ in range(3))
+    text = f"{stages}{BASE}RUN sleep 20\n"
+    error = await refusal(docker_engine, a_build(tmp_path, text, disk_bytes=8 << 20))
+    assert error.public == "The build writes more than 8 MiB"
+    assert traces.left == set()
+
+
+async def test_a_base_with_volumes_is_no_place_to_write(
+    docker_engine: DockerEngine, tmp_path: Path
+) -> None:
+    made = a_build(tmp_path, f"{BASE}VOLUME /v\n")
+    base = await docker_engine.build(made)
+    named = f"FROM {made.reference.reference}\n"
+    error = await refusal(docker_engine, a_build(tmp_path, f"{named}RUN true\n", bases=[base]))
+    assert "VOLUME" in error.public
+    await docker_engine.build(a_build(tmp_path, f"{named}COPY Dockerfile /d\n", bases=[base]))
+
+
 async def test_a_build_holds_up_no_other_call(
     operator_id: str, no_thread_left: None, traces: Traces, tmp_path: Path
 ) -> None:

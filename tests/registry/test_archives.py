@@ -167,3 +167,24 @@ def test_packing_is_the_same_for_the_same_files(tmp_path: Path) -> None:
         assert archive.namelist() == ["a/c", "b", "b.2"]
         assert archive.read("a/c") == b"text 1"
     check(tmp_path / "one.zip", most_bytes=MOST)
+
+
+def test_an_entry_that_is_said_to_be_elsewhere(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", ("good", b"1"), ("lost", b"2"))
+    raw = bytearray(path.read_bytes())
+    at = raw.rindex(b"PK\1\2")
+    raw[at + 42 : at + 46] = struct.pack("<L", 0x7FFFFFFF)
+    path.write_bytes(raw)
+    with pytest.raises(ArchiveRefused, match="'lost' is said to be where the zip has nothing"):
+        check(path, most_bytes=MOST)
+
+
+def test_an_entry_that_is_said_to_be_before_the_beginning(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", ("good", b"1"))
+    raw = bytearray(path.read_bytes())
+    end = raw.rindex(b"PK\5\6")
+    at = struct.unpack("<L", raw[end + 16 : end + 20])[0]
+    raw[end + 16 : end + 20] = struct.pack("<L", at + 1000)
+    path.write_bytes(raw)
+    with pytest.raises(ArchiveRefused, match=r"where the zip has nothing|cannot be read"):
+        check(path, most_bytes=MOST)

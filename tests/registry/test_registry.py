@@ -215,3 +215,23 @@ def test_what_is_no_uid(text: str) -> None:
 
 def test_a_new_uid_is_one() -> None:
     assert is_uid(new_uid())
+
+
+async def test_who_claims_the_uid_of_an_output_does_not_touch_its_content(
+    database: Database, registry: Registry, tmp_path: Path
+) -> None:
+    pipeline = await a_pipeline(registry)
+    output = an_output(TASK, pipeline, kind=Kind.DATASET)
+    await begin(database, registry, output)
+    made, claim = tmp_path / "made", tmp_path / "claim"
+    made.write_text("made")
+    claim.write_text("claimed")
+    claimed = an_item(Kind.DATASET, uid=output.uid, pipeline_uid=pipeline.uid)
+
+    async def claims() -> None:
+        for _ in range(20):
+            with pytest.raises(ItemExists):
+                await registry.add(claimed, claim)
+
+    await asyncio.gather(*(claims() for _ in range(4)), registry.fulfil(output, made))
+    assert registry.path(output).read_text() == "made"

@@ -104,10 +104,12 @@ class Builds:
         while most is not None:
             await asyncio.sleep(LOOK_S)
             try:
-                written = await self._calls.run(lambda client: _written(client, one.token))
+                written = await self._calls.run(
+                    lambda client: _written(client, one.token, one.base_bytes)
+                )
             except ComputeError:
                 continue
-            if written - one.base_bytes > most:
+            if written > most:
                 one.cut(f"The build writes more than {most >> 20} MiB")
                 return
 
@@ -117,7 +119,7 @@ class Builds:
         text = dockerfile.labelled(text, BUILD_LABEL, one.token)
         with self._calls.fresh() as client, translated():
             self._sweep(client, [])
-            one.base_bytes = _check_bases(client, one.build)
+            one.base_bytes = _check_bases(client, one.build, text)
             try:
                 return self._read(client, one, context, text)
             finally:
@@ -174,15 +176,21 @@ class Builds:
         _remove_all(client, {"dangling": True, "label": BUILD_LABEL}, left)
 
     async def built(self) -> Mapping[str, str]:
-        """As :meth:`compute.engines.base.Engine.built`."""
-        filters = {"label": [f"{OPERATOR_LABEL}={self._operator_id}", BUILD_LABEL]}
-        found = await self._calls.run(lambda client: client.images(filters=filters))
+        """As :meth:`compute.engines.base.Engine.built`. What a killed process left of its
+        builds is cleared away before."""
+        found = await self._calls.run(self._swept_images)
         return {
             str(reference): str(one["Id"])
             for one in found
             for reference in one.get("RepoTags") or ()
             if reference != NO_NAME
         }
+
+    def _swept_images(self, client: APIClient) -> list[dict[str, Any]]:
+        self._sweep(client, [])
+        filters = {"label": [f"{OPERATOR_LABEL}={self._operator_id}", BUILD_LABEL]}
+        found: list[dict[str, Any]] = client.images(filters=filters)
+        return found
 
     async def remove_image(self, reference: str) -> None:
         """As :meth:`compute.engines.base.Engine.remove_image`."""
@@ -241,27 +249,38 @@ def _parameters(build: ImageBuild, operator_id: str) -> Mapping[str, str]:
     }
 
 
-def _check_bases(client: APIClient, build: ImageBuild) -> int:
-    """How large the largest is. Its own ONBUILD steps would run unread."""
+def _check_bases(client: APIClient, build: ImageBuild, text: str) -> int:
+    """How large the largest is. Its own ONBUILD steps would run unread, and nobody counts what
+    a step writes into its volumes."""
+    runs = any(one.word == "RUN" for one in dockerfile.instructions(text))
     largest = 0
     for base in build.bases:
         try:
             found = images.inspect(client, base)
         except NotFound:
             raise BuildRefused("An image that the Dockerfile names is no longer here") from None
-        if (found.get("Config") or {}).get("OnBuild"):
+        config = found.get("Config") or {}
+        if config.get("OnBuild"):
             raise BuildRefused("An image that the Dockerfile names has ONBUILD steps; use another")
+        if runs and config.get("Volumes"):
+            raise BuildRefused(
+                "An image that the Dockerfile names declares a VOLUME, so there may be no RUN;"
+                " use another"
+            )
         largest = max(largest, int(found.get("Size") or 0))
     return largest
 
 
-def _written(client: APIClient, token: str) -> int:
-    """The size of the largest image so far and of what the present step adds."""
+def _written(client: APIClient, token: str, base_bytes: int) -> int:
+    """What the stages have added to their bases so far, and the present step adds. Of bases of
+    different sizes the largest is taken for all, so that some may be counted too little."""
     filters = {"label": f"{BUILD_LABEL}={token}"}
     made = client.images(all=True, filters=filters)
     running = client.containers(size=True, filters=filters)
-    largest = max((int(image.get("Size") or 0) for image in made), default=0)
-    return largest + sum(int(container.get("SizeRw") or 0) for container in running)
+    parents = {image.get("ParentId") for image in made}
+    ends = [int(image.get("Size") or 0) for image in made if image["Id"] not in parents]
+    added = sum(max(0, size - base_bytes) for size in ends)
+    return added + sum(int(container.get("SizeRw") or 0) for container in running)
 
 
 def _until_cut(answer: Answer, blocks: Iterator[bytes]) -> Iterator[bytes]:

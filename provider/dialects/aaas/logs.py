@@ -87,7 +87,9 @@ class Logs:
                 if job is None:
                     raise NoTask
                 with self.ends.of(job) as ended:
-                    look = _Look(self._jobs, self._tasks, key, question, left(request), ended)
+                    look = _Look(
+                        self._jobs, self._tasks, key, question, left(request), ended, job.id
+                    )
                     return await look.answer(request)
         except Crowded:
             raise TooManyFollowers from None
@@ -104,6 +106,7 @@ class _Look:
         question: LogQuestion,
         gone: Gone,
         ended: asyncio.Event,
+        job_id: str,
     ) -> None:
         self._jobs = jobs
         self._tasks = tasks
@@ -111,6 +114,7 @@ class _Look:
         self._question = question
         self._gone = gone
         self._ended = ended
+        self._job_id = job_id
         self._until = asyncio.get_running_loop().time() + question.interval_s
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -144,8 +148,9 @@ class _Look:
                 return job
 
     async def _task(self) -> Job:
+        """The task that the call was about, not one that has got its name since."""
         job = await self._tasks.find(self._key, self._question.task)
-        if job is None:
+        if job is None or job.id != self._job_id:
             raise NoTask
         return job
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ BIND = "bind_arg"
 MOST_ID_LETTERS = 128
 MOST_ARGUMENT_BYTES = 64 << 10
 """Of one run, as JSON: they are kept with the task and shown whenever it is."""
+MOST_ARGUMENT_VALUES = 1000
+"""Of one run, nested ones included: in memory an empty list takes twenty times its text."""
 LEAST_TTL_S = 5
 MOST_INTERVAL_S = 60.0
 MOST_LINES = 10_000
@@ -111,6 +113,8 @@ def run(arguments: Arguments, most_delay_s: float) -> Run:
     run_opts = {**options, "extra": extra, BIND: bind_arg}
     if len(json.dumps(run_opts)) > MOST_ARGUMENT_BYTES:
         raise ParameterWrong(f"the arguments are more than {MOST_ARGUMENT_BYTES} bytes of JSON")
+    if _values(run_opts) > MOST_ARGUMENT_VALUES:
+        raise ParameterWrong(f"the arguments are more than {MOST_ARGUMENT_VALUES} values")
     return Run(
         module=module,
         name=name,
@@ -195,6 +199,21 @@ def _object(arguments: Arguments, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ParameterWrong(f"{name} is not an object of the JSON body")
     return value
+
+
+def _values(document: Any) -> int:
+    """How many there are, on all levels."""
+    number, level = 0, [document]
+    while level:
+        level = [child for each in level for child in _children(each)]
+        number += len(level)
+    return number
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _flat(bind_arg: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

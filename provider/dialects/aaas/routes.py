@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from provider import middlewares
 from provider.dialects import reading
 from provider.dialects.aaas import requests, responses
 from provider.dialects.aaas.logs import Logs
@@ -69,6 +70,7 @@ class AaasApi:
         return _answer(await self._tasks.clean(key, task_ns, before))
 
     async def task_log(self, request: web.Request, key: str) -> web.StreamResponse:
+        request[middlewares.LONG] = True
         question = requests.log_question(await _arguments(request))
         return await self._logs.serve(request, key, question)
 

@@ -6,20 +6,12 @@ are two words that the operator wrote beside an image, and nothing else can be r
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from compute import references
-from compute.models import Image
-from provider.dialects.shared.sections import DialectSection
-
-_CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+from provider.dialects.shared.sections import CommandLine, DialectSection, ImageName, Json
 
 ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 AlgorithmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}$")]
@@ -34,17 +26,8 @@ class _Part(BaseModel):
 class Argument(_Part):
     """One argument that a method of a task takes. ``default`` is any JSON value."""
 
-    default: JsonValue = None
+    default: Json = None
     description: str = ""
-
-    @field_validator("default")
-    @classmethod
-    def _is_json(cls, value: JsonValue) -> JsonValue:
-        try:
-            json.dumps(value, allow_nan=False)
-        except ValueError:
-            raise ValueError("no JSON has such a number; write a finite one") from None
-        return value
 
 
 class Algorithm(_Part):
@@ -55,38 +38,12 @@ class Algorithm(_Part):
     the environment grants.
     """
 
-    image: str
-    entrypoint: str = ""
+    image: ImageName
+    entrypoint: CommandLine = ""
     description: str = ""
     arguments: Mapping[ArgumentName, Argument] = Field(default_factory=dict)
     environment: str = ""
     network: bool = False
-
-    @field_validator("image")
-    @classmethod
-    def _is_image(cls, text: str) -> str:
-        image = _image(text)
-        if (
-            not references.is_name(image.image)
-            or (image.tag and not _TAG.fullmatch(image.tag))
-            or (image.checksum and not _CHECKSUM.fullmatch(image.checksum))
-            or text.endswith((":", "@"))
-        ):
-            raise ValueError("not an image; write name:tag or name@sha256:…")
-        return text
-
-    @field_validator("entrypoint")
-    @classmethod
-    def _splits(cls, text: str) -> str:
-        try:
-            shlex.split(text)
-        except ValueError:
-            raise ValueError("a quotation is left open; close it") from None
-        return text
-
-    @property
-    def container(self) -> Image:
-        return _image(self.image)
 
 
 Module = Annotated[Mapping[AlgorithmName, Algorithm], Field(min_length=1)]
@@ -113,11 +70,3 @@ class AaasSettings(DialectSection):
             if algorithm.environment
         }
         return {**super().named_environments(), **named}
-
-
-def _image(text: str) -> Image:
-    name, _, checksum = text.partition("@")
-    # The last part alone may have a tag: before it, a colon is that of a registry's port.
-    path, slash, last = name.rpartition("/")
-    last, _, tag = last.partition(":")
-    return Image(image=path + slash + last, tag=tag, checksum=checksum)

@@ -24,14 +24,17 @@ from provider.task_specs import TaskCall, TaskStage
 
 DIALECT = "aaas"
 RESPONSE = "response.json"
-MOST_CLEANED = 10_000
 LISTED_OUTCOME_BYTES = 4 << 20
 """Of all responses in one list; further ones are told one by one."""
+LISTED_ARGUMENT_BYTES = 8 << 20
+"""Of all arguments in one list, likewise."""
 
 _STAGE = "algorithm"
 _CLEANED_AT_ONCE = 8
 _CLEAN_S = 8.0
 """How long a cleaning waits for what it has asked for; all of it is durable by then."""
+_LISTS_AT_ONCE = 2
+"""A thousand tasks with all their arguments are some hundred megabytes meanwhile."""
 _TRIES = 3
 
 
@@ -46,6 +49,8 @@ class Tasks:
     def __init__(self, jobs: Jobs, settings: AaasSettings) -> None:
         self._jobs = jobs
         self._settings = settings
+        self._lists = asyncio.Semaphore(_LISTS_AT_ONCE)
+        self._cleaning = asyncio.Semaphore(1)
 
     def describe(self, module: str) -> Mapping[str, Any]:
         """Raises ParameterWrong for a module that is not registered."""
@@ -78,15 +83,19 @@ class Tasks:
         return {} if job is None else await self.info_of(job)
 
     async def infos(self, key: str, task_ns: str) -> Sequence[Mapping[str, Any]]:
-        """Of the newest thousand of a namespace, oldest first. The responses of older ones
-        are left out where all together would be too large."""
+        """Of the newest thousand of a namespace, oldest first. The responses and arguments of
+        older ones are left out where all together would be too large."""
         shown: list[Mapping[str, Any]] = []
-        room = LISTED_OUTCOME_BYTES
-        for job in await self._jobs.tasks(whose(key) + task_ns):
-            outcome = await self._outcome(job) if room > 0 else None
-            if outcome is not None:
-                room -= len(outcome.response or b"") + len(outcome.traceback)
-            shown.append(await self._told(job, outcome))
+        room, room_for_arguments = LISTED_OUTCOME_BYTES, LISTED_ARGUMENT_BYTES
+        async with self._lists:
+            for job in await self._jobs.tasks(whose(key) + task_ns):
+                outcome = await self._outcome(job) if room > 0 else None
+                if outcome is not None:
+                    room -= len(outcome.response or b"") + len(outcome.traceback)
+                info = await self._told(job, outcome)
+                if room_for_arguments > 0:
+                    room_for_arguments -= len(responses.dumps(info["run_opts"]))
+                shown.append(info if room_for_arguments > 0 else {**info, "run_opts": {}})
         return shown[::-1]
 
     async def namespaces(self, key: str) -> Sequence[str]:
@@ -106,19 +115,37 @@ class Tasks:
         return states.end_answer(before, after)
 
     async def clean(self, key: str, task_ns: str, before: float) -> Sequence[str]:
-        """Delete the tasks of a namespace that were over at a time; their ids."""
-        jobs = await self._jobs.tasks(whose(key) + task_ns, limit=MOST_CLEANED)
-        old = [job for job in jobs if job.phase.terminal and (job.finished_at or 0) <= before]
-        places = asyncio.Semaphore(_CLEANED_AT_ONCE)
+        """Delete the tasks of a namespace that were over at a time; their ids. A thousand are
+        looked at together, and then the next ones as long as there is time."""
         clock = asyncio.get_running_loop().time
         until = clock() + _CLEAN_S
+        cleaned: dict[str, str] = {}
+        async with self._cleaning:
+            while not cleaned or clock() < until:
+                jobs = await self._jobs.tasks(whose(key) + task_ns)
+                old = [
+                    job
+                    for job in jobs
+                    if job.phase.terminal
+                    and (job.finished_at or 0) <= before
+                    and job.id not in cleaned
+                ]
+                if not old:
+                    break
+                await self._delete(old, until)
+                cleaned |= {job.id: job.name for job in old}
+        return list(cleaned.values())
 
-        async def delete(job: Job) -> str:
+    async def _delete(self, jobs: Sequence[Job], until: float) -> None:
+        """Have the tasks deleted; wait for it until then."""
+        places = asyncio.Semaphore(_CLEANED_AT_ONCE)
+        clock = asyncio.get_running_loop().time
+
+        async def delete(job: Job) -> None:
             async with places:
                 await self._jobs.delete_task(job, wait_s=max(0.0, until - clock()))
-            return job.name
 
-        return list(await asyncio.gather(*map(delete, old)))
+        await asyncio.gather(*map(delete, jobs))
 
     async def info_of(self, job: Job) -> Mapping[str, Any]:
         """How a task is, with what it left behind."""
@@ -128,7 +155,7 @@ class Tasks:
         algorithm = self._algorithm(run.module, run.name)
         stage = TaskStage(
             name=_STAGE,
-            image=algorithm.container,
+            image=algorithm.image,
             entrypoint=algorithm.entrypoint,
             parameters=_parameters(task, run, algorithm),
             network=algorithm.network,

@@ -70,7 +70,7 @@ def task_call(settings: GBuilderSettings, key: str, given: Upload) -> TaskCall:
     """What the operator has run for an upload."""
     stage = TaskStage(
         name=SINGLE_STAGE,
-        image=settings.container,
+        image=settings.image,
         entrypoint=settings.entrypoint,
         files=(settings.inputName,),
         parameters=settings.parameters,

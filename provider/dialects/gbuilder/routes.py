@@ -26,6 +26,10 @@ from provider.downloads import FileAnswer
 from provider.errors import NoSuchJob
 from provider.hangups import STOPPING
 from provider.jobs import Jobs
+from provider.turns import Turns
+
+CHECKS_AT_ONCE = 1
+"""A large file of short lines takes half a minute of the interpreter, which is everybody's."""
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +42,7 @@ class GBuilderApi:
         self._settings = settings
         self._uploads = around.uploads
         self._ends = Ends()
+        self._checks = Turns(CHECKS_AT_ONCE, share=1)
         jobs.on_task_end(self._ends.ended)
 
     async def __aenter__(self) -> Self:
@@ -93,16 +98,17 @@ class GBuilderApi:
             max_bytes=self._settings.max_upload_bytes,
         ) as form:
             given = requests.upload(form.fields, form.file)
-            await self._require_structure(given.file.path)
+            await self._require_structure(given.file.path, key)
             call = requests.task_call(self._settings, key, given)
             await self._jobs.start_task(call, job_id=job_id)
         log.info("gbuilder_task_taken job=%s task=%r key=%s", job_id, given.task_id, key or "-")
         return given.immediate
 
-    async def _require_structure(self, path: Path) -> None:
+    async def _require_structure(self, path: Path, key: str) -> None:
         if self._settings.model is Model.ANY:
             return
-        fault = await asyncio.to_thread(_fault, path, self._settings.model)
+        async with self._checks.turn(key):
+            fault = await asyncio.to_thread(_fault, path, self._settings.model)
         if fault is not None:
             raise InputRefused(f"task_file: {fault}", field=requests.FILE_FIELDS[0])
 

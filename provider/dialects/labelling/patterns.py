@@ -26,6 +26,7 @@ LONGEST_LABEL = 100
 LONGEST_TEXT = 500
 MOST_REGEX_CHARACTERS = 20_000
 MOST_REGEX_SETS = 500
+MOST_WIDE_SETS = 100
 DEEPEST_RULE = 8
 
 TEXT_RULES: Final = frozenset({"contains", "prefix", "suffix", "equals"})
@@ -34,6 +35,7 @@ COLUMN: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 _FLAGS = re.compile(r"\(\?[a-zA-Z]*-?[a-zA-Z]*[:)]")
 _NO_FLAGS = "(?:"
+_WIDE_RANGE = re.compile(r"(?:[^\x00-\xff]|\\[uUN])[^-]*-|-(?:[^\x00-\xff]|\\[uUN])")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _COMPILING = threading.Lock()
 """Warnings are silenced for the whole process while it is held."""
@@ -76,6 +78,8 @@ def _too_heavy(pattern: Mapping[str, Any]) -> str:
         return f"has more than {MOST_REGEX_CHARACTERS} characters of expressions"
     if sum(text.count("[") for text in texts) > MOST_REGEX_SETS:
         return f"has more than {MOST_REGEX_SETS} sets of characters"
+    if sum(text.count("[") for text in texts if _WIDE_RANGE.search(text)) > MOST_WIDE_SETS:
+        return f"has more than {MOST_WIDE_SETS} sets of characters beside ranges beyond Latin-1"
     return ""
 
 

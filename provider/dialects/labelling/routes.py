@@ -7,6 +7,7 @@ import json
 import random
 import secrets
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +47,8 @@ class LabellingApi:
         self._settings = settings
         self._now = around.now
         self._chance: random.Random = secrets.SystemRandom()
+        # Expressions may take a second to compile: not in the threads that all jobs share.
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="labelling-body")
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,7 +59,12 @@ class LabellingApi:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """There is nothing to end."""
+        self._reading.shutdown(wait=False, cancel_futures=True)
+
+    async def read(self, body: Mapping[str, Any]) -> CreateBody:
+        """A checked request to label, one at a time. Raises BodyInvalid, Refused."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reading, requests.create_body, body)
 
     async def create(self, call: CreateBody, key: str) -> Job:
         """Queue the labelling. Raises Refused, and what Jobs.start_task raises."""
@@ -84,7 +92,7 @@ class LabellingApi:
             site["db"] = SITE_FILE
         return TaskStage(
             name=STAGE,
-            image=self._settings.algorithm,
+            image=self._settings.image,
             entrypoint=self._settings.entrypoint,
             files=files,
             parameters=_parameters(call, task_id, self._settings),
@@ -194,8 +202,9 @@ async def _create(request: web.Request, key: str) -> web.Response:
     body = await json_body(request)
     if requests.is_abort(body):
         return await _break(request, body, key)
-    call = await asyncio.to_thread(requests.create_body, body)
-    return responses.created(call, await request.app[LABELLING_API].create(call, key))
+    api = request.app[LABELLING_API]
+    call = await api.read(body)
+    return responses.created(call, await api.create(call, key))
 
 
 async def _list(request: web.Request, key: str) -> web.Response:

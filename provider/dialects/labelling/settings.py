@@ -5,29 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
-from compute.models import Image
-from provider.dialects.shared.sections import DialectSection
+from provider.dialects.shared.sections import CommandLine, DialectSection, ImageName
 
 DEFAULT_QUEUE = "queue1"
 
 _SITE = re.compile(r"\*|[A-Za-z0-9.:*?-]{1,253}:[0-9*?]{1,5}")
-_IMAGE = re.compile(
-    r"(?P<image>[^\s@]*?[^\s@/:])(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
-    r"(@(?P<checksum>sha256:[0-9a-f]{64}))?"
-)
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_ADDRESSES = re.compile(r"(?=.*[0-9:])[0-9.*?]+|[0-9a-f.:*?]*:[0-9a-f.:*?]*")
 _COLUMN = re.compile(r"[A-Za-z0-9_]{1,64}")
-
-
-def _image(text: str) -> str:
-    if not _IMAGE.fullmatch(text):
-        raise ValueError("write an image as name:tag or name@sha256:…")
-    return text
 
 
 def _site(text: str) -> str:
@@ -53,8 +44,8 @@ class LabellingSettings(DialectSection):
     """
 
     mount: str = "/labelling"
-    image: Annotated[str, AfterValidator(_image)]
-    entrypoint: str = ""
+    image: ImageName
+    entrypoint: CommandLine = ""
     queues: Mapping[str, str] = Field(default_factory=dict)
     sites: tuple[Annotated[str, AfterValidator(_site)], ...] = Field(default=(), strict=False)
     files: Mapping[str, Annotated[Path, Field(strict=False)]] = Field(default_factory=dict)
@@ -87,15 +78,19 @@ class LabellingSettings(DialectSection):
             pattern == "*" or _matches(pattern, host.lower(), str(port)) for pattern in self.sites
         )
 
-    @property
-    def algorithm(self) -> Image:
-        found = _IMAGE.fullmatch(self.image)
-        if found is None:
-            raise ValueError("the image was checked when the settings were read")
-        parts = found.groupdict(default="")
-        return Image(image=parts["image"], tag=parts["tag"], checksum=parts["checksum"])
-
 
 def _matches(pattern: str, host: str, port: str) -> bool:
+    """A pattern over addresses, such as ``10.0.*``, admits addresses alone: whoever has a domain
+    can make a name that begins like one and leads anywhere."""
     hosts, _, ports = pattern.rpartition(":")
+    if _ADDRESSES.fullmatch(hosts) and not _is_address(host):
+        return False
     return fnmatchcase(host, hosts) and fnmatchcase(port, ports)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -23,12 +23,16 @@ from provider.registry import archives
 from provider.registry.errors import ArchiveRefused, ContentUnavailable
 from provider.registry.models import Item
 from provider.registry.registry import Registry
-from provider.turns import Crowd, Crowded
+from provider.turns import Crowd, Crowded, Gone, waits, within
 
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 8
+MOST_BUILD_S = 2 * 3600.0
+"""More than any environment gives."""
+
 DOCKERFILE = "Dockerfile"
+_IGNORED = ".dockerignore"
 _PREFIX = "context-"
 
 
@@ -41,6 +45,15 @@ class BuildFailed(ProviderError):
     def __init__(self, refused: BuildRefused) -> None:
         output = f"\n{refused.output}" if refused.output else ""
         super().__init__(f"file: the image is not built: {refused.public}{output}")
+
+
+class BuildAbandoned(ProviderError):
+    """Nobody waits for the image any more, or the service ends."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("file: the image is not built, since the service ends; try again.")
 
 
 class TooManyBuilds(ProviderError):
@@ -82,17 +95,18 @@ class Builds:
             await self._tidy_images()
 
     @asynccontextmanager
-    async def built(self, item: Item, file: Path) -> AsyncIterator[Item]:
+    async def built(self, item: Item, file: Path, gone: Gone = waits) -> AsyncIterator[Item]:
         """The build file with its image, which stays if the body adds it to the registry.
 
-        Raises ItemExists, ArchiveRefused, BuildFailed, TooManyBuilds, EngineUnavailable.
+        It is built as long as its caller is not ``gone``: others wait for it. Raises ItemExists,
+        ArchiveRefused, BuildFailed, BuildAbandoned, TooManyBuilds, EngineUnavailable.
         """
         try:
             with self._crowd.enter():
                 async with self._one:
                     await self._registry.require_free(item.uid)
                     async with self._tidied():
-                        yield await self._build(item, file)
+                        yield await self._build(item, file, gone)
         except Crowded:
             raise TooManyBuilds from None
 
@@ -106,13 +120,16 @@ class Builds:
         finally:
             await self._tidy_images()
 
-    async def _build(self, item: Item, file: Path) -> Item:
+    async def _build(self, item: Item, file: Path, gone: Gone) -> Item:
         context = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=_PREFIX, dir=self._folder))
         try:
             await asyncio.to_thread(_furnish, context, item, file, self._most_bytes)
-            image = await self._jobs.build_image(self._environment, item.uid, context)
+            async with within(MOST_BUILD_S, gone):
+                image = await self._jobs.build_image(self._environment, item.uid, context)
         except BuildRefused as refused:
             raise BuildFailed(refused) from None
+        except TimeoutError:
+            raise BuildAbandoned from None
         except OSError as error:
             log.warning("build_context_not_made uid=%s cause=%r", item.uid, error.strerror)
             raise ContentUnavailable from None
@@ -138,6 +155,8 @@ def _furnish(context: Path, item: Item, file: Path, most_bytes: int) -> None:
     archives.unpack(file, context, most_bytes=most_bytes)
     if not (context / DOCKERFILE).is_file():
         raise ArchiveRefused(f"the zip has no {DOCKERFILE} at its root; put one there")
+    if (context / _IGNORED).is_dir():
+        raise ArchiveRefused(f"the zip has a folder {_IGNORED}, which is to be a file; remove it")
 
 
 def _sweep(folder: Path) -> None:

@@ -21,6 +21,7 @@ from provider.dialects.shared import forms
 from provider.dialects.shared.mounting import Route
 from provider.dialects.shared.surroundings import SiblingSurroundings
 from provider.downloads import FileAnswer
+from provider.hangups import left
 from provider.registry.models import WITH_CONTENT, Kind
 
 
@@ -42,7 +43,7 @@ class RegistryApi:
             wanted = registry_requests.item(
                 kind, form.fields, space=space, owner=owner, now=self._around.now()
             )
-            item = await self._shelf.add(wanted, form.file)
+            item = await self._shelf.add(wanted, form.file, left(request))
         detail = f"Create {kind.noun} successfully"
         return responses.envelope(detail, responses.item(item), status=201)
 

@@ -15,6 +15,7 @@ from provider.dialects.shared.forms import UploadedFile
 from provider.registry import archives
 from provider.registry.models import Content, Item, Kind
 from provider.registry.registry import Registry
+from provider.turns import Gone, waits
 
 _ZIP = "zip"
 
@@ -27,8 +28,9 @@ class Shelf:
         self._builds = builds
         self._most_expanded_bytes = most_expanded_bytes
 
-    async def add(self, item: Item, file: UploadedFile | None) -> Item:
-        """Keep what was handed in, whole or not at all; a build file with the image made of it.
+    async def add(self, item: Item, file: UploadedFile | None, gone: Gone = waits) -> Item:
+        """Keep what was handed in, whole or not at all; a build file with the image made of it,
+        which ends when the caller is ``gone``.
 
         Raises FieldInvalid, UnknownItem, ItemExists, ArchiveRefused, BuildFailed and what a
         disk or an engine that does not answer raises.
@@ -45,7 +47,7 @@ class Shelf:
         if item.kind is not Kind.BUILD_FILE:
             await self._registry.add(item, file.path)
             return item
-        async with self._builds.built(item, file.path) as built:
+        async with self._builds.built(item, file.path, gone) as built:
             await self._registry.add(built, file.path)
         return built
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from compute.errors import QueueFull
 from compute.models import Job
 from provider.dialects.pipelines import plan
 from provider.dialects.pipelines.fields import FieldInvalid
@@ -79,13 +80,17 @@ class Tasks:
             owner=owner,
             now=self._now(),
         )
-        job = await self._jobs.start_task(
-            plan.task_call(
-                call, items, made, environment=self._environment, path_of=self._registry.path
-            ),
-            job_id=job_id,
-            also=self._registry.begin_task(made, items),
+        task = plan.task_call(
+            call, items, made, environment=self._environment, path_of=self._registry.path
         )
+        also = self._registry.begin_task(made, items)
+        try:
+            job = await self._jobs.start_task(task, job_id=job_id, also=also)
+        except QueueFull:
+            # So it looks, too, when a content went away meanwhile.
+            for field, item in items.items():
+                await self._registry.ready(space, item.kind, item.uid, field=field)
+            raise
         return shown(job, _about(job), made)
 
     async def one(self, uid: str, *, space: str) -> dict[str, Any]:

@@ -47,13 +47,20 @@ _OF_PROXIES: Final = frozenset(
         "x-cluster-client-ip",
         "x-original-host",
         "x-original-forwarded-for",
-        "x-envoy-external-address",
+        "x-remote-ip",
+        "x-remote-addr",
+        "client-ip",
         "true-client-ip",
+        "cdn-loop",
         "cf-connecting-ip",
+        "cf-ray",
         "fastly-client-ip",
+        "max-forwards",
         "proxy-connection",
+        "proxy-authorization",
     }
 )
+_OF_PROXIES_BEGIN: Final = ("x-forwarded", "x-envoy-", "x-proxied-", "x-proxyuser-")
 _OWN_SITES: Final = frozenset({"same-origin", "same-site", "none"})
 
 
@@ -116,7 +123,7 @@ def _is_local(request: web.Request) -> bool:
         and _names_loopback(request.host)
         and all(map(_names_loopback, request.headers.getall("Host", ["none"])))
         and all(map(_is_local_page, request.headers.getall("Origin", ())))
-        and request.headers.get("Sec-Fetch-Site", "none") in _OWN_SITES
+        and _is_from_own_sites(request)
     )
 
 
@@ -144,18 +151,21 @@ def _names_loopback(host: str) -> bool:
 
 def _is_of_a_proxy(header: str) -> bool:
     lower = header.lower()
-    return lower in _OF_PROXIES or lower.startswith("x-forwarded")
+    return lower in _OF_PROXIES or lower.startswith(_OF_PROXIES_BEGIN)
 
 
 def _is_local_page(origin: str) -> bool:
     return _names_loopback(_authority(origin))
 
 
+def _is_from_own_sites(request: web.Request) -> bool:
+    return _OWN_SITES.issuperset(request.headers.getall("Sec-Fetch-Site", ()))
+
+
 def _require_no_strange_page(request: web.Request) -> None:
     own = request.headers.get("Host", "").lower()
     pages = [_authority(each).lower() for each in request.headers.getall("Origin", ())]
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    if site not in _OWN_SITES or any(page != own or not page for page in pages):
+    if not _is_from_own_sites(request) or any(page != own or not page for page in pages):
         raise NotAllowed("Web pages of others may not use this API, since it asks for no key.")
 
 

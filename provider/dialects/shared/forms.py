@@ -8,6 +8,7 @@ made so far is gone; what a crash leaves, :func:`sweep` removes at the next star
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 MOST_TEXTS: Final = 64
 MOST_TEXT_BYTES: Final = 64 << 10
 MOST_TEXT_BYTES_IN_ALL: Final = 256 << 10
+
+LEAST_FREE_BYTES: Final = 256 << 20
+"""Of the disk: running jobs, and the database, write to the same one."""
 
 STALL_S: Final = 60.0
 """How long a client may take for ``PIECE_BYTES``."""
@@ -320,6 +324,9 @@ class _IncomingFile:
             if self._file is None or self._path is None:
                 descriptor, path = tempfile.mkstemp(prefix=_PREFIX, dir=self._folder)
                 self._file, self._path = os.fdopen(descriptor, "wb"), Path(path)
+            disk = os.fstatvfs(self._file.fileno())
+            if disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._file.write(data)
             self._hash.update(data)
             if last:

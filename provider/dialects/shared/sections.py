@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_validator,
+)
 
+from compute.models import Image
 from provider.apikeys import KEY_NAME, HashedKey, require_ring
 
 _MOUNT = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]{0,63}){1,8}")
+
+
+def _named(value: object) -> object:
+    return Image.named(value) if isinstance(value, str) else value
+
+
+def _splits(text: str) -> str:
+    try:
+        shlex.split(text)
+    except ValueError:
+        raise ValueError("a quotation is left open; close it") from None
+    return text
+
+
+def _finite(value: JsonValue) -> JsonValue:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("no JSON has such a number; write a finite one") from None
+    return value
+
+
+ImageName = Annotated[Image, BeforeValidator(_named)]
+"""Written as ``name:tag`` or ``name@sha256:…``."""
+
+CommandLine = Annotated[str, AfterValidator(_splits)]
+"""Split as a shell would split it; empty to run the image's own."""
+
+Json = Annotated[JsonValue, AfterValidator(_finite)]
+"""What YAML can say and JSON as well."""
 
 
 class DialectSection(BaseModel):

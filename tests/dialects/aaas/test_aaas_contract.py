@@ -9,9 +9,12 @@ import time
 import uuid
 from typing import Any
 
+import aiohttp
 import pytest
-from aaas_client import MODULE, Api
+from aaas_client import MODULE, Api, section
 from support.service import Service, containers, engine
+
+from provider.dialects.aaas.tasks import LISTED_ARGUMENT_BYTES
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
@@ -328,3 +331,21 @@ async def test_other_methods(api: Api) -> None:
         assert response.status == 405
         assert response.headers["Allow"] == "GET,POST"
         assert await response.json() == {"code": 1, "msg": "No matched route"}
+
+
+async def test_a_list_of_large_tasks_is_bounded(lone: Service) -> None:
+    lone.dialects({"aaas": section()})
+    await lone.start()
+    number = LISTED_ARGUMENT_BYTES // 60_000 + 5
+    async with aiohttp.ClientSession() as session:
+        api = Api(session, lone.url + "/aaas")
+        for each in range(number):
+            body = {"module": MODULE, "name": "quick", "task_id": f"t{each}", "text": "x" * 60_000}
+            await api.call("run", "POST", {**body, "delay": 3600})
+            await api.call("end_task", task_id=f"t{each}")
+        listed = await api.call("all_task")
+        assert [info["task_id"] for info in listed] == [f"t{each}" for each in range(number)]
+        whole = [info for info in listed if info["run_opts"]]
+        assert whole == listed[-len(whole) :]
+        assert LISTED_ARGUMENT_BYTES - 130_000 < len(whole) * 60_000 < LISTED_ARGUMENT_BYTES
+        assert (await api.call("task_info", task_id="t0"))["run_opts"]["text"] == "x" * 60_000

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 import uuid
 from typing import Any
 
 import aiohttp
 import pytest
-from aaas_client import Api, Json, section
+from aaas_client import MODULE, Api, Json, algorithm, section
 from support.service import Service
+
+from provider.middlewares import SLOW_S
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
+WIDE = algorithm(
+    'trap "exit 0" TERM; head -c 14000000 /dev/zero | tr "\\0" x | fold -w 60000; echo; echo ready;'
+    " while :; do sleep 0.05; done"
+)
+"""More than the kernel keeps for a client that takes nothing."""
+UP = algorithm('trap "exit 0" TERM; echo of the new one; while :; do sleep 0.05; done')
+FOLLOWING = (
+    b"GET /aaas/auto/task_log?task_id=x&pool_interval=60&pool_line=10000&tail_follow=1"
+    b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+)
 LINES = b"".join(b"line %d\n" % number for number in range(1, 7)) + b"rest"
 
 
@@ -146,3 +159,47 @@ async def test_a_place_is_free_again_once_its_client_has_gone(lone: Service) -> 
                 await asyncio.sleep(0.1)
         assert await api.call("end_task", task_id=info["task_id"]) == 2
         assert (await api.done(info))["done_flag"] == 3
+
+
+async def test_a_log_goes_no_further_than_its_task(lone: Service) -> None:
+    """A client that takes nothing is overtaken by a new task of the same name."""
+    lone.dialects({"aaas": section(modules={MODULE: {"wide": WIDE, "up": UP}})})
+    await lone.start()
+    async with aiohttp.ClientSession() as session:
+        api = Api(session, lone.url + "/aaas")
+        info = await api.begun(await api.run("wide", task_id="x"))
+        async with asyncio.timeout(30):
+            while b"ready" not in (await api.log(info, tail_mode="1", tail_line=1))[0]:
+                await asyncio.sleep(0.1)
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", int(lone.url.rpartition(":")[2])))
+            client.settimeout(20)
+            client.sendall(FOLLOWING)
+            await asyncio.to_thread(client.recv, 1)
+            assert await api.call("end_task", task_id="x") == 2
+            await api.done(info)
+            async with asyncio.timeout(30):
+                while await api.call("clean_task", task_info_ttl="5") != ["x"]:
+                    await asyncio.sleep(0.2)
+            again = await api.begun(await api.run("up", task_id="x"))
+            seen = await asyncio.to_thread(
+                lambda: b"".join(iter(lambda: client.recv(1 << 16), b""))
+            )
+        assert seen.endswith(b"0\r\n\r\n")
+        assert b"of the new one" not in seen
+        assert "done_flag" not in await api.call("task_info", task_id="x")
+        assert await api.call("end_task", task_id="x") == 2
+        await api.done(again)
+
+
+async def test_a_long_poll_is_not_called_slow(lone: Service) -> None:
+    lone.dialects({"aaas": section()})
+    await lone.start()
+    async with aiohttp.ClientSession() as session:
+        api = Api(session, lone.url + "/aaas")
+        info = await api.run("quick", delay="60")
+        _, headers = await api.log(info, pool_interval=str(SLOW_S + 0.2))
+        assert headers["AAAS-NOT-READY"] == "1"
+        assert await api.call("end_task", task_id=info["task_id"]) == 1
+    assert "path='/aaas/auto/task_log'" not in lone.log()

@@ -249,3 +249,13 @@ def test_whatever_comes_is_taken_or_refused(arguments: dict[str, Any]) -> None:
     ):
         with contextlib.suppress(ParameterWrong):
             parse(arguments)
+
+
+def test_arguments_are_bounded_in_number_as_well() -> None:
+    inner = [[] for _ in range(requests.MOST_ARGUMENT_VALUES)]
+    assert refused(a=inner) == "the arguments are more than 1000 values"
+    assert refused(bind_arg={"t": {"m": {str(n): n for n in range(1001)}}})
+    assert refused(configs={"a": [inner]})
+    # With "extra", "bind_arg" and "a" itself.
+    assert run(a=inner[3:]).run_opts["a"] == inner[3:]
+    assert run(a="," * 10_000).run_opts["a"]

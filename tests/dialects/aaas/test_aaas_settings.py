@@ -49,7 +49,7 @@ def test_a_section() -> None:
     ],
 )
 def test_images(text: str, image: Image) -> None:
-    assert parsed(algorithm(image=text)).modules["m"]["a"].container == image
+    assert parsed(algorithm(image=text)).modules["m"]["a"].image == image
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_what_holds_when_nothing_is_written() -> None:
     ],
 )
 def test_images(text: str, image: Image) -> None:
-    assert settings(image=text).container == image
+    assert settings(image=text).image == image
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 from labeller_run import TASK_ID, Desk, Ended
 from labelling_bodies import RUNAWAY, slow_posts
@@ -159,6 +160,37 @@ def test_rows_of_one_moment_are_all_read(case: Case, mariadb_or_file: Callable[.
     assert len(case.written()) == 50
 
 
+def _with_ids(case: Case, mariadb: Server, kind: str, ids: Sequence[Any]) -> Ended:
+    """One moment for all, so that only the ids tell where a batch ends."""
+    create = posts.create_statement().replace("INTEGER PRIMARY KEY", kind)
+    same = EVERY[0]._replace(content="a latte")
+    mariadb.fill("ts_page_content", create, posts.COLUMNS, [same._replace(id=each) for each in ids])
+    return case.run(pattern={"all": ["latte"]}, batch_rows=7)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("kind", "ids", "told"),
+    [
+        ("DOUBLE PRIMARY KEY", [0.1, 1 / 3], "ids and times cannot be floating point numbers"),
+        ("INTEGER", [1, 2, 3, 4, 5, 6, 7, 7, 8], "ids have to be unique, several rows share one"),
+        ("INTEGER NULL", [None] * 20, "ids have to be unique, several rows share one"),
+    ],
+)
+def test_rows_that_cannot_be_told_apart_are_not_lost_or_repeated(
+    on_mariadb: Case, mariadb: Server, kind: str, ids: Sequence[Any], told: str
+) -> None:
+    ended = _with_ids(on_mariadb, mariadb, kind, ids)
+    assert (ended.code, ended.progress["error"]) == (1, told)
+    assert ended.progress["received"] == 0
+
+
+@pytest.mark.docker
+def test_a_row_without_an_id_comes_first(on_mariadb: Case, mariadb: Server) -> None:
+    ended = _with_ids(on_mariadb, mariadb, "INTEGER NULL", [None, *range(20)])
+    assert (ended.code, ended.progress["received"]) == (0, 21)
+
+
 @pytest.fixture
 def mariadb_or_file(case: Case, request: pytest.FixtureRequest) -> Callable[..., None]:
     """Puts other posts into the case's table."""
@@ -251,6 +283,13 @@ def test_what_is_not_there_is_told_in_one_line(case: Case, task: dict[str, Any],
         ({"password": "wrong"}, "user and password are not accepted"),
         ({"port": free_port()}, "the site's database cannot be reached"),
         ({"db": "no_such_schema"}, "this user may not use the database"),
+        ({"password": "密碼"}, "user and password are not accepted"),
+        ({"charset": "nosuch"}, "the charset is not known here; utf8mb4 holds all texts"),
+        ({"charset": "binary"}, "the charset is not known here; utf8mb4 holds all texts"),
+        (
+            {"charset": "latin1", "user": "使用者"},
+            "a text cannot be written in the site's charset; utf8mb4 holds all texts",
+        ),
     ],
 )
 def test_a_site_that_cannot_be_used(
@@ -282,3 +321,22 @@ def test_names_and_labels_in_any_script(on_mariadb: Case, mariadb: Server) -> No
         ("1", "o'Neil; --", "Café", "café"),
         ("1", "o'Neil; --", "飲料 '", "☕"),
     ]
+
+
+@pytest.mark.docker
+def test_a_password_in_any_script(tmp_path: Path, mariadb: Server) -> None:
+    word = "密碼 é"
+    mariadb.ask("SET PASSWORD = PASSWORD(%s)", word)
+    try:
+        ended = Desk(tmp_path).run(mariadb.site(password=word), pattern={"x": ["x"]})
+    finally:
+        _change_password(mariadb, word)
+    assert ended.code == 0, ended.err
+
+
+def _change_password(server: Server, word: str) -> None:
+    """Back to the one that all others use."""
+    who = {"host": server.host, "port": server.port, "user": server.user}
+    opened = pymysql.connect(**who, password=word.encode())
+    with contextlib.closing(opened) as connection, connection.cursor() as cursor:
+        cursor.execute("SET PASSWORD = PASSWORD(%s)", (server.password,))

@@ -140,6 +140,8 @@ def test_mistakes_are_told_by_place_and_without_values(
         ("regex_model", {"a": ["x{99999999999}"]}, ["a", 0]),
         ("regex_model", {"a": ["x" * 500] * 41}, []),
         ("regex_model", {"a": ["[^a]" * 100] * 6}, []),
+        ("regex_model", {"a": ["[\u0100-\uffff]" * 51] * 2}, []),
+        ("regex_model", {"a": [r"[\u0100-\uffff]" * 34] * 3}, []),
     ],
 )
 def test_patterns_that_are_none(model: str, pattern: dict[str, Any], place: list[Any]) -> None:
@@ -161,6 +163,7 @@ def test_deep_rules_are_refused() -> None:
     [
         ("keyword_model", {"咖啡": ["拿鐵", "Espresso"]}),
         ("rule_model", {"a": ["x", {"and": [{"prefix": "x", "field": "title"}, {"not": "y"}]}]}),
+        ("regex_model", {"a": ["[台臺]灣" * 100]}),
         ("regex_model", {"a": [r"^[Aa]\d+(?:b|c)(?P<n>x)(?=y)", "[[a]"]}),
     ],
 )
@@ -224,6 +227,24 @@ def test_only_listed_sites_are_reached(sites: list[str], reachable: bool) -> Non
     assert not any(str(value) in caught.value.public for value in SITE.values())
 
 
+@pytest.mark.parametrize(
+    ("site", "host", "admitted"),
+    [
+        ("10.0.*:3306", "10.0.3.4", True),
+        ("10.0.*:3306", "10.0.example.org", False),
+        ("10.0.*:3306", "10.0.3", False),
+        ("10.0.?.4:3306", "10.0.a.4", False),
+        ("fd00:*:3306", "FD00::7", True),
+        ("fd00:*:3306", "fd00:x.example.org", False),
+        ("10.*.example.org:3306", "10.a.example.org", True),
+        ("db:3306", "db", True),
+        ("*:3306", "db.example.org", True),
+    ],
+)
+def test_no_name_passes_for_an_address(site: str, host: str, admitted: bool) -> None:
+    assert settings(sites=[site]).admits_site(host, 3306) is admitted
+
+
 def test_only_offered_files_are_read() -> None:
     call = requests.create_body(seed_body(SITE_CONFIG={"drivername": "sqlite", "db": "../x"}))
     with pytest.raises(Refused):
@@ -268,7 +289,7 @@ def test_settings_that_are_none(changes: dict[str, Any]) -> None:
     ],
 )
 def test_the_image(text: str, reference: str) -> None:
-    assert settings(image=text).algorithm.reference == reference
+    assert settings(image=text).image.reference == reference
 
 
 def test_files(tmp_path: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import aiohttp
 import pytest
 from pipeline_caller import PREPROCESS, TASK, TRAIN, Caller, build_file, unpacked
 from pipeline_service import SECTION, a_service, end
-from support.service import Service
+from support.service import IMAGE, Service
 
 pytestmark = pytest.mark.docker
 
@@ -111,3 +112,27 @@ async def test_an_end_that_nobody_saw_is_settled_at_the_next_start(service: Serv
         assert "deleted with its results" in task["reason"]
     assert list((service.data / "uploads").iterdir()) == []
     assert unpacked(content) == {"data": "a,b\n1,2\n"}
+
+
+async def test_a_build_ends_with_the_service_or_when_its_caller_hangs_up(service: Service) -> None:
+    endless = f"FROM {IMAGE}:1\nRUN sleep 600\n".encode()
+    async with calling(service) as caller:
+        caller.uids["pipeline"] = await caller.add("pipelines")
+        fields = {"name": "slow", "sequence": "running", "pipeline_uid": caller.uids["pipeline"]}
+        left = asyncio.create_task(caller.post("build_files", endless, **fields))
+        await being_built(service)
+        left.cancel()
+        await caller.add("build_files", build_file("running"), sequence="running")
+        kept = asyncio.create_task(caller.post("build_files", endless, **fields))
+        await being_built(service)
+        service.stop()
+        status, answer = await kept
+        assert status == 503
+        assert answer["detail"].endswith("the service ends; try again.")
+    assert list((service.data / "uploads").iterdir()) == []
+
+
+async def being_built(service: Service) -> None:
+    async with asyncio.timeout(30):
+        while not any((service.data / "uploads").glob("context-*")):
+            await asyncio.sleep(0.05)

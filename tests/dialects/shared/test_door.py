@@ -195,6 +195,12 @@ async def test_without_keys_this_machine_is_let_in(headers: dict[str, str]) -> N
         {"CF-Connecting-IP": "192.0.2.1"},
         {"True-Client-IP": "192.0.2.1"},
         {"Proxy-Connection": "keep-alive"},
+        {"Client-IP": "192.0.2.1"},
+        {"CF-Ray": "1"},
+        {"CDN-Loop": "proxy"},
+        {"X-Envoy-Original-Path": "/"},
+        {"X-Proxied-For": "192.0.2.1"},
+        {"Max-Forwards": "9"},
     ],
 )
 async def test_what_bears_a_mark_of_a_proxy_or_a_strange_page_is_refused(

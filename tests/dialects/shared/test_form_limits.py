@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from form_desk import END, FILE, MOST, MULTIPART, Desk, head, pour, serving_desk
 from kit_server import sent
 
+from provider.dialects.shared.forms import LEAST_FREE_BYTES
 from provider.errors import RequestMalformed
 
 # how large
@@ -133,3 +136,23 @@ async def test_an_end_of_the_service_half_way_leaves_nothing(tmp_path: Path) -> 
             await desk.begun()
         await desk.emptied()
     assert desk.ended == [asyncio.CancelledError]
+
+
+async def test_a_disk_that_is_nearly_full_takes_no_file(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={LEAST_FREE_BYTES}", "none", str(small))
+    subprocess.run(mount, check=True)
+    try:
+        async with serving_desk(small / "uploads") as desk:
+            (small / "taken").write_bytes(b"x")
+            form = aiohttp.FormData()
+            form.add_field("file", b"x", filename="a")
+            status, told = await desk.post(form)
+            assert status == 503
+            assert told == {"said": "Files cannot be taken in at the moment; try again."}
+            assert (await desk.post({"name": "x"}))[0] == 200
+    finally:
+        subprocess.run(("umount", str(small)), check=True)

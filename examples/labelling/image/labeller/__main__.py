@@ -11,8 +11,6 @@ import os
 import sys
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from .ending import Ending
 from .faults import LabellingError, explained
 from .matching import matcher
@@ -36,7 +34,8 @@ def main() -> int:
             label_rows(task, site, matcher(task), report, ending)
     except LabellingError as error:
         return _failed(report, str(error))
-    except SQLAlchemyError as error:
+    except Exception as error:
+        # Whatever it is: its own text may quote what it was given, and the log is a result.
         return _failed(report, explained(error))
     print(f"received {report.received} rows, labelled {report.labelled}")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 _MYSQL = {
     1044: "this user may not use the database",
@@ -20,8 +20,10 @@ class LabellingError(Exception):
     """The text is for the one who asked for the labelling."""
 
 
-def explained(error: SQLAlchemyError) -> str:
-    """One line about an error of the database. Its own text may quote what it was given."""
+def explained(error: Exception) -> str:
+    """One line about an error. Its own text may quote what it was given."""
+    if isinstance(error, UnicodeError):
+        return "a text cannot be written in the site's charset; utf8mb4 holds all texts"
     if not isinstance(error, DBAPIError):
         return f"the site's database cannot be worked with ({type(error).__name__})"
     cause = error.orig

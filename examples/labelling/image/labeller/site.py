@@ -7,18 +7,21 @@ Names come quoted into statements, values only as parameters.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pymysql.charset import charset_by_name
 from sqlalchemy import (
     URL,
     Column,
     ColumnElement,
     DateTime,
     Engine,
+    Float,
     Index,
     MetaData,
     String,
@@ -72,9 +75,11 @@ class Site:
 
     def batches(self) -> Iterator[list[Mapping[str, Any]]]:
         """The rows in question by time and id, a bounded number at a time; each batch begins
-        after the last row of the one before, so that no cursor is held open meanwhile."""
+        after the last row of the one before, so that no cursor is held open meanwhile. Raises
+        LabellingError where some would be lost or repeated that way."""
         task, last = self._task, None
         ident, moment = self._column(task.id_column), self._moment()
+        self._require_exact(ident, moment)
         names = [task.id_column, task.time_column, *task.columns()]
         names += [AUTHOR] if AUTHOR in self.input.c else []
         columns = [moment if name == task.time_column else self._column(name) for name in names]
@@ -82,14 +87,22 @@ class Site:
         while True:
             conditions = [*self._in_range(), self._column(task.predict_type).is_not(None)]
             if last is not None:
-                conditions += [moment >= last[1], or_(moment > last[1], ident > last[0])]
+                # Rows without an id come first.
+                later = ident.is_not(None) if last[0] is None else ident > last[0]
+                conditions += [moment >= last[1], or_(moment > last[1], later)]
             query = select(*chosen).where(*conditions).order_by(moment, ident)
             with self._source.connect() as connection:
-                rows = connection.execute(query.limit(task.batch_rows)).all()
+                found = connection.execute(query.limit(task.batch_rows + 1)).all()
+            rows, beyond = found[: task.batch_rows], found[task.batch_rows :]
             if not rows:
                 return
-            yield [dict(zip(names, row, strict=True)) for row in rows]
+            _require_apart(last, rows[0])
             last = (rows[-1][0], rows[-1][1])
+            for row in beyond:
+                _require_apart(last, row)
+            yield [dict(zip(names, row, strict=True)) for row in rows]
+            if not beyond:
+                return
 
     def forget(self) -> None:
         """Remove what a former run of the same task has written."""
@@ -132,6 +145,12 @@ class Site:
             bounds = [date.fromisoformat(each) for each in bounds]
         return [moment >= bounds[0], moment < bounds[1]]
 
+    def _require_exact(self, *columns: ColumnElement[Any]) -> None:
+        """MySQL does not find floating point numbers again by what it has told of them, so that
+        batches would begin with the same rows for ever."""
+        if not self._sqlite and any(isinstance(column.type, Float) for column in columns):
+            raise LabellingError("ids and times cannot be floating point numbers")
+
     def _moment(self) -> ColumnElement[Any]:
         """SQLite keeps times as texts, which are in order as they are."""
         column = self._column(self._task.time_column)
@@ -167,6 +186,12 @@ class Site:
         )
 
 
+def _require_apart(last: tuple[Any, Any] | None, row: Sequence[Any]) -> None:
+    """Of several rows with one id, those behind a batch's end would be lost."""
+    if last is not None and (row[0], row[1]) == last:
+        raise LabellingError("ids have to be unique, several rows share one")
+
+
 def labelled_row(task: Task, row: Mapping[str, Any], label: str, matched: str) -> dict[str, Any]:
     """A row of the output table."""
     author = row.get(AUTHOR)
@@ -181,21 +206,33 @@ def labelled_row(task: Task, row: Mapping[str, Any], label: str, matched: str) -
 
 
 def _server_engine(config: Mapping[str, Any]) -> Engine:
+    charset = charset_by_name(config["charset"])
+    if charset is None or not _is_encoding(charset.encoding):
+        raise LabellingError("the charset is not known here; utf8mb4 holds all texts")
     url = URL.create(
         "mysql+pymysql",
         username=config["user"],
-        password=config["password"],
         host=config["host"],
         port=config["port"],
         database=config["db"],
         query={"charset": config["charset"]},
     )
-    waits = {
+    arguments = {
+        # As bytes, since the driver would take a text for Latin-1.
+        "password": config["password"].encode(),
         "connect_timeout": _CONNECT_S,
         "read_timeout": _ANSWER_S,
         "write_timeout": _ANSWER_S,
     }
-    return create_engine(url, connect_args=waits, hide_parameters=True, pool_pre_ping=True)
+    return create_engine(url, connect_args=arguments, hide_parameters=True, pool_pre_ping=True)
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        return False
+    return True
 
 
 def _file_engine(path: Path, *, read_only: bool) -> Engine:
