@@ -18,7 +18,7 @@ from provider.middlewares import SLOW_S
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 WIDE = algorithm(
-    'trap "exit 0" TERM; head -c 14000000 /dev/zero | tr "\\0" x | fold -w 60000; echo; echo ready;'
+    'trap "exit 0" TERM; head -c 14000000 /dev/zero | tr "\\0" x | fold -w 9999; echo; echo ready;'
     " while :; do sleep 0.05; done"
 )
 """More than the kernel keeps for a client that takes nothing."""
