@@ -49,7 +49,8 @@ class Builder:
         environment = self._environments[environment_id]
         if not environment.images.build:
             raise BuildRefused(
-                f"Environment {environment_id} builds no images; name an image that there is"
+                f"Environment {environment_id} builds no images; its operator"
+                " may allow that with `images: {build: true}`"
             )
         if not _NAME.fullmatch(name):
             raise BuildRefused("An image's name is 1 to 64 of a-z, 0-9 and inner hyphens")

@@ -22,7 +22,7 @@ from compute import layout
 from compute.builds import Builder
 from compute.cache import InputCache
 from compute.engines.base import Engine
-from compute.environments import Environments
+from compute.environments import Environment, Environments
 from compute.errors import ComputeError, EngineUnavailable, QueueFull, UnknownResult
 from compute.looking import Looks
 from compute.models import Image, Job, JobSpec, Load, LogPart, Move, Outline, ResultFile
@@ -33,7 +33,7 @@ from compute.staging import Stager, keep_given
 from compute.status import Goal, Phase
 from compute.steps import Steps
 from compute.store.base import Work, nothing
-from compute.store.jobs import JobStore
+from compute.store.jobs import JobStore, Room
 from compute.supply import InputSupplier
 from compute.vault import Vault
 
@@ -113,12 +113,7 @@ class Operator:
             retry_at=now + delay_s if delay_s > 0 else 0.0,
         )
         insert = functools.partial(
-            self._store.insert,
-            job,
-            queue_limit=configured.maxQueue,
-            owner_limit=configured.maxQueuePerConsumer,
-            places=configured.maxJobs,
-            also=also,
+            self._store.insert, job, **_room(configured)._asdict(), also=also
         )
         stored = await self._with_files(job, files, insert)
         self._reconciler.queued(stored)
@@ -143,7 +138,7 @@ class Operator:
             if not files:
                 return await insert()
             async with self._taking_files:
-                await self._require_place(job.environment)
+                await self._store.require_room(job, _room(self.environments[job.environment]))
                 await asyncio.to_thread(keep_given, folders, files)
                 return await insert()
         except OSError as error:
@@ -154,13 +149,6 @@ class Operator:
             if files:
                 await asyncio.to_thread(shutil.rmtree, folders.root, ignore_errors=True)
             raise
-
-    async def _require_place(self, environment_id: str) -> None:
-        """Refuse before anything is copied what the queue would refuse after it."""
-        configured = self.environments[environment_id]
-        load = (await self._store.loads()).get(environment_id, Load())
-        if load.queued >= configured.maxQueue + max(0, configured.maxJobs - load.active):
-            raise QueueFull("The queue of this compute environment is full")
 
     async def named(self, namespace: str, name: str) -> Job:
         """The job of this name that is not deleted. Raises UnknownJob."""
@@ -281,6 +269,10 @@ class Operator:
         return True
 
 
+def _room(environment: Environment) -> Room:
+    return Room(environment.maxQueue, environment.maxQueuePerConsumer, environment.maxJobs)
+
+
 def _is_settled(job: Job) -> bool:
     """True when nothing of the wish is left to be done."""
     return job.phase is Phase.DELETED or (job.phase.terminal and job.goal is not Goal.DELETE)
@@ -310,12 +302,13 @@ async def operating(
         (data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     cache = InputCache(data_dir / "cache", cache_bytes, clock)
     cache.open()
+    vault = Vault(secrets_dir or data_dir / "secrets")
     steps = Steps(
         engine=engine,
         store=store,
         stager=Stager(supplier, cache),
         space=space,
-        vault=Vault(secrets_dir or data_dir / "secrets"),
+        vault=vault,
         data_dir=data_dir,
         clock=clock,
         environment_of=lambda job: environment_of(environments, job),
@@ -355,6 +348,7 @@ async def operating(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await engine.close()
+        await vault.close()
 
 
 async def _janitor(

@@ -9,6 +9,7 @@ neither does a container that runs; a stage that has to be made ready again gets
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import stat
@@ -47,6 +48,12 @@ class Vault:
                 if place.name not in keep:
                     await self.remove(place.name)
 
+    async def close(self) -> None:
+        """Remove the folder if nothing is in it."""
+        if self._is_ours():
+            with contextlib.suppress(OSError):
+                self._folder.rmdir()
+
     def _is_ours(self) -> bool:
         """Nothing is removed through somebody else's folder, which may be a link to anywhere."""
         return os.path.lexists(self._folder) and _is_private(self._folder)
@@ -58,7 +65,7 @@ class Vault:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not _is_private(self._folder):
                 raise VolumeFailed("The folder of jobs' secrets belongs to somebody else")
-            if not _in_memory(self._folder):
+            if not is_in_memory(self._folder):
                 raise VolumeFailed("The provider has no place in memory for a job's secrets")
             place.mkdir(mode=0o700)
             files = {name: place / name for name in secrets}
@@ -88,7 +95,7 @@ def _is_private(folder: Path) -> bool:
     )
 
 
-def _in_memory(folder: Path) -> bool:
+def is_in_memory(folder: Path) -> bool:
     """True when the kernel keeps the folder's files in memory."""
     wanted, best, kind = os.path.realpath(folder), "", ""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from compute.vault import is_in_memory
 from provider.errors import SettingsInvalid
 from provider.settings import Settings
 
@@ -19,7 +20,12 @@ _DAC_OVERRIDE = 1 << 1
 
 def check(settings: Settings) -> None:
     """Make DATA_DIR private. Raises SettingsInvalid."""
-    mistakes = [*_folders(settings), *_private(settings.data_dir), *_rights(effective_rights())]
+    mistakes = [
+        *_folders(settings),
+        *_memory(settings.secrets_dir),
+        *_private(settings.data_dir),
+        *_rights(effective_rights()),
+    ]
     if mistakes:
         raise SettingsInvalid("\n".join(mistakes))
 
@@ -29,6 +35,19 @@ def _folders(settings: Settings) -> Iterator[str]:
     for variable, folder in named.items():
         if folder is not None and not folder.is_dir():
             yield f"{variable}: there is no folder {folder}; make it or name another"
+
+
+def _memory(secrets_dir: Path | None) -> Iterator[str]:
+    """Where secrets of jobs are shown; what is on a disk would outlive them."""
+    if secrets_dir is None:
+        return
+    if not (secrets_dir.is_dir() and os.access(secrets_dir, os.W_OK | os.X_OK)):
+        yield (
+            f"SECRETS_DIR: there is no folder {secrets_dir} that the service may write to;"
+            " make it or name another in memory, such as /dev/shm"
+        )
+    elif not is_in_memory(secrets_dir):
+        yield f"SECRETS_DIR: {secrets_dir} is not in memory; name a folder on a tmpfs"
 
 
 def _private(data_dir: Path) -> Iterator[str]:

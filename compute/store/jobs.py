@@ -32,6 +32,15 @@ _BYTES_A_JOB = 4096
 _BYTES_A_RESULT = 512
 
 
+class Room(NamedTuple):
+    """How many jobs an environment lets wait, in all and of one owner, beside those that its
+    free ``places`` wait for."""
+
+    queue_limit: int
+    owner_limit: int | None = None
+    places: int = 0
+
+
 class _Copy(NamedTuple):
     """A job as of one revision of its row."""
 
@@ -73,12 +82,7 @@ class JobStore:
             if job.namespace and sql.named(connection, job.namespace, job.name) is not None:
                 raise NameTaken("A job of this name is there already")
             also(connection)
-            free = max(0, places - sql.count_active(connection, job.environment)) if places else 0
-            queued = sql.count_queued(connection, job.environment)
-            if queued >= queue_limit + free:
-                raise QueueFull("The queue of this compute environment is full")
-            if owner_limit is not None and queued >= owner_limit + free:
-                _require_room_for(connection, job, owner_limit + free)
+            _require_room(connection, job, Room(queue_limit, owner_limit, places))
             row = sql.insert_job(connection, job)
             taken = sql.take_holds(connection, row, job.spec.holds)
             if taken is not None:
@@ -87,6 +91,10 @@ class JobStore:
             return self._changed(connection, row, job.spec)
 
         return await self._database.write(work)
+
+    async def require_room(self, job: Job, room: Room) -> None:
+        """Raises QueueFull where an insert would at this moment."""
+        await self._database.read(lambda connection: _require_room(connection, job, room))
 
     async def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
@@ -349,6 +357,18 @@ class JobStore:
         present = self._recent.peek(copy.job.id)
         if present is None or present.revision <= copy.revision:
             self._recent.put(copy.job.id, copy)
+
+
+def _require_room(connection: Connection, job: Job, room: Room) -> None:
+    free = max(0, room.places - sql.count_active(connection, job.environment))
+    if not job.retry_at and sql.count_due(connection, job.environment, job.created_at) < free:
+        # A place waits for it, however many jobs wait for their time.
+        return
+    queued = sql.count_queued(connection, job.environment)
+    if queued >= room.queue_limit + free:
+        raise QueueFull("The queue of this compute environment is full")
+    if room.owner_limit is not None and queued >= room.owner_limit + free:
+        _require_room_for(connection, job, room.owner_limit + free)
 
 
 def _require_room_for(connection: Connection, job: Job, limit: int) -> None:

@@ -190,6 +190,20 @@ def count_queued(connection: Connection, environment: str) -> int:
     return _count(connection, environment, {Phase.QUEUED})
 
 
+def count_due(connection: Connection, environment: str, now: float) -> int:
+    """Queued jobs that wait for a place and not for their time."""
+    query = (
+        select(func.count())
+        .select_from(jobs)
+        .where(
+            jobs.c.phase == Phase.QUEUED.value,
+            jobs.c.environment == environment,
+            jobs.c.retry_at <= now,
+        )
+    )
+    return connection.execute(query).scalar_one()
+
+
 def count_queued_of(connection: Connection, environment: str, owner: str) -> int:
     query = (
         select(func.count())

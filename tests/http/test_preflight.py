@@ -58,3 +58,19 @@ def test_root_without_capabilities_is_refused(tmp_path: Path) -> None:
         [*drop, sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert "runs as root without root's capabilities" in done.stderr
+
+
+def test_secrets_of_jobs_are_not_put_on_a_disk(tmp_path: Path) -> None:
+    on_disk = Path("/var/tmp") / tmp_path.name
+    on_disk.mkdir()
+    try:
+        with pytest.raises(SettingsInvalid) as caught:
+            preflight.check(settings(tmp_path, SECRETS_DIR=str(on_disk)))
+    finally:
+        on_disk.rmdir()
+    assert "SECRETS_DIR" in caught.value.public
+    assert "name a folder on a tmpfs" in caught.value.public
+    with pytest.raises(SettingsInvalid) as caught:
+        preflight.check(settings(tmp_path, SECRETS_DIR=str(on_disk)))
+    assert "make it or name another in memory" in caught.value.public
+    preflight.check(settings(tmp_path, SECRETS_DIR="/dev/shm"))

@@ -92,6 +92,20 @@ async def test_a_job_with_a_delay_is_not_claimed_before(store: JobStore, make_jo
     assert [job.id for job in await store.claim("small", 5, now=1500.0)] == [late.id]
 
 
+async def test_jobs_that_wait_for_their_time_take_no_place_from_others(
+    store: JobStore, make_job: MakeJob
+) -> None:
+    for number in range(2):
+        late = make_job(retry_at=1e9, owner=f"0x{number:040}")
+        await store.insert(late, queue_limit=0, owner_limit=1, places=2)
+    with pytest.raises(QueueFull):
+        await store.insert(make_job(retry_at=1e9), queue_limit=0, places=2)
+    for _ in range(2):
+        await store.insert(make_job(), queue_limit=0, owner_limit=1, places=2)
+    with pytest.raises(QueueFull):
+        await store.insert(make_job(), queue_limit=0, owner_limit=1, places=2)
+
+
 async def test_what_a_job_went_through_is_read_back(url: str, make_job: MakeJob) -> None:
     database = await open_database(url)
     try:

@@ -60,6 +60,7 @@ STATEMENTS: dict[str, Statement] = {
     "specs": lambda connection: sql.specs(connection, [1, 2, 3]),
     "count_queued": lambda connection: sql.count_queued(connection, "small"),
     "count_queued_of": lambda connection: sql.count_queued_of(connection, "small", OWNER),
+    "count_due": lambda connection: sql.count_due(connection, "small", 9.0),
     "count_active": lambda connection: sql.count_active(connection, "small"),
     "counts": sql.counts,
     "start_oldest": lambda connection: sql.start_oldest(connection, "small", 2, 9.0),

@@ -97,7 +97,10 @@ class Door:
 
 
 def _shown(headers: Mapping[str, str]) -> tuple[str, str]:
-    """Who the bearer says he is, and the key; empty where there is none."""
+    """Who the bearer says he is, and the key; empty where there is none. The API itself may
+    use ``Authorization`` for something else, so that a header of the key's own comes first."""
+    if given := headers.get("X-Api-Key", ""):
+        return "", given
     scheme, _, credentials = headers.get("Authorization", "").partition(" ")
     credentials = credentials.strip()
     if scheme.lower() == "bearer":
@@ -109,7 +112,7 @@ def _shown(headers: Mapping[str, str]) -> tuple[str, str]:
             return "", ""
         name, _, key = text.partition(":")
         return name, key
-    return "", headers.get("X-Api-Key", "")
+    return "", ""
 
 
 def _is_local(request: web.Request) -> bool:

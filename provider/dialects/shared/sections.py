@@ -88,6 +88,8 @@ class DialectSection(BaseModel):
                 "one of the names is none; write letters, digits, '.', '_' and '-', at most 64,"
                 " the first a letter or digit"
             )
+        if len({name.lower() for name in names}) != len(names):
+            raise ValueError("two names differ only in case, and would share one place in queues")
         return keys
 
     @field_validator("keys")
