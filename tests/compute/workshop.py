@@ -22,7 +22,7 @@ from compute.operator import Operator, operating
 from compute.reconciler import Limits
 from compute.space import Space, Usage, WatchedSpace
 from compute.status import Phase
-from compute.store.base import Database, Work
+from compute.store.base import Action, Database, Listener, Work
 from compute.store.jobs import JobStore
 from compute.supply import InputSupplier
 
@@ -234,6 +234,13 @@ class MortalDatabase(Database):
     def __init__(self, inner: Database, fate: Fate) -> None:
         self._inner = inner
         self._fate = fate
+
+    @property
+    def shared(self) -> bool:
+        return self._inner.shared
+
+    def hear(self, listener: Listener) -> Action:
+        return self._inner.hear(lambda text: None if self._fate.struck.is_set() else listener(text))
 
     async def write(self, work: Work[T]) -> T:
         return await self._fate.call("write", lambda: self._inner.write(work))
