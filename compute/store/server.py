@@ -9,8 +9,9 @@ cannot keep all others from writing for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -72,7 +73,7 @@ class Server:
                 " (special characters in the password as %-escapes)"
             ) from None
 
-    def engine(self, *, readers: int = 0, **settings: str) -> AsyncEngine:
+    def engine(self, settings: Mapping[str, str] = MappingProxyType({}), *, readers: int = 0) -> AsyncEngine:
         """An engine of single connections, or with a pool for ``readers``, each of whose
         transactions sees one state of the database."""
 
@@ -183,6 +184,8 @@ def _public_text(error: BaseException | None) -> str:
     state = sqlstate_of(error) if error is not None else ""
     if state[:2] in _SAFE_CLASSES or not state:
         return str(error).split("\n")[0] if state else type(error).__name__
-    source = error if isinstance(error, asyncpg.PostgresError) else getattr(error, "__cause__", None)
+    source = (
+        error if isinstance(error, asyncpg.PostgresError) else getattr(error, "__cause__", None)
+    )
     constraint = getattr(source, "constraint_name", None)
     return f"{type(source).__name__} {state}" + (f" at {constraint}" if constraint else "")
