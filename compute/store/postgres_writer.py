@@ -22,6 +22,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
@@ -45,7 +46,7 @@ CREATE_WRITERS = (
     f"CREATE TABLE IF NOT EXISTS {WRITERS} "
     "(writer UUID PRIMARY KEY, batch BIGINT NOT NULL, at TIMESTAMPTZ NOT NULL)"
 )
-FORGET_WRITERS = f"DELETE FROM {WRITERS} WHERE at < now() - interval '7 days'"
+FORGET_WRITERS = f"DELETE FROM {WRITERS} WHERE at < now() - interval '7 days'"  # noqa: S608 (a constant)
 
 WAIT_S = 15.0
 """How long a unit waits for a server that is away."""
@@ -61,12 +62,12 @@ _LONGEST_PAUSE_S = 1.0
 
 _BEGIN = text(
     f"WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock({WRITING})) "
-    f"INSERT INTO {WRITERS} AS mine (writer, batch, at) "
+    f"INSERT INTO {WRITERS} AS mine (writer, batch, at) "  # noqa: S608
     "SELECT CAST(:writer AS UUID), CAST(:batch AS BIGINT), now() FROM gate "
     "ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, at = excluded.at"
 )
 _LOCK = text(f"SELECT pg_advisory_xact_lock({WRITING})")
-_MARKED = text(f"SELECT batch FROM {WRITERS} WHERE writer = CAST(:writer AS UUID)")
+_MARKED = text(f"SELECT batch FROM {WRITERS} WHERE writer = CAST(:writer AS UUID)")  # noqa: S608 (a constant)
 _NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', said) FROM unnest(:said) AS said").bindparams(
     bindparam("said", type_=ARRAY(Text))
 )
@@ -287,18 +288,20 @@ def _run_apart(connection: Connection, batch: Sequence[Unit], driver: Any) -> bo
     """Run each unit in a savepoint: one that fails takes back itself only."""
     take_failed(connection)
     for unit in batch:
-        savepoint = connection.begin_nested()
+        connection.exec_driver_sql("SAVEPOINT unit")
         _run(unit, connection, driver)
         failed = take_failed(connection)
         if unit.error is None:
             try:
-                savepoint.commit()
+                connection.exec_driver_sql("RELEASE SAVEPOINT unit")
                 continue
-            except Exception as error:
+            except DBAPIError as error:
+                if driver.is_closed():
+                    raise
                 # It went on after a statement that failed, and nothing counted from there.
                 take_failed(connection)
                 unit.fail(failed or error)
-        savepoint.rollback()
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT unit")
     return True
 
 
@@ -313,4 +316,3 @@ def _run(unit: Unit, connection: Connection, driver: Any) -> None:
         unit.fail(fault_in(error, "written") or error)
     if driver.is_closed():
         raise _Lost
-
