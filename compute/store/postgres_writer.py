@@ -62,7 +62,7 @@ _LONGEST_PAUSE_S = 1.0
 
 _BEGIN = text(
     f"WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock({WRITING})) "
-    f"INSERT INTO {WRITERS} AS mine (writer, batch, at) "  # noqa: S608
+    f"INSERT INTO {WRITERS} AS mine (writer, batch, at) "
     "SELECT CAST(:writer AS UUID), CAST(:batch AS BIGINT), now() FROM gate "
     "ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, at = excluded.at"
 )
@@ -164,7 +164,6 @@ class PostgresWriter:
         try:
             async with asyncio.timeout(ATTEMPT_S):
                 await self._attempt(batch)
-            return None
         except Exception as error:
             await self._hang_up()
             reason = LOST if isinstance(error, _Lost) else reason_to_retry(error)
@@ -173,6 +172,7 @@ class PostgresWriter:
                 return None
             log.warning("database_write_delayed units=%s reason=%s", len(batch), reason)
             return reason
+        return None
 
     def _blame(self, batch: Sequence[Unit], error: Exception) -> None:
         fault = fault_of(error, "written")
