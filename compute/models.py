@@ -264,7 +264,8 @@ class Job:
     ``started_at``/``ended_at`` are the engine's times for it, ``pid`` is its process on the
     engine's machine. ``runs`` are the stages that are over. ``attempts`` counts tries of the
     present phase, ``retry_at`` is when the next is due. ``termination`` is set from the
-    moment the outcome is known, before the results are published.
+    moment the outcome is known, before the results are published. ``machine`` is the engine's
+    machine that it was started on, empty while it is queued; ``gpu_devices`` are its own there.
     """
 
     id: str
@@ -287,6 +288,8 @@ class Job:
     expires_at: float | None = None
     termination: Termination | None = None
     runs: tuple[StageRun, ...] = ()
+    machine: str = ""
+    gpu_devices: tuple[str, ...] = ()
     results: tuple[ResultFile, ...] = field(default=(), repr=False)
 
     @property

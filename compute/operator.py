@@ -14,7 +14,15 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,8 +32,10 @@ from compute.cache import InputCache
 from compute.engines.base import Engine
 from compute.environments import Environment, Environments
 from compute.errors import ComputeError, EngineUnavailable, QueueFull, UnknownResult
+from compute.fairness import Waiting
 from compute.looking import Looks
 from compute.models import Image, Job, JobSpec, Load, LogPart, Move, Outline, ResultFile
+from compute.queues import Queues
 from compute.reconciler import Limits, Reconciler, environment_of
 from compute.results import path_of
 from compute.space import Space
@@ -36,6 +46,7 @@ from compute.store.base import Work, nothing
 from compute.store.jobs import JobStore, Room
 from compute.supply import InputSupplier
 from compute.vault import Vault
+from compute.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +72,13 @@ class Operator:
         store: JobStore,
         reconciler: Reconciler,
         looks: Looks,
+        queues: Queues,
         builder: Builder,
         data_dir: Path,
         clock: Callable[[], float],
     ) -> None:
         self._looks = looks
+        self._queues = queues
         self._builder = builder
         self.environments = environments
         self._engine = engine
@@ -260,6 +273,10 @@ class Operator:
         """Queued and active jobs of each environment."""
         return await self._store.loads()
 
+    async def waiting(self, jobs: Iterable[Job]) -> dict[str, Waiting]:
+        """By id what the queued ones of ``jobs`` wait for; see :class:`compute.queues.Queues`."""
+        return await self._queues.waiting(jobs)
+
     async def engine_answers(self) -> bool:
         """True when the engine can be reached."""
         try:
@@ -313,12 +330,16 @@ async def operating(
         clock=clock,
         environment_of=lambda job: environment_of(environments, job),
     )
+    workplace = Workplace(
+        environments=environments, engine=engine, store=store, data_dir=data_dir, clock=clock
+    )
     reconciler = Reconciler(
         environments=environments,
         engine=engine,
         store=store,
         space=space,
         steps=steps,
+        workplace=workplace,
         limits=limits,
         clock=clock,
     )
@@ -330,6 +351,7 @@ async def operating(
         store=store,
         reconciler=reconciler,
         looks=looks,
+        queues=Queues(environments=environments, store=store, clock=clock),
         builder=Builder(engine=engine, environments=environments),
         data_dir=data_dir,
         clock=clock,
@@ -337,9 +359,10 @@ async def operating(
     tasks: list[asyncio.Task[None]] = []
     try:
         await engine.connect()
+        await workplace.open()
         await steps.sweep_folders()
         await reconciler.resume()
-        janitor = _janitor(store, reconciler, clock, limits.janitor_s)
+        janitor = _janitor(store, reconciler, workplace, clock, limits.janitor_s)
         tasks.append(asyncio.create_task(reconciler.run(), name="reconciler"))
         tasks.append(asyncio.create_task(janitor, name="janitor"))
         yield operator
@@ -352,11 +375,16 @@ async def operating(
 
 
 async def _janitor(
-    store: JobStore, reconciler: Reconciler, clock: Callable[[], float], interval_s: float
+    store: JobStore,
+    reconciler: Reconciler,
+    workplace: Workplace,
+    clock: Callable[[], float],
+    interval_s: float,
 ) -> None:
-    """Delete jobs whose retention is over."""
+    """Delete jobs whose retention is over; say that the machine is there still."""
     while True:
         try:
+            await workplace.show()
             for job in await store.expired(clock()):
                 await store.wish(job.id, Goal.DELETE, now=clock())
                 reconciler.wake(job.id)

@@ -44,12 +44,16 @@ from compute.models import Job
 from compute.space import Space
 from compute.status import ACTIVE, Goal, Phase
 from compute.steps import Steps
+from compute.store.claims import MOST_AT_ONCE
 from compute.store.jobs import JobStore
+from compute.workplace import Workplace
 from compute.workqueue import WorkQueue, backoff_s
 
 log = logging.getLogger(__name__)
 
-_CLAIM = "claim:"
+_CLAIM = "claim"
+"""What is put on the queue to have free places filled; no job has such an id."""
+
 _TRIES_TOLD = 20
 """Failed tries of a phase that the history tells; what fails for days must not fill it."""
 
@@ -83,6 +87,7 @@ class Reconciler:
         store: JobStore,
         space: Space,
         steps: Steps,
+        workplace: Workplace,
         limits: Limits,
         clock: Callable[[], float],
     ) -> None:
@@ -91,6 +96,7 @@ class Reconciler:
         self._store = store
         self._space = space
         self._steps = steps
+        self._workplace = workplace
         self._limits = limits
         self._clock = clock
         self._queue = WorkQueue()
@@ -109,17 +115,16 @@ class Reconciler:
         """Look at this job now."""
         self._queue.put(job_id)
 
-    def wake_environment(self, environment_id: str) -> None:
-        """Fill this environment's free places from its queue."""
-        if environment_id in self._environments:
-            self._queue.put(_CLAIM + environment_id)
+    def fill(self) -> None:
+        """Start queued jobs wherever there is room for them."""
+        self._queue.put(_CLAIM)
 
     def queued(self, job: Job) -> None:
         """A job has entered the queue: try to place it, and look when its wait is over."""
         environment, now = environment_of(self._environments, job), self._clock()
         due = queue_end(job, environment)
         self._queue.put_in(job.id, (min(due, job.retry_at) if job.retry_at > now else due) - now)
-        self.wake_environment(job.environment)
+        self.fill()
 
     def interrupt(self, job_id: str) -> None:
         """A wish has changed: give up what can be given up, then look at the job."""
@@ -163,8 +168,7 @@ class Reconciler:
                 self.queued(job)
             if job.phase is not Phase.QUEUED or job.goal is not Goal.RUN or not self._knows(job):
                 self.wake(job.id)
-        for environment_id in self._environments:
-            self.wake_environment(environment_id)
+        self.fill()
 
     # the loop
 
@@ -188,8 +192,8 @@ class Reconciler:
         while True:
             key = await self._queue.take()
             try:
-                if key.startswith(_CLAIM):
-                    await self._claim(key.removeprefix(_CLAIM))
+                if key == _CLAIM:
+                    await self._claim()
                 else:
                     await self._reconcile(key)
             except StoreUnavailable as error:
@@ -201,10 +205,17 @@ class Reconciler:
             finally:
                 self._queue.done(key)
 
-    async def _claim(self, environment_id: str) -> None:
-        places = self._environments[environment_id].maxJobs
-        for job in await self._store.claim(environment_id, places, now=self._clock()):
+    async def _claim(self) -> None:
+        try:
+            claim = await self._workplace.claim()
+        except EngineUnavailable:
+            self._queue.put_in(_CLAIM, self._limits.first_backoff_s)
+            return
+        started = await self._store.claim(claim, now=self._clock())
+        for job in started:
             self._queue.put(job.id)
+        if len(started) >= MOST_AT_ONCE:
+            self.fill()
 
     async def _reconcile(self, job_id: str) -> None:
         """Steps until the job rests. Each round starts from the row as it is."""
@@ -289,9 +300,10 @@ class Reconciler:
         return await self._steps.take(job, step) if fresh.goal is job.goal else fresh
 
     def _after(self, before: Job, after: Job) -> None:
-        """A place may have become free."""
+        """A place may have become free; also room that was kept for a job in the queue."""
+        if after.phase.terminal and not before.phase.terminal:
+            self.fill()
         if before.phase in ACTIVE and after.phase not in ACTIVE:
-            self.wake_environment(before.environment)
             log.info("job_ended job=%s status=%s", after.id, after.phase.number)
         if after.phase.terminal and not before.phase.terminal:
             for listener in self._listeners:
@@ -305,7 +317,7 @@ class Reconciler:
                     future.set_result(None)
             return
         if job.phase is Phase.QUEUED and job.retry_at <= self._clock():
-            self.wake_environment(job.environment)
+            self.fill()
         delays = [] if step.until is None else [step.until - self._clock()]
         if job.phase in {Phase.RUNNING, Phase.FILTERING}:
             delays.append(self._limits.look_s if self._space.enforced else self._limits.watch_s)
