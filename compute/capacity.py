@@ -52,13 +52,18 @@ def shares_of(environments: Environments) -> dict[str, Share]:
 
 def check(environments: Environments, capacity: Resources) -> None:
     """Raises EnvironmentsInvalid when a job of an environment can never fit the machine."""
-    faults = [
+    found = faults(environments, capacity)
+    if found:
+        raise EnvironmentsInvalid("\n".join(found))
+
+
+def faults(environments: Environments, capacity: Resources) -> list[str]:
+    """What of which no single job can ever fit, one line each."""
+    return [
         _fault(environments.source, name, share.needs, capacity, short)
         for name, share in shares_of(environments).items()
         for short in share.needs.short_of(capacity)
     ]
-    if faults:
-        raise EnvironmentsInvalid("\n".join(faults))
 
 
 def _fault(source: str, name: str, needs: Resources, capacity: Resources, short: str) -> str:

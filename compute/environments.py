@@ -163,6 +163,11 @@ class Images(_Section):
         return [each for each in map(_Pattern.of, self.allow) if each.matches(image)]
 
 
+_Devices = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], Field(strict=False)
+]
+
+
 class MachineSection(_Section):
     """What jobs may take of the machine together. What is not written is what the engine and
     the file system of DATA_DIR say; GPUs are none unless written, as a number (devices 0, 1, …)
@@ -172,9 +177,7 @@ class MachineSection(_Section):
     cpu: Annotated[float, Field(gt=0, le=65536)] | None = None
     ramGB: Annotated[float, Field(gt=0, le=1048576)] | None = None
     diskGB: Annotated[float, Field(gt=0, le=1073741824)] | None = None
-    gpu: Annotated[int, Field(ge=0, le=1024)] | tuple[Annotated[str, Field(min_length=1)], ...] = (
-        Field(default=0, strict=False)
-    )
+    gpu: Annotated[int, Field(ge=0, le=1024)] | _Devices = 0
     keepAfter: Annotated[int, Field(ge=0)] = 60
 
     @model_validator(mode="after")

@@ -143,9 +143,7 @@ class Plan(Generic[J]):
     kept: list[str] = field(default_factory=list)
 
 
-def plan(
-    lines: Sequence[Line[J]], free: Resources, *, now: float, patience_s: float
-) -> Plan[J]:
+def plan(lines: Sequence[Line[J]], free: Resources, *, now: float, patience_s: float) -> Plan[J]:
     """Share out what is ``free`` among the lines.
 
     Lines whose next job has been found not to fit come first, the longest waiting before all;

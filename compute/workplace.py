@@ -14,7 +14,7 @@ from pathlib import Path
 from compute import capacity
 from compute.engines.base import Engine
 from compute.environments import Environments
-from compute.errors import EngineUnavailable, EnvironmentsInvalid
+from compute.errors import EngineUnavailable
 from compute.store.claims import Claim
 from compute.store.jobs import JobStore
 
@@ -48,27 +48,33 @@ class Workplace:
         cannot fit the machine."""
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                claim = await self.claim()
+                claim = await self._learn()
         except (EngineUnavailable, TimeoutError):
             log.warning("machine_unknown cause=engine_silent")
             return
         capacity.check(self._environments, claim.capacity)
+        await self._settle(claim)
 
     async def claim(self) -> Claim:
         """What an operator may start here. Raises EngineUnavailable while that is unknown."""
         if self._claim is None:
-            machine = await self._engine.machine()
-            claim = await asyncio.to_thread(
-                capacity.claim_on, machine, self._environments, self._data_dir
-            )
-            try:
-                capacity.check(self._environments, claim.capacity)
-            except EnvironmentsInvalid as error:
-                log.error("environments_do_not_fit cause=%s", error.public)
-            capacity.tell(claim)
-            await self._store.settle(claim, now=self._clock())
-            self._claim = claim
+            claim = await self._learn()
+            for fault in capacity.faults(self._environments, claim.capacity):
+                log.warning("environment_does_not_fit cause=%s", fault)
+            await self._settle(claim)
+            return claim
         return self._claim
+
+    async def _learn(self) -> Claim:
+        machine = await self._engine.machine()
+        return await asyncio.to_thread(
+            capacity.claim_on, machine, self._environments, self._data_dir
+        )
+
+    async def _settle(self, claim: Claim) -> None:
+        capacity.tell(claim)
+        await self._store.settle(claim, now=self._clock())
+        self._claim = claim
 
     async def show(self) -> None:
         """Say that this machine is there still."""

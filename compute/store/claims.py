@@ -133,9 +133,7 @@ def _lines(
         yield Line(environment, share.needs, places, limited, since)
 
 
-def limited_to(
-    turn: Turn[Any], limit: int | None, running: Mapping[str, int]
-) -> Turn[Any]:
+def limited_to(turn: Turn[Any], limit: int | None, running: Mapping[str, int]) -> Turn[Any]:
     """The turn with what the owner may still have run."""
     if limit is None:
         return turn
@@ -170,9 +168,7 @@ def _keep_waits(
 def _start(connection: Connection, claim: Claim, starts: Sequence[Start[int]]) -> list[Row[Any]]:
     """Move the jobs to STARTED, with what they are promised; the new rows in order."""
     devices = _Devices(connection, claim)
-    return [
-        row for start in starts for row in _start_one(connection, claim, start, devices)
-    ]
+    return [row for start in starts for row in _start_one(connection, claim, start, devices)]
 
 
 def _start_one(
@@ -267,4 +263,3 @@ def known_machines(connection: Connection, now: float) -> dict[str, Resources]:
         row.id: Resources(row.millicpus, row.memory_bytes, row.disk_bytes, row.gpus)
         for row in connection.execute(query)
     }
-

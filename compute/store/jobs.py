@@ -256,7 +256,7 @@ class JobStore:
     async def settle(self, claim: Claim, *, now: float) -> None:
         """:meth:`present` at an operator's start: active jobs that are on no machine yet are
         on this one. So are all others in a database that only this process writes."""
-        alone = not getattr(self._database, "shared", False)
+        alone = not self._database.shared
 
         def work(connection: Connection) -> None:
             claims.settle(connection, claim, alone=alone)

@@ -91,4 +91,3 @@ def less_kept(found: Survey, needs: Mapping[str, Resources]) -> Mapping[str, Res
     for rival in found.rivals:
         free[rival.machine] -= needs.get(rival.environment, NOTHING)
     return free
-

@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     ScalarSelect,
     bindparam,
     delete,
@@ -85,7 +84,7 @@ def due(
 
 def _heads(
     connection: Connection, environment: str, now: float, most: int, full: Collection[str]
-) -> Sequence[Row[Any]]:
+) -> Sequence[Any]:
     head = _first_due(environment, now).label("head")
     seats = select(queue_turns.c.owner_key, queue_turns.c.turn, head).where(
         queue_turns.c.environment == environment
@@ -140,7 +139,7 @@ def seats(connection: Connection, environment: str) -> Sequence[str]:
     return connection.execute(query).scalars().all()
 
 
-def wanted(connection: Connection, environment: str) -> Sequence[Row[Any]]:
+def wanted(connection: Connection, environment: str) -> Sequence[Any]:
     """Owner, id and date of all queued jobs that are still wanted, those of each owner in
     their order."""
     query = (
