@@ -264,8 +264,9 @@ class Job:
     ``started_at``/``ended_at`` are the engine's times for it, ``pid`` is its process on the
     engine's machine. ``runs`` are the stages that are over. ``attempts`` counts tries of the
     present phase, ``retry_at`` is when the next is due. ``termination`` is set from the
-    moment the outcome is known, before the results are published. ``machine`` is the engine's
-    machine that it was started on, empty while it is queued; ``gpu_devices`` are its own there.
+    moment the outcome is known, before the results are published. ``operator`` is the
+    process that works on it, empty while it waits and once it is over; ``machine`` is the
+    engine it was started on, empty while it is queued, and ``gpu_devices`` are its own there.
     """
 
     id: str
@@ -288,9 +289,10 @@ class Job:
     expires_at: float | None = None
     termination: Termination | None = None
     runs: tuple[StageRun, ...] = ()
+    results: tuple[ResultFile, ...] = field(default=(), repr=False)
+    operator: str = ""
     machine: str = ""
     gpu_devices: tuple[str, ...] = ()
-    results: tuple[ResultFile, ...] = field(default=(), repr=False)
 
     @property
     def present(self) -> Stage:

@@ -65,6 +65,12 @@ class Workplace:
             return claim
         return self._claim
 
+    async def machine(self) -> str:
+        """Which one it is, without asking. Raises EngineUnavailable while that is unknown."""
+        if self._claim is None:
+            raise EngineUnavailable("The container engine has not said yet which machine it is")
+        return self._claim.machine
+
     async def _learn(self) -> Claim:
         machine = await self._engine.machine()
         return await asyncio.to_thread(

@@ -183,7 +183,7 @@ class Jobs:
         queued = [job for job in jobs if job.phase is Phase.QUEUED]
         if not queued:
             return Found(jobs)
-        return Found(jobs, waiting=await self._operator.waiting(queued))
+        return Found(jobs, waiting=await self._operator.waits_for(queued))
 
     async def stop(self, claim: Claim, query: JobQuery) -> Sequence[Job]:
         """Stop one job, or all unfinished ones of the owner (of a DID, if given).

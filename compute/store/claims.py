@@ -183,6 +183,7 @@ def _start_one(
             attempts=0,
             retry_at=0.0,
             revision=jobs.c.revision + 1,
+            operator=claim.operator,
             machine=claim.machine,
             gpu_devices=rows.devices_text(devices.take(needs.gpus)),
             **promised(needs),
@@ -256,9 +257,9 @@ def settle(connection: Connection, claim: Claim, *, alone: bool) -> None:
         connection.execute(delete(queue_waits).where(queue_waits.c.machine != claim.machine))
 
 
-def known_machines(connection: Connection, now: float) -> dict[str, Resources]:
-    """What there is of each machine that an operator works on."""
-    query = select(machines).where(machines.c.seen_at >= now - LOST_S)
+def known_machines(connection: Connection, since: float) -> dict[str, Resources]:
+    """What there is of each machine that an operator has told of ``since`` then."""
+    query = select(machines).where(machines.c.seen_at >= since)
     return {
         row.id: Resources(row.millicpus, row.memory_bytes, row.disk_bytes, row.gpus)
         for row in connection.execute(query)

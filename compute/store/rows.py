@@ -66,9 +66,10 @@ def job_of(row: Row[Any], spec: JobSpec) -> Job:
         expires_at=row.expires_at,
         termination=_read_termination(row.termination),
         runs=_read_runs(row.runs),
+        results=_read_results(row.results),
+        operator=row.operator,
         machine=row.machine,
         gpu_devices=read_devices(row.gpu_devices),
-        results=_read_results(row.results),
     )
 
 
@@ -90,6 +91,7 @@ def values_of(job: Job) -> dict[str, object]:
         "namespace": job.namespace,
         "name": job.name,
         "finished_at": job.finished_at,
+        "operator": job.operator,
         "machine": job.machine,
         "gpu_devices": devices_text(job.gpu_devices),
         **changed_values(

@@ -98,13 +98,13 @@ def specs(connection: Connection, sequences: Sequence[int]) -> dict[int, str]:
     return found
 
 
-def update_job(
-    connection: Connection, job_id: str, phase: Phase, values: Mapping[str, object]
-) -> JobRow | None:
-    """Set ``values`` if the job is in ``phase``; the whole new row, or None if it is not."""
+def update_job(connection: Connection, job: Job, values: Mapping[str, object]) -> JobRow | None:
+    """Set ``values`` if phase and operator are still those of ``job``; the whole new row, or
+    None if they are not."""
     statement = (
         update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.phase == phase.value)
+        .where(jobs.c.id == job.id, jobs.c.phase == job.phase.value)
+        .where(jobs.c.operator == job.operator)
         .values(revision=jobs.c.revision + 1, **values)
         .returning(*rows.COLUMNS)
     )

@@ -43,9 +43,12 @@ class Survey:
     running: Sequence[Job] = ()
 
 
-def survey(connection: Connection, environment: str, share: Share, now: float) -> Survey:
+def survey(
+    connection: Connection, environment: str, share: Share, now: float, there_since: float
+) -> Survey:
+    """Of machines that were told of since ``there_since``."""
     there = claims.taken(connection)
-    machines = claims.known_machines(connection, now)
+    machines = claims.known_machines(connection, there_since)
     running = claims.running_of(connection, environment) if share.owner_limit else {}
     circle, delayed = _circle(connection, environment, now)
     return Survey(

@@ -159,4 +159,5 @@ def _of(environment: str, owner_key: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def _is_due(now: float) -> tuple[ColumnElement[bool], ...]:
-    return (jobs.c.goal == Goal.RUN.value, jobs.c.retry_at <= now)
+    """Not those that are being taken out of the queue by the process that has them."""
+    return (jobs.c.goal == Goal.RUN.value, jobs.c.retry_at <= now, jobs.c.operator == "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from sqlalchemy.dialects import postgresql
 
 from compute.models import Job
 from compute.status import Goal, Phase
-from compute.store import claims, schema, sql, surveys, turns
+from compute.store import claims, leases, schema, sql, surveys, turns
 
 OWNER = "0xabcdef0000000000000000000000000000000001"
 
@@ -57,6 +58,8 @@ def a_row(connection: Connection) -> sql.JobRow:
     return found
 
 
+A_JOB: Any = SimpleNamespace(id="job-1", phase=Phase.QUEUED, operator="")
+
 STATEMENTS: dict[str, Statement] = {
     "job_row": lambda connection: sql.job_row(connection, "job-1"),
     "history": lambda connection: sql.history(connection, "job-1"),
@@ -71,7 +74,9 @@ STATEMENTS: dict[str, Statement] = {
     "enter": lambda connection: turns.enter(connection, "small", "0xnew"),
     "leave": lambda connection: turns.leave(connection, "small", OWNER),
     "served": lambda connection: turns.served(connection, "small", OWNER),
-    "survey": lambda connection: surveys.survey(connection, "small", LIMITED.shares["small"], 9.0),
+    "survey": lambda connection: surveys.survey(
+        connection, "small", LIMITED.shares["small"], 9.0, 0.0
+    ),
     "running_first": lambda connection: sql.running_first(connection, "small", 10),
     "settle": lambda connection: claims.settle(connection, WANTED, alone=True),
     "present": lambda connection: claims.present(connection, WANTED, 9.0),
@@ -79,10 +84,13 @@ STATEMENTS: dict[str, Statement] = {
     "in_namespace": lambda connection: sql.in_namespace(connection, "lab/-", 10),
     "namespaces": lambda connection: sql.namespaces(connection, "lab/"),
     "update_job": lambda connection: sql.update_job(
-        connection, "job-1", Phase.QUEUED, {"finished_at": sql.finish_time(2.0)}
+        connection, A_JOB, {"finished_at": sql.finish_time(2.0)}
     ),
     "raise_goal": lambda connection: sql.raise_goal(connection, "job-1", Goal.STOP),
     "unfinished": sql.unfinished,
+    "take": lambda connection: leases.take(connection, "job-1", "queued", "me"),
+    "take_over": lambda connection: leases.take_over(connection, "me", "here"),
+    "take_over, alone": lambda connection: leases.take_over(connection, "me", ""),
     "expired": lambda connection: sql.expired(connection, 100.0, 100),
     "take_holds": lambda connection: sql.take_holds(connection, a_row(connection), ["0xnew"]),
     "take_holds, taken": lambda connection: sql.take_holds(
@@ -111,6 +119,8 @@ STATEMENTS: dict[str, Statement] = {
 ALLOWED_SCANS = {
     # The partial index holds nothing but what is asked for.
     "unfinished": ["SCAN jobs USING INDEX ix_jobs_deleting"],
+    "take_over": ["SCAN jobs USING INDEX ix_jobs_owned"],
+    "take_over, alone": ["SCAN jobs USING COVERING INDEX ix_jobs_owned"],
     # Without a condition the newest are read from the end of the table itself.
     "find newest": ["SCAN jobs"],
     # A row for each machine, and for each of its environments.
@@ -196,7 +206,7 @@ def test_no_statement_scans_a_table(connection: Connection, name: str) -> None:
     assert scans == ALLOWED_SCANS.get(name, []), plan
 
 
-ONE_A_DIALECT = {"take_holds", "take_holds, taken", "enter"}
+ONE_A_DIALECT = {"enter", "take_holds", "take_holds, taken"}
 
 
 def test_holds_are_taken_alike_on_both() -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "c0004"
-down_revision = "c0003"
+revision = "c0005"
+down_revision = "c0004"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("jobs", sa.Column("machine", sa.Text, nullable=False, server_default=""))
     op.add_column("jobs", sa.Column("gpu_devices", sa.Text))
     for name in ("millicpus", "memory_bytes", "disk_bytes"):
         column = sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
