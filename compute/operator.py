@@ -25,6 +25,7 @@ from compute.engines.base import Engine
 from compute.environments import Environment, Environments
 from compute.errors import ComputeError, EngineUnavailable, QueueFull, UnknownResult
 from compute.looking import Looks
+from compute.metrics import NOBODY, Recorder
 from compute.models import Image, Job, JobSpec, Load, LogPart, Move, Outline, ResultFile
 from compute.reconciler import Limits, Reconciler, environment_of
 from compute.results import path_of
@@ -39,7 +40,8 @@ from compute.vault import Vault
 
 log = logging.getLogger(__name__)
 
-_LEAST_FREE_BYTES = 64 << 20
+LEAST_FREE_BYTES = 64 << 20
+"""With less of the disk free no job is taken."""
 
 _FILES_TAKEN_AT_ONCE = 2
 """A file may be large: copies for jobs that find no place must not fill the disk together."""
@@ -99,7 +101,7 @@ class Operator:
         ``also`` raises; nothing is kept then.
         """
         configured = self.environments[environment]
-        if shutil.disk_usage(self._data_dir).free < _LEAST_FREE_BYTES:
+        if shutil.disk_usage(self._data_dir).free < LEAST_FREE_BYTES:
             raise QueueFull("The provider has no disk space for further jobs")
         now = self._clock()
         job = Job(
@@ -291,6 +293,7 @@ async def operating(
     cache_bytes: int = 100 << 30,
     clock: Callable[[], float] = time.time,
     limits: Limits | None = None,
+    recorder: Recorder = NOBODY,
 ) -> AsyncIterator[Operator]:
     """An operator at work: resumes what an earlier process left, ends its loop on exit.
 
@@ -300,7 +303,7 @@ async def operating(
     limits = limits or Limits()
     for name in ("jobs", "results"):
         (data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    cache = InputCache(data_dir / "cache", cache_bytes, clock)
+    cache = InputCache(data_dir / "cache", cache_bytes, clock, recorder)
     cache.open()
     vault = Vault(secrets_dir or data_dir / "secrets")
     steps = Steps(
@@ -341,6 +344,8 @@ async def operating(
         await reconciler.resume()
         janitor = _janitor(store, reconciler, clock, limits.janitor_s)
         tasks.append(asyncio.create_task(reconciler.run(), name="reconciler"))
+        tasks[0].add_done_callback(lambda _: recorder.operating(False))
+        recorder.operating(True)
         tasks.append(asyncio.create_task(janitor, name="janitor"))
         yield operator
     finally:

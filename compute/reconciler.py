@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from compute.context import about
 from compute.decide import (
     Kill,
     PrepareImage,
@@ -191,7 +192,8 @@ class Reconciler:
                 if key.startswith(_CLAIM):
                     await self._claim(key.removeprefix(_CLAIM))
                 else:
-                    await self._reconcile(key)
+                    with about(key):
+                        await self._reconcile(key)
             except StoreUnavailable as error:
                 log.warning("store_silent key=%s cause=%s", key, error.public)
                 self._queue.put_in(key, self._limits.store_retry_s)

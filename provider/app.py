@@ -27,7 +27,7 @@ from compute.space import Space, best_space
 from compute.store.base import Database
 from compute.store.database import open_database
 from compute.store.jobs import JobStore
-from provider import preflight
+from provider import __version__, observing, preflight
 from provider.access import Access
 from provider.admission import Admission
 from provider.assets.catalogue import Catalogue, FolderCatalogue
@@ -60,10 +60,13 @@ from provider.dialects.shared import configured
 from provider.dialects.shared.surroundings import SiblingSurroundings
 from provider.elsewhere import OtherProviders
 from provider.errors import SettingsInvalid
+from provider.hangups import STOPPING
 from provider.jobs import Jobs
 from provider.listening import IDLE_S
+from provider.metrics import Metrics
 from provider.middlewares import guard, on_prepare
 from provider.migrations import VERSIONS
+from provider.observing import OBSERVER
 from provider.payments import Payments
 from provider.publishing import Publishing
 from provider.settings import Settings
@@ -71,6 +74,7 @@ from provider.settings import Settings
 log = logging.getLogger(__name__)
 
 SETTINGS = web.AppKey("settings", Settings)
+METRICS = web.AppKey("metrics", Metrics)
 OPERATOR = web.AppKey("operator", Operator)
 JOBS = web.AppKey("jobs", Jobs)
 
@@ -95,13 +99,15 @@ def create_app(
     environments = environments_file.load(settings.environments_file)
     dialects = configured.load(settings.dialects_file, environments)
     _note_prices(environments, settings.chain_ids)
+    metrics = Metrics(environments, __version__)
     app = web.Application(
-        middlewares=[guard(render)],
+        middlewares=[guard(render, metrics)],
         client_max_size=settings.max_body_bytes,
         handler_args={"auto_decompress": False, "keepalive_timeout": IDLE_S},
     )
-    app[SETTINGS] = settings
+    app[SETTINGS], app[METRICS] = settings, metrics
     app.on_response_prepare.append(on_prepare)
+    observing.add_routes(app, settings)
     ocean_routes.add_routes(app)
     aquarius_routes.add_routes(app)
     siblings.add_routes(app, dialects)
@@ -137,6 +143,7 @@ async def _build(
     chains = await open_chains(settings.chains, stack)
     database = await open_database(settings.database_url, migrations=[VERSIONS])
     stack.push_async_callback(database.close)
+    database.measure(app[METRICS])
     fetcher = await stack.enter_async_context(_fetcher(settings))
     remotes = Remotes(fetcher, key)
     others = OtherProviders(remotes)
@@ -164,6 +171,7 @@ async def _build(
             secrets_dir=_secrets_dir(settings, data_dir),
             cache_bytes=settings.cache_bytes,
             clock=clock,
+            recorder=app[METRICS],
         )
     )
     callers, sessions = await _gate(settings, database, stack, clock)
@@ -184,6 +192,17 @@ async def _build(
         require_signed_status=settings.require_signed_status,
     )
     app[OPERATOR], app[JOBS] = operator, jobs
+    around = observing.Surroundings(
+        database=database,
+        data_dir=data_dir,
+        operator=operator,
+        chains=chains,
+        index=index,
+        draining=lambda: STOPPING in app and app[STOPPING].is_set(),
+    )
+    app[OBSERVER] = await stack.enter_async_context(
+        observing.observed(settings, app[METRICS], around)
+    )
     app[OCEAN_API] = OceanApi(
         Surroundings(
             jobs=jobs,

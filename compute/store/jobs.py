@@ -20,6 +20,7 @@ from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
 from compute.store import rows, sql
 from compute.store.base import Database, Work, after_commit, nothing
+from compute.store.figures import Stopwatch
 from compute.store.recent import Recent
 from compute.store.rows import Changes
 from compute.store.sql import JobRow
@@ -60,6 +61,7 @@ class JobStore:
     def __init__(self, database: Database, *, recent: int = RECENT_JOBS) -> None:
         self._database = database
         self._recent: Recent[str, _Copy] = Recent(recent, budget=RECENT_BYTES, weigh=_weight)
+        self._stopwatch = Stopwatch()
 
     async def insert(
         self,
@@ -88,6 +90,7 @@ class JobStore:
             if taken is not None:
                 raise HoldTaken(taken)
             sql.append_history(connection, row, job.created_at, "")
+            self._stopwatch.begun(connection, row, self._database.recorder)
             return self._changed(connection, row, job.spec)
 
         return await self._database.write(work)
@@ -242,6 +245,7 @@ class JobStore:
             started = sql.start_oldest(connection, environment, free, now)
             for row in started:
                 sql.append_history(connection, row, now, "")
+                self._stopwatch.claimed(connection, row, now, self._database.recorder)
             return [self._changed(connection, row) for row in started]
 
         return await self._database.write(work)
@@ -292,6 +296,8 @@ class JobStore:
                 raise self._lost(connection, job)
             if row.phase in TERMINAL and job.spec.holds:
                 sql.free_holds(connection, row, job.spec.holds)
+            if row.phase != job.phase:
+                self._stopwatch.moved(connection, row, job, now, self._database.recorder)
             if record:
                 sql.append_history(connection, row, now, note)
             if spec is not None:

@@ -12,12 +12,14 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from compute.metrics import NOBODY, Recorder
 from compute.store.base import Action, Listener, T, Work, take_actions, take_announcements
 from compute.store.faults import fault_in
 
@@ -72,6 +74,7 @@ class Writer:
         self._engine = engine
         self._loop = loop
         self._listeners = listeners
+        self.recorder: Recorder = NOBODY
         self._waiting: SimpleQueue[_Unit | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
@@ -127,6 +130,7 @@ class Writer:
 
         Raises _TransactionLost when a unit's failure took all others along.
         """
+        began = time.perf_counter()
         try:
             with self._engine.connect() as connection, connection.begin():
                 driver = connection.connection.driver_connection
@@ -145,6 +149,9 @@ class Writer:
             )
             for unit in batch:
                 unit.fail(unit.error or fault or error)
+            self.recorder.commit_failed(len(batch))
+        else:
+            self.recorder.committed(len(batch), time.perf_counter() - began)
 
     def _deliver(self, batch: Sequence[_Unit]) -> None:
         try:
