@@ -199,6 +199,7 @@ async def _build(
         chains=chains,
         index=index,
         draining=lambda: STOPPING in app and app[STOPPING].is_set(),
+        now=clock,
     )
     app[OBSERVER] = await stack.enter_async_context(
         observing.observed(settings, app[METRICS], around)

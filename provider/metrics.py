@@ -152,21 +152,21 @@ class Metrics(Recorder):
             )
 
         self._phases = histogram(
-            "phase_seconds",
+            "job_phase_duration_seconds",
             "How long jobs were in a phase that they have left.",
             _PHASE_S,
             "environment",
             "phase",
         )
         self._request_s = histogram(
-            "http_request_seconds",
+            "http_request_duration_seconds",
             "Time until an answer began, or a streamed one ended.",
             _REQUEST_S,
             "route",
             "method",
         )
         self._commit_s = histogram(
-            "store_commit_seconds", "How long a commit of the database took.", _COMMIT_S
+            "store_commit_duration_seconds", "How long a commit of the database took.", _COMMIT_S
         )
         self._commit_units = histogram(
             "store_commit_units", "Units of work that shared a commit.", _COMMIT_UNITS

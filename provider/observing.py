@@ -66,6 +66,7 @@ class Surroundings:
     chains: Chains
     index: AssetIndex | None
     draining: Callable[[], bool]
+    now: Callable[[], float] = time.time
 
 
 class Observer:
@@ -94,7 +95,7 @@ class Observer:
         self.health = Health(parts, around.draining)
         self._figures = Look(
             "figures",
-            lambda: database.read(_figures),
+            lambda: database.read(partial(_figures, around.now())),
             fresh_s=FIGURES_FRESH_S,
         )
         self._cache = Look(
@@ -140,8 +141,7 @@ async def _at_work(metrics: Metrics) -> None:
         raise EngineUnavailable("The loop that works on jobs has ended")
 
 
-def _figures(connection: Connection) -> tuple[float, list[Standing]]:
-    now = time.time()
+def _figures(now: float, connection: Connection) -> tuple[float, list[Standing]]:
     return now, standing(connection, now)
 
 
