@@ -70,12 +70,13 @@ _COMMIT_UNITS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 class Seen:
     """What was seen when somebody asked; None or empty is what could not be seen.
 
-    ``parts`` by name: whether it is up, and when it last was (epoch seconds). ``heads`` and
+    ``operators`` is how many processes work on jobs, ``parts`` by name: whether it is up, and when it last was (epoch seconds). ``heads`` and
     ``indexed`` are block numbers by chain id.
     """
 
     at: float = 0.0
     standing: Sequence[Standing] | None = None
+    operators: int | None = None
     parts: Mapping[str, tuple[bool, float | None]] = field(default_factory=dict)
     free_bytes: int | None = None
     size_bytes: int | None = None
@@ -266,6 +267,7 @@ class _Looks(Collector):
             if at is not None:
                 answered.add_metric([part], at)
         yield from (up, answered)
+        yield _single("operators", "Processes that work on jobs.", seen.operators)
         yield _single("data_free_bytes", "Free space where DATA_DIR lies.", seen.free_bytes)
         yield _single("data_size_bytes", "Size of the disk of DATA_DIR.", seen.size_bytes)
         yield _single("cache_bytes", "Size of the cache of inputs.", seen.cache_bytes)

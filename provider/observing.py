@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
@@ -29,6 +29,7 @@ from sqlalchemy import Connection
 
 from compute.errors import EngineUnavailable
 from compute.operator import LEAST_FREE_BYTES, Operator
+from compute.store import leases
 from compute.store.base import Database
 from compute.store.figures import Standing, standing, touch
 from provider.apikeys import KeyRing
@@ -76,6 +77,7 @@ class Observer:
         self.metrics = metrics
         self._index = around.index
         database, data_dir = around.database, around.data_dir
+        self._shared = database.shared
         self._disk = Look(
             "disk",
             lambda: asyncio.to_thread(shutil.disk_usage, data_dir),
@@ -95,7 +97,7 @@ class Observer:
         self.health = Health(parts, around.draining)
         self._figures = Look(
             "figures",
-            lambda: database.read(partial(_figures, around.now())),
+            lambda: database.read(partial(_figures, around.now(), database.shared)),
             fresh_s=FIGURES_FRESH_S,
         )
         self._cache = Look(
@@ -116,11 +118,13 @@ class Observer:
 
     def _seen(self) -> Seen:
         disk = self._disk.value
-        at, lines = self._figures.value or (0.0, None)
+        figures = self._figures.value
+        operators = figures.operators if figures is not None else None
         indexed = self._index.standing if self._index is not None else ()
         return Seen(
-            at=at,
-            standing=lines,
+            at=figures.at if figures is not None else 0.0,
+            standing=figures.standing if figures is not None else None,
+            operators=operators if self._shared else int(self.metrics.at_work),
             parts={each.name: (each.up, each.answered_at) for each in self.health.parts},
             free_bytes=disk.free if disk is not None else None,
             size_bytes=disk.total if disk is not None else None,
@@ -141,8 +145,19 @@ async def _at_work(metrics: Metrics) -> None:
         raise EngineUnavailable("The loop that works on jobs has ended")
 
 
-def _figures(now: float, connection: Connection) -> tuple[float, list[Standing]]:
-    return now, standing(connection, now)
+class _Figures(NamedTuple):
+    """What the database tells. ``operators`` is None where this process has it alone."""
+
+    at: float
+    standing: list[Standing]
+    operators: int | None
+
+
+def _figures(now: float, shared: bool, connection: Connection) -> _Figures:
+    operators = None
+    if shared:
+        operators = leases.living(connection, leases.now_of(connection, now))
+    return _Figures(now, standing(connection, now), operators)
 
 
 def _size_of(folder: Path) -> int:

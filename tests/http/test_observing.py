@@ -92,6 +92,7 @@ async def test_figures_add_up_after_a_job(api: Api) -> None:
     assert at(samples, "inputs_total", source="origin") >= 0
     assert at(samples, "store_commit_units_sum") >= moves
     assert at(samples, "operating") == 1
+    assert at(samples, "operators") == 1
     assert at(samples, "data_free_bytes") > 0
     for part in ("store", "engine", "operator", "disk"):
         assert at(samples, "part_up", part=part) == 1

@@ -28,6 +28,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operators" / "observing.md").read_
 EVERYTHING = Seen(
     at=2000.0,
     standing=[Standing("small", Phase.QUEUED, 3, 1990.0), Standing("gone", Phase.RUNNING, 1, 1.0)],
+    operators=2,
     parts={"store": (True, 1999.0), "engine": (False, None)},
     free_bytes=10,
     size_bytes=20,
@@ -123,6 +124,7 @@ def test_what_is_seen_is_shown(metrics: Metrics) -> None:
     assert value(metrics, "part_up", part="engine") == 0
     assert value(metrics, "part_last_answer_timestamp_seconds", part="store") == 1999
     assert value(metrics, "part_last_answer_timestamp_seconds", part="engine") is None
+    assert value(metrics, "operators") == 2
     assert value(metrics, "data_free_bytes") == 10
     assert value(metrics, "chain_head_block", chain="8996") == 100
     assert value(metrics, "index_block", chain="8996") == 90
