@@ -70,8 +70,8 @@ _COMMIT_UNITS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 class Seen:
     """What was seen when somebody asked; None or empty is what could not be seen.
 
-    ``operators`` is how many processes work on jobs, ``parts`` by name: whether it is up, and when it last was (epoch seconds). ``heads`` and
-    ``indexed`` are block numbers by chain id.
+    ``operators`` is how many processes work on jobs, ``parts`` by name: whether it is up, and
+    when it last was (epoch seconds). ``heads`` and ``indexed`` are block numbers by chain id.
     """
 
     at: float = 0.0
