@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -13,6 +14,7 @@ from compute.errors import MoveLost
 from compute.metrics import Recorder
 from compute.models import Job
 from compute.status import Goal, Phase
+from compute.store import schema
 from compute.store.base import Database
 from compute.store.database import open_database
 from compute.store.figures import Standing, standing, touch
@@ -158,7 +160,14 @@ async def test_a_job_whose_time_has_come_waits_since_then(
     assert found.waiting_since == 1500.0
 
 
-async def test_what_has_ended_costs_nothing(database: Database) -> None:
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = await open_database(f"sqlite:///{tmp_path}/own.db")
+    yield opened
+    await opened.close()
+
+
+async def test_what_has_ended_costs_nothing(sqlite: Database) -> None:
     def plan(connection: Connection) -> list[str]:
         statements: list[str] = []
 
@@ -172,17 +181,20 @@ async def test_what_has_ended_costs_nothing(database: Database) -> None:
         rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statements[0]}")
         return [str(row[-1]) for row in rows]
 
-    steps = await database.read(plan)
+    steps = await sqlite.read(plan)
     assert any("USING INDEX ix_jobs_phase (phase=?" in step for step in steps), steps
     assert not any(step.startswith("SCAN") for step in steps), steps
 
 
-async def test_a_touch_changes_nothing_but_is_a_write(database: Database, tmp_path: Path) -> None:
-    log = tmp_path / "jobs.db-wal"
-    await database.write(lambda connection: None)
+async def test_a_touch_is_a_write(sqlite: Database, tmp_path: Path) -> None:
+    log = tmp_path / "own.db-wal"
+    await sqlite.write(lambda connection: None)
     assert not log.exists() or log.stat().st_size == 0
-    await database.write(touch)
+    await sqlite.write(touch)
     assert log.stat().st_size > 0
-    await database.close()
-    again = await open_database(f"sqlite:///{tmp_path}/jobs.db")
-    await again.close()
+
+
+async def test_a_touch_changes_nothing(database: Database) -> None:
+    before = await database.read(schema.current)
+    await database.write(touch)
+    assert await database.read(schema.current) == before == schema.heads([schema.VERSIONS])
