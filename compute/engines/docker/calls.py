@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -120,7 +121,9 @@ class Calls:
         """Do ``work`` in the pool. A cancelled caller leaves it to end by itself."""
         if self._pool is None:
             raise EngineUnavailable("The container engine is not connected")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, work)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, copy_context().run, self._guarded, work
+        )
 
     def fresh(self) -> APIClient:
         """A client of one's own, which has read the present registry credentials."""
@@ -222,7 +225,7 @@ async def alone(work: Callable[[], T], *, name: str, answer: Answer | None = Non
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, failure)
 
-    thread = threading.Thread(target=body, name=name, daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(body,), name=name, daemon=True)
     thread.start()
     try:
         return await done
