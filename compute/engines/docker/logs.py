@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,52 @@ def payload(chunks: Iterable[bytes]) -> Iterator[bytes]:
                     left = _HEADER.unpack(header)[1]
                     header.clear()
             rest = rest[len(part) :]
+
+
+class Entries:
+    """Takes Docker's stream of entries with time stamps apart, as it arrives.
+
+    ``first`` is the stamp of the first entry and a checksum of what it says, since the parts
+    of one long line have one stamp; ``last`` is the latest stamp, ``count`` the number of
+    entries so far. Stamps are of one length and sort as the times do.
+    """
+
+    def __init__(self) -> None:
+        self.first = ""
+        self.last = ""
+        self.count = 0
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What the entries say that are whole by now."""
+        held = self._rest + chunk
+        position, size, parts = 0, len(held), []
+        stamp = slice(0, 0)
+        while size - position >= _HEADER.size:
+            start = position + _HEADER.size
+            end = start + _HEADER.unpack_from(held, position)[1]
+            if end > size:
+                break
+            said = held.find(b" ", start, end) + 1
+            parts.append(held[said:end])
+            stamp = slice(start, said - 1)
+            position = end
+        self._rest = held[position:]
+        self.count += len(parts)
+        if parts:
+            self.last = held[stamp].decode("ascii", "replace")
+            self.first = self.first or self._word(held, parts[0])
+        return b"".join(parts)
+
+    @staticmethod
+    def _word(held: bytes, said: bytes) -> str:
+        stamp = held[_HEADER.size : held.index(b" ", _HEADER.size)].decode("ascii", "replace")
+        return f"{stamp}.{zlib.crc32(said):08x}"
+
+
+def stamp_of(beginning: str) -> str:
+    """The time stamp in what :attr:`Entries.first` says."""
+    return beginning.rpartition(".")[0]
 
 
 class NewestPart:
