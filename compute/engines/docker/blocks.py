@@ -7,7 +7,7 @@ hands out tiny parts one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import requests
@@ -53,7 +53,7 @@ class Unchunked:
         return b"".join(parts)
 
 
-def blocks_of(response: requests.Response) -> Iterator[bytes]:
+def blocks_of(response: requests.Response) -> Generator[bytes, None, None]:
     """The body of an answer that was asked for with ``stream``, to its end.
 
     Raises requests.RequestException when it breaks off.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -75,12 +75,14 @@ class Answer:
         """The lines of a response. Raises CutOff as soon as it is cut off."""
         return self._parts(response, response.iter_lines(chunk_size=None))
 
-    def blocks(self, response: requests.Response) -> Iterator[bytes]:
+    def blocks(self, response: requests.Response) -> Generator[bytes, None, None]:
         """A response as it arrives, in blocks (see :mod:`compute.engines.docker.blocks`).
         Raises CutOff as soon as it is cut off."""
         return self._parts(response, blocks_of(response))
 
-    def _parts(self, response: requests.Response, parts: Iterator[bytes]) -> Iterator[bytes]:
+    def _parts(
+        self, response: requests.Response, parts: Iterator[bytes]
+    ) -> Generator[bytes, None, None]:
         self.attach(response)
         try:
             for part in parts:
