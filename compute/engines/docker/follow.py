@@ -90,6 +90,7 @@ class _Channel:
                 piece = LogPiece(bytes(self._data), self._beginning, self._ended)
                 closed, failure = self._closed, self._failure
                 self._data.clear()
+                self._ended = False
                 self._room.notify()
             if piece.beginning and (piece.data or piece.ended or not closed):
                 yield piece
