@@ -41,7 +41,7 @@ AHEAD_BYTES = 512 << 10
 """How much is read before somebody takes it."""
 
 SHORTEST_QUIET_S, LONGEST_QUIET_S = 0.2, 2.0
-SHARE = 3
+SHARE = 1
 """How many times as long as reading took one waits before the log is read again."""
 
 LEAVE_S = 2.0
