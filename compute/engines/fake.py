@@ -338,7 +338,7 @@ class FakeEngine(Engine):
             if not follow:
                 return
             if ended:
-                if self.world.containers.get(name) is container:
+                if told and self.world.containers.get(name) is container:
                     yield LogPiece(b"", beginning, ended=True)
                 return
             await asyncio.sleep(LOG_LOOK_S)

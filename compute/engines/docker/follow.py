@@ -83,6 +83,7 @@ class _Channel:
 
     async def pieces(self) -> AsyncGenerator[LogPiece, None]:
         """What was put, as much at a time as is there."""
+        told = False
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -92,7 +93,8 @@ class _Channel:
                 self._data.clear()
                 self._ended = False
                 self._room.notify()
-            if piece.beginning and (piece.data or piece.ended or not closed):
+            if piece.data or piece.ended or (piece.beginning and not told):
+                told = True
                 yield piece
             if closed:
                 if failure is not None:
