@@ -15,6 +15,7 @@ import shutil
 import time
 import uuid
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
@@ -248,6 +249,14 @@ class Operator:
         UnknownResult, EngineUnavailable."""
         return await self._looks.log(job, stage, offset=offset, limit=limit)
 
+    async def log_stream(
+        self, job: Job, stage: str = "", *, offset: int = 0, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """What a stage, or all one after the other, has printed and prints; see
+        :meth:`compute.logstreams.LogStreams.open`. Raises UnknownResult, LogCut,
+        LogTooShort, EngineUnavailable."""
+        return await self._looks.stream(job, stage, offset=offset, follow=follow)
+
     async def output(self, job: Job, name: str, *, limit: int) -> bytes | None:
         """The beginning of an output of the present stage, or of that result."""
         return await self._looks.output(job, name, limit=limit)
@@ -310,7 +319,6 @@ async def operating(
     for name in ("jobs", "results"):
         (data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     looks = Looks(engine=engine, store=store, environments=environments, data_dir=data_dir)
-    looks.open()
     waiting = Ends(store)
     operator = Operator(
         environments=environments,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
@@ -24,6 +24,7 @@ from docker.errors import APIError, create_api_error_from_http_exception
 from docker.types import CancellableStream
 from docker.utils import parse_host
 
+from compute.engines.docker.blocks import blocks_of
 from compute.engines.docker.errors import SILENT, translated, wants_other_version
 from compute.engines.docker.transport import UNIX, TidyAdapter
 from compute.errors import EngineUnavailable
@@ -73,13 +74,23 @@ class Answer:
 
     def lines(self, response: requests.Response) -> Iterator[bytes]:
         """The lines of a response. Raises CutOff as soon as it is cut off."""
+        return self._parts(response, response.iter_lines(chunk_size=None))
+
+    def blocks(self, response: requests.Response) -> Generator[bytes, None, None]:
+        """A response as it arrives, in blocks (see :mod:`compute.engines.docker.blocks`).
+        Raises CutOff as soon as it is cut off."""
+        return self._parts(response, blocks_of(response))
+
+    def _parts(
+        self, response: requests.Response, parts: Iterator[bytes]
+    ) -> Generator[bytes, None, None]:
         self.attach(response)
         try:
-            for line in response.iter_lines(chunk_size=None):
+            for part in parts:
                 if self.is_cut:
                     raise CutOff
-                if line:
-                    yield line
+                if part:
+                    yield part
         except (requests.RequestException, OSError, AttributeError, ValueError):
             if self.is_cut:
                 raise CutOff from None
