@@ -1,8 +1,11 @@
-"""The type of the ``make_job`` fixture, and claims on a machine that has enough of all."""
+"""The type of the ``make_job`` fixture, the mark of tests for SQLite alone, and claims on a
+machine that has enough of all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+
+import pytest
 
 from compute.fairness import Resources
 from compute.models import Job
@@ -11,6 +14,8 @@ from compute.store.jobs import JobStore
 
 MakeJob = Callable[..., Job]
 
+only_sqlite = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+"""For what is of that kind of database alone: its files, its lock, its settings."""
 MACHINE = "machine"
 ENOUGH = Resources(1 << 30, 1 << 50, 1 << 60, 1 << 20)
 ONE_EACH = Resources(1000, 1 << 30, 1 << 30)
