@@ -220,6 +220,18 @@ def test_a_reason_is_shown_for_failures_only() -> None:
     assert described(41, "Algorithm failed", "time_limit") == "41 Algorithm failed (time_limit)"
 
 
+def test_what_a_job_waits_for_is_shown(run: Run, stand_in: StandIn, started: str) -> None:
+    job = stand_in.jobs[started]
+    job.script, job.ended = [1, 1, 1, 70], None
+    job.queue = ["number 2 in the queue: all places are taken", "number 1\x1b[2Jand so on"]
+    told = run("status", started).stdout
+    assert told == f"{started}\t1 {TEXTS[1]} (number 2 in the queue: all places are taken)\n"
+    done = run("status", started, "--follow")
+    assert "\x1b" not in done.stderr
+    assert "(number 1" in done.stderr
+    assert "70 Job completed" in done.stderr
+
+
 def test_ids_stay_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(StringIO):
         def isatty(self) -> bool:
