@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -41,6 +40,7 @@ from provider.assets.origins.contract import ChainContracts
 from provider.assets.origins.http import Gateways
 from provider.assets.remote import Remotes
 from provider.assets.supplier import AssetSupplier
+from provider.auth import shown_texts
 from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
@@ -67,6 +67,8 @@ from provider.migrations import VERSIONS
 from provider.payments import Payments
 from provider.publishing import Publishing
 from provider.settings import Settings
+from provider.sharing.leases import Leases
+from provider.sharing.operator_id import operator_id
 
 log = logging.getLogger(__name__)
 
@@ -138,9 +140,10 @@ async def _build(
     database = await open_database(settings.database_url, migrations=[VERSIONS])
     stack.push_async_callback(database.close)
     fetcher = await stack.enter_async_context(_fetcher(settings))
-    remotes = Remotes(fetcher, key)
+    leases = Leases(database, now=clock)
+    remotes = Remotes(fetcher, key, leases=leases)
     others = OtherProviders(remotes)
-    index = AssetIndex(chains, database, key, ask=others.open_document, now=clock)
+    index = AssetIndex(chains, database, key, ask=others.open_document, leases=leases, now=clock)
     await stack.enter_async_context(index)
     catalogue = await _catalogue(settings, chains, index, stack)
     supplier = AssetSupplier(
@@ -166,7 +169,7 @@ async def _build(
             clock=clock,
         )
     )
-    callers, sessions = await _gate(settings, database, stack, clock)
+    callers, sessions = await _gate(settings, database, stack, clock, leases)
     payments = Payments(chains, key, now=clock, elsewhere=others)
     jobs = Jobs(
         operator=operator,
@@ -210,7 +213,12 @@ async def _build(
     app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains))
     app[AQUARIUS_API] = AquariusApi(index, key)
     return SiblingSurroundings(
-        database=database, uploads=data_dir / "uploads", data_dir=data_dir, key=key, now=clock
+        database=database,
+        uploads=data_dir / "uploads",
+        data_dir=data_dir,
+        key=key,
+        now=clock,
+        leases=leases,
     )
 
 
@@ -230,13 +238,13 @@ async def _catalogue(
 
 
 async def _gate(
-    settings: Settings, database: Database, stack: AsyncExitStack, clock: Clock
+    settings: Settings, database: Database, stack: AsyncExitStack, clock: Clock, leases: Leases
 ) -> tuple[Callers, Sessions]:
     """Who is asking: nonces, tokens, signatures."""
     tokens = Tokens(settings.key.derive(PURPOSE), settings.token_max_age_s)
     revocations = Revocations(database)
     nonces = Nonces(database)
-    shown = Shown(nonces)
+    shown = shown_texts.shown(database, nonces, clock)
     stack.push_async_callback(shown.write)
     callers = Callers(
         nonces=nonces,
@@ -248,17 +256,19 @@ async def _gate(
         require_typed=settings.require_typed_signatures,
         now=clock,
     )
-    purging = asyncio.create_task(_purge(revocations, clock), name="token janitor")
+    purging = asyncio.create_task(_purge(revocations, shown, leases, clock), name="token janitor")
     stack.push_async_callback(_end, purging)
     sessions = Sessions(callers=callers, tokens=tokens, revocations=revocations, now=clock)
     return callers, sessions
 
 
-async def _purge(revocations: Revocations, clock: Clock) -> None:
-    """Forget revoked tokens that have expired."""
+async def _purge(revocations: Revocations, shown: Shown, leases: Leases, clock: Clock) -> None:
+    """Forget revoked tokens that have expired, and what else is of no use any more."""
     while True:
         try:
             await revocations.purge(clock())
+            await shown.tidy()
+            await leases.purge()
         except ComputeError as error:
             log.warning("token_purge_failed cause=%s", error.public)
         await asyncio.sleep(_PURGE_S)
@@ -280,25 +290,13 @@ def _fetcher(settings: Settings) -> Fetcher:
 def _secrets_dir(settings: Settings, data_dir: Path) -> Path:
     """A folder of this service's own in memory."""
     parent = settings.secrets_dir or Path("/dev/shm")  # noqa: S108 (the folder is made private)
-    return parent.absolute() / f"ocean-compute-{_operator_id(data_dir)}"
+    return parent.absolute() / f"ocean-compute-{operator_id(data_dir)}"
 
 
 def _docker(settings: Settings, data_dir: Path) -> Engine:
     try:
-        return DockerEngine(base_url=settings.docker_host, operator_id=_operator_id(data_dir))
+        return DockerEngine(base_url=settings.docker_host, operator_id=operator_id(data_dir))
     except EngineRefused as error:
         raise SettingsInvalid(
             f"DOCKER_HOST: {error.public}; write unix:///path/to.sock or tcp://host:port"
         ) from None
-
-
-def _operator_id(data_dir: Path) -> str:
-    """The name that this service's containers carry. Kept with the data, so that a restart
-    finds its own, and two services on one engine never touch each other's."""
-    path = data_dir / "operator-id"
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        operator_id = secrets.token_hex(8)
-        path.write_text(operator_id + "\n", encoding="ascii")
-        return operator_id
