@@ -101,6 +101,7 @@ class AssetIndex:
         ask: AskProvider | None = None,
         pace: Pace | None = None,
         leases: Leases | None = None,
+        owners_agree_s: float = OWNERS_AGREE_S,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._chains = {
@@ -113,6 +114,7 @@ class AssetIndex:
         self._opener = Opener(key, ask, now=now)
         self._pace = pace
         self._leases = leases or Leases(database, now=now)
+        self._owners_agree_s = owners_agree_s
         self.followers = tuple(map(self._follower, self._chains.values()))
         self._owners: Recent[tuple[int, str], _Owner] = Recent(OWNERS_REMEMBERED)
         self._asking = asyncio.Semaphore(AT_ONCE)
@@ -203,7 +205,7 @@ class AssetIndex:
         """Where others learn of new owners, too, what is told must not depend on who is asked
         for longer than this."""
         age_s = time.monotonic() - owner.asked_at
-        return self._database.shared and age_s > OWNERS_AGREE_S
+        return self._database.shared and age_s > self._owners_agree_s
 
     async def _facts(self, access: ChainAccess, entry: Entry) -> Mapping[str, ContractFacts]:
         """Of NFT and datatokens, as of this version; what cannot be asked now is left out."""

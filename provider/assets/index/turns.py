@@ -50,6 +50,11 @@ class FollowerInTurns:
         self._wanted_at = float("-inf")
 
     @property
+    def following(self) -> bool:
+        """Whether this process has the turn."""
+        return self._mine is not None
+
+    @property
     def block(self) -> int | None:
         """All up to this block is in the index; None as long as no block was looked at."""
         return self._block if self._mine is None else self._mine.block
