@@ -1,4 +1,5 @@
-"""Several processes' objects over one database."""
+"""Several processes' objects over one database: one that is said to be shared, and one that
+is."""
 
 from __future__ import annotations
 
@@ -14,8 +15,16 @@ from provider.migrations import VERSIONS
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(f"sqlite:///{tmp_path}/shared.db", migrations=[VERSIONS])
+async def database(both_url: str) -> AsyncIterator[Database]:
+    opened = await open_database(both_url, migrations=[VERSIONS])
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def alone(tmp_path: Path) -> AsyncIterator[Database]:
+    """A database that no other process can open."""
+    opened = await open_database(f"sqlite:///{tmp_path}/alone.db", migrations=[VERSIONS])
     yield opened
     await opened.close()
 
@@ -26,5 +35,11 @@ def here(database: Database) -> Process:
 
 
 @pytest.fixture
-def there(database: Database) -> Process:
-    return Process(database)
+async def there(both_url: str, database: Database) -> AsyncIterator[Process]:
+    """As another process has it; of SQLite there can be no other."""
+    if not database.shared:
+        yield Process(database)
+        return
+    opened = await open_database(both_url, migrations=[VERSIONS])
+    yield Process(opened)
+    await opened.close()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 from support.sharing import Process
 
 from compute.store.base import Database
@@ -16,46 +17,47 @@ from provider.sharing.tables import leases
 PATIENCE_S = 10.0
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1e9
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def mine(here: Process) -> Leases:
+    return Leases(here, now=time.time)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def theirs(there: Process) -> Leases:
+    return Leases(there, now=time.time)
+
+
+async def later(database: Database, seconds: float) -> None:
+    """As if that much time had passed since what is written down."""
+    aged = update(leases).values(ends_at=leases.c.ends_at - seconds)
+    await database.write(lambda connection: connection.execute(aged))
 
 
 async def test_a_turn_is_one_process_s_as_long_as_it_goes_on(
-    here: Process, there: Process, clock: Clock
+    database: Database, mine: Leases, theirs: Leases
 ) -> None:
-    mine, theirs = Leases(here, now=clock), Leases(there, now=clock)
     assert await mine.take("a") == 0
     assert await theirs.take("a") is None
     assert await theirs.take("b") == 0
-    clock.now += TERM_S / 2
+    await later(database, TERM_S / 2)
     assert await mine.take("a") == 0
-    clock.now += TERM_S / 2
+    await later(database, TERM_S / 2)
     assert await theirs.take("a") is None
-    clock.now += TERM_S / 2
+    await later(database, TERM_S / 2)
     assert await theirs.take("a") == 0
     assert await mine.take("a") is None
 
 
-async def test_of_all_that_ask_one_gets_it(database: Database, clock: Clock) -> None:
-    everybody = [Leases(Process(database), now=clock) for _ in range(8)]
+async def test_of_all_that_ask_one_gets_it(here: Process, there: Process) -> None:
+    everybody = [Leases((here, there)[number % 2], now=time.time) for number in range(8)]
     for name in map(str, range(10)):
         taken = await asyncio.gather(*(each.take(name) for each in everybody))
         assert sorted(taken, key=str) == [0, *[None] * 7]
 
 
 async def test_who_lost_it_writes_nothing_any_more(
-    here: Process, there: Process, clock: Clock
+    database: Database, here: Process, there: Process, mine: Leases, theirs: Leases
 ) -> None:
-    mine, theirs = Leases(here, now=clock), Leases(there, now=clock)
     row = {"name": "mark", "holder": "", "ends_at": 0.0, "number": 0}
 
     def guarded(connection: Connection) -> None:
@@ -66,7 +68,7 @@ async def test_who_lost_it_writes_nothing_any_more(
         await lost()
         with pytest.raises(LeaseLost):
             await here.write(guarded)
-        clock.now += 2 * TERM_S
+        await later(database, 2 * TERM_S)
     await mine.take("a")
     await here.write(guarded)
     marks = await there.read(
@@ -78,9 +80,8 @@ async def test_who_lost_it_writes_nothing_any_more(
 
 
 async def test_what_is_given_back_is_had_at_once_with_its_number(
-    here: Process, there: Process, clock: Clock
+    database: Database, mine: Leases, theirs: Leases
 ) -> None:
-    mine, theirs = Leases(here, now=clock), Leases(there, now=clock)
     inside: list[str] = []
 
     async def work(turns: Leases, who: str) -> None:
@@ -98,9 +99,8 @@ async def test_what_is_given_back_is_had_at_once_with_its_number(
 
 
 async def test_it_is_given_back_whatever_happens(
-    here: Process, there: Process, clock: Clock
+    database: Database, mine: Leases, theirs: Leases
 ) -> None:
-    mine, theirs = Leases(here, now=clock), Leases(there, now=clock)
     with pytest.raises(LookupError):
         async with mine.hold("a"):
             raise LookupError
@@ -110,48 +110,48 @@ async def test_it_is_given_back_whatever_happens(
 
 
 async def test_a_turn_goes_on_as_long_as_it_is_held(
-    here: Process, there: Process, clock: Clock, caplog: pytest.LogCaptureFixture
+    database: Database,
+    here: Process,
+    there: Process,
+    theirs: Leases,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    mine = Leases(here, now=clock, renewed_every_s=0.01)
-    theirs = Leases(there, now=clock)
+    mine = Leases(here, now=time.time, renewed_every_s=0.01)
     with caplog.at_level(logging.WARNING):
         async with asyncio.timeout(PATIENCE_S), mine.hold("a"):
             for _ in range(3):
-                clock.now += TERM_S - 1
+                await later(database, TERM_S - 1)
                 writes = here.writes
                 while here.writes < writes + 2:
                     await asyncio.sleep(0.001)
                 assert await theirs.take("a") is None
             assert caplog.text == ""
-            clock.now += 2 * TERM_S
-            await theirs.take("a")
+            lost = update(leases).values(holder=theirs.holder, ends_at=leases.c.ends_at + 60)
+            await there.write(lambda connection: connection.execute(lost))
             while "turn_lost name=a" not in caplog.text:
                 await asyncio.sleep(0.001)
     assert await mine.take("a") is None, "what was another's is not given back"
 
 
-async def test_a_process_alone_waits_for_nobody_and_writes_nothing(
-    database: Database, clock: Clock
-) -> None:
-    alone = Leases(database, now=clock)
-    assert await alone.take("a") == 0
-    async with alone.hold("a") as held:
+async def test_a_process_alone_waits_for_nobody_and_writes_nothing(alone: Database) -> None:
+    turns = Leases(alone, now=time.time)
+    assert await turns.take("a") == 0
+    async with turns.hold("a") as held:
         assert held.number == 0
-    await database.write(alone.require("a"))
-    await alone.give_back("a")
-    assert await alone.purge() == 0
+    await alone.write(turns.require("a"))
+    await turns.give_back("a")
+    assert await turns.purge() == 0
     query = select(leases)
-    assert await database.read(lambda connection: connection.execute(query).all()) == []
+    assert await alone.read(lambda connection: connection.execute(query).all()) == []
 
 
 async def test_turns_that_nobody_takes_are_forgotten(
-    here: Process, there: Process, clock: Clock
+    database: Database, mine: Leases, theirs: Leases
 ) -> None:
-    mine = Leases(here, now=clock)
     await mine.take("old")
     await mine.give_back("old", 7)
-    clock.now += KEPT_S
+    await later(database, KEPT_S)
     await mine.take("new")
-    clock.now += 1
-    assert await Leases(there, now=clock).purge() == 1
+    await later(database, 1)
+    assert await theirs.purge() == 1
     assert await mine.take("old") == 0

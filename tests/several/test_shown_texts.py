@@ -39,9 +39,9 @@ def text(number: int) -> bytes:
 
 
 def test_memory_is_enough_for_one_process_alone(
-    database: Database, here: Process, clock: Clock
+    alone: Database, here: Process, clock: Clock
 ) -> None:
-    assert isinstance(shown(database, Nonces(database), clock), ShownHere)
+    assert isinstance(shown(alone, Nonces(alone), clock), ShownHere)
     assert isinstance(shown(here, Nonces(here), clock), ShownTexts)
 
 
