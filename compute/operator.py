@@ -14,7 +14,16 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,24 +33,29 @@ from compute.cache import InputCache
 from compute.engines.base import Engine
 from compute.environments import Environment, Environments
 from compute.errors import EngineUnavailable, QueueFull, UnknownResult
+from compute.fairness import Waiting
 from compute.lease import Terms
 from compute.looking import Looks
+from compute.metrics import NOBODY, Recorder
 from compute.models import Image, Job, JobSpec, Load, LogPart, Move, Outline, ResultFile
+from compute.queues import Queues
 from compute.reconciler import Limits
 from compute.results import path_of
 from compute.space import Space
 from compute.staging import keep_given
 from compute.status import Goal, Phase
 from compute.store.base import Work, nothing
-from compute.store.jobs import JobStore, Room
+from compute.store.jobs import JobStore
+from compute.store.room import Room
 from compute.supply import InputSupplier
 from compute.vault import Vault
-from compute.waiting import Waiting
+from compute.waiting import Waiting as Ends
 from compute.working import working
 
 log = logging.getLogger(__name__)
 
-_LEAST_FREE_BYTES = 64 << 20
+LEAST_FREE_BYTES = 64 << 20
+"""With less of the disk free no job is taken."""
 
 _FILES_TAKEN_AT_ONCE = 2
 """A file may be large: copies for jobs that find no place must not fill the disk together."""
@@ -61,13 +75,15 @@ class Operator:
         environments: Environments,
         engine: Engine,
         store: JobStore,
-        waiting: Waiting,
+        waiting: Ends,
         looks: Looks,
+        queues: Queues,
         builder: Builder,
         data_dir: Path,
         clock: Callable[[], float],
     ) -> None:
         self._looks = looks
+        self._queues = queues
         self._builder = builder
         self.environments = environments
         self._engine = engine
@@ -101,7 +117,7 @@ class Operator:
         ``also`` raises; nothing is kept then.
         """
         configured = self.environments[environment]
-        if shutil.disk_usage(self._data_dir).free < _LEAST_FREE_BYTES:
+        if shutil.disk_usage(self._data_dir).free < LEAST_FREE_BYTES:
             raise QueueFull("The provider has no disk space for further jobs")
         now = self._clock()
         job = Job(
@@ -233,6 +249,14 @@ class Operator:
         UnknownResult, EngineUnavailable."""
         return await self._looks.log(job, stage, offset=offset, limit=limit)
 
+    async def log_stream(
+        self, job: Job, stage: str = "", *, offset: int = 0, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """What a stage, or all one after the other, has printed and prints; see
+        :meth:`compute.logstreams.LogStreams.open`. Raises UnknownResult, LogCut,
+        LogTooShort, EngineUnavailable."""
+        return await self._looks.stream(job, stage, offset=offset, follow=follow)
+
     async def output(self, job: Job, name: str, *, limit: int) -> bytes | None:
         """The beginning of an output of the present stage, or of that result."""
         return await self._looks.output(job, name, limit=limit)
@@ -251,6 +275,10 @@ class Operator:
     async def loads(self) -> dict[str, Load]:
         """Queued and active jobs of each environment."""
         return await self._store.loads()
+
+    async def waits_for(self, jobs: Iterable[Job]) -> dict[str, Waiting]:
+        """By id what the queued ones of ``jobs`` wait for; see :class:`compute.queues.Queues`."""
+        return await self._queues.waiting(jobs)
 
     async def engine_answers(self) -> bool:
         """True when the engine can be reached."""
@@ -278,6 +306,7 @@ async def operating(
     cache_bytes: int = 100 << 30,
     clock: Callable[[], float] = time.time,
     limits: Limits | None = None,
+    recorder: Recorder = NOBODY,
     terms: Terms | None = None,
     at_work: bool = True,
 ) -> AsyncIterator[Operator]:
@@ -290,14 +319,14 @@ async def operating(
     for name in ("jobs", "results"):
         (data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     looks = Looks(engine=engine, store=store, environments=environments, data_dir=data_dir)
-    looks.open()
-    waiting = Waiting(store)
+    waiting = Ends(store)
     operator = Operator(
         environments=environments,
         engine=engine,
         store=store,
         waiting=waiting,
         looks=looks,
+        queues=Queues(environments=environments, store=store, clock=clock),
         builder=Builder(engine=engine, environments=environments),
         data_dir=data_dir,
         clock=clock,
@@ -316,10 +345,11 @@ async def operating(
                     space=space,
                     data_dir=data_dir,
                     vault=Vault(secrets_dir or data_dir / "secrets"),
-                    cache=InputCache(data_dir / "cache", cache_bytes, clock),
+                    cache=InputCache(data_dir / "cache", cache_bytes, clock, recorder),
                     clock=clock,
                     limits=limits or Limits(),
                     terms=terms,
+                    recorder=recorder,
                 )
             )
         yield operator

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from compute.errors import ComputeError
 from provider import logs
-from provider.app import create_app
+from provider.app import METRICS, create_app
 from provider.errors import ProviderError, SettingsInvalid
 from provider.hangups import STOPPING
 from provider.listening import Door, allow_many_files
@@ -43,7 +43,7 @@ def serve(settings: Settings) -> int:
     logs.configure(settings.log_level, settings.log_format)
     try:
         app = create_app(settings)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(app, settings))
     except (ProviderError, ComputeError) as error:
         sys.stderr.write(f"ocean-compute cannot start: {error.public}\n")
@@ -63,10 +63,12 @@ async def _serve(app: web.Application, settings: Settings) -> None:
     try:
         await runner.setup()
         most = min(settings.max_connections, allow_many_files() // 2)
-        listening = await _listen(Door(runner.server, most), settings)
+        door = Door(runner.server, most)
+        app[METRICS].show("connections_open", "Connections of clients that are open.", door.inside)
+        listening = await _listen(door, settings)
         host, port = listening.sockets[0].getsockname()[:2]
         address = settings.key.address
-        _settle_memory()
+        settle_memory()
         log.info("ready url=http://%s:%s address=%s", _in_url(host), port, address)
         await stopping.wait()
         log.info("stopping")
@@ -97,7 +99,7 @@ def _cut_the_deaf(listening: socket.socket) -> None:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAF_S * 1000)
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """What exists now stays: keep the collector from walking it again and again.
 
     Requests make few cycles, so it may also look less often; that is a tenth of what a
@@ -112,7 +114,7 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where it is installed: half again as many requests a second."""
     try:
         import uvloop

@@ -46,7 +46,8 @@ _HINTS = {
     "LISTEN_HOST": "write an address of this machine, such as 127.0.0.1 or 0.0.0.0",
     "LISTEN_PORT": "write a number from 0 to 65535",
     "PUBLIC_URL": "write http://… or https://… as clients reach it",
-    "DATABASE_URL": "write sqlite:////absolute/path/file.db",
+    "DATABASE_URL": "write sqlite:////absolute/path/file.db or postgresql://user@host/name",
+    "OPERATE": "write true or false; false needs processes that operate jobs, and PostgreSQL",
     "OUTPUT_QUOTA": "write auto, loop or watch",
     "REQUIRE_SIGNED_STATUS": "write true or false",
     "REQUIRE_TYPED_SIGNATURES": "write true or false",
@@ -63,6 +64,9 @@ _HINTS = {
     "ARWEAVE_GATEWAY": "write http://… or https://… of a gateway",
     "EMPTY_TRUST_LISTS": "write all or none",
     "MAX_CHECKSUM_LENGTH": "write a whole number of bytes, 0 for no checksums",
+    "METRICS": "write off, local, token or all",
+    "METRICS_LISTEN": "write host:port, such as 127.0.0.1:9030 or [::1]:9030",
+    "METRICS_TOKEN_FILE": "name a file with a token",
     "LOG_LEVEL": "write debug, info, warning or error",
     "LOG_FORMAT": "write text or json",
 }
@@ -85,6 +89,16 @@ def _addresses(value: object) -> object:
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+def _host_and_port(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    host, _, port = value.rpartition(":")
+    host = host[1:-1] if host[:1] + host[-1:] == "[]" else host
+    if not host or not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
+        raise ValueError("not a host and a port")
+    return host, int(port)
 
 
 def _web_url(url: str) -> str:
@@ -117,6 +131,7 @@ class Settings(BaseModel):
     public_url: Annotated[str | None, AfterValidator(_web_url), Field(alias="PUBLIC_URL")] = None
     database: Annotated[SecretStr | None, Field(alias="DATABASE_URL")] = None
     docker_host: Annotated[str | None, Field(alias="DOCKER_HOST")] = None
+    operate: Annotated[bool, Field(alias="OPERATE")] = True
     output_quota: Annotated[
         Literal["auto", "loop", "watch"], BeforeValidator(_lower), Field(alias="OUTPUT_QUOTA")
     ] = "auto"
@@ -154,6 +169,15 @@ class Settings(BaseModel):
     max_checksum_bytes: Annotated[int, Field(alias="MAX_CHECKSUM_LENGTH", ge=0, le=1 << 50)] = (
         64 << 20
     )
+    metrics: Annotated[
+        Literal["off", "local", "token", "all"] | None,
+        BeforeValidator(_lower),
+        Field(alias="METRICS"),
+    ] = None
+    metrics_listen: Annotated[
+        tuple[str, int] | None, BeforeValidator(_host_and_port), Field(alias="METRICS_LISTEN")
+    ] = None
+    metrics_token_file: Annotated[Path | None, Field(alias="METRICS_TOKEN_FILE")] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(_lower),
@@ -188,6 +212,11 @@ class Settings(BaseModel):
         if self.database is not None:
             return self.database.get_secret_value()
         return f"sqlite:///{self.data_dir.absolute() / 'ocean-compute.db'}"
+
+    @property
+    def database_is_shared(self) -> bool:
+        """True for a database that several processes may use at the same time."""
+        return self.database_url.startswith("postgres")
 
     @property
     def max_input_bytes(self) -> int:
