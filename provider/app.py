@@ -26,6 +26,7 @@ from provider import __version__, observing, preflight
 from provider.access import Access
 from provider.admission import Admission
 from provider.assets.encryption import encrypt
+from provider.auth import shown_texts
 from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
@@ -51,6 +52,7 @@ from provider.observing import OBSERVER
 from provider.payments import Payments
 from provider.publishing import Publishing
 from provider.settings import Settings
+from provider.sharing.leases import Leases
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +127,7 @@ async def _build(
     )
     chains, database, operator = ground.chains, ground.database, ground.operator
     catalogue, supplier = ground.catalogue, ground.supplier
-    callers, sessions = await _gate(settings, database, stack, clock)
+    callers, sessions = await _gate(settings, database, stack, clock, ground.leases)
     payments = Payments(chains, key, now=clock, elsewhere=ground.others)
     jobs = Jobs(
         operator=operator,
@@ -170,18 +172,23 @@ async def _build(
     app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains))
     app[AQUARIUS_API] = AquariusApi(ground.index, key)
     return SiblingSurroundings(
-        database=database, uploads=data_dir / "uploads", data_dir=data_dir, key=key, now=clock
+        database=database,
+        uploads=data_dir / "uploads",
+        data_dir=data_dir,
+        key=key,
+        now=clock,
+        leases=ground.leases,
     )
 
 
 async def _gate(
-    settings: Settings, database: Database, stack: AsyncExitStack, clock: Clock
+    settings: Settings, database: Database, stack: AsyncExitStack, clock: Clock, leases: Leases
 ) -> tuple[Callers, Sessions]:
     """Who is asking: nonces, tokens, signatures."""
     tokens = Tokens(settings.key.derive(PURPOSE), settings.token_max_age_s)
     revocations = Revocations(database)
     nonces = Nonces(database)
-    shown = Shown(nonces)
+    shown = shown_texts.shown(database, nonces, clock)
     stack.push_async_callback(shown.write)
     callers = Callers(
         nonces=nonces,
@@ -193,17 +200,19 @@ async def _gate(
         require_typed=settings.require_typed_signatures,
         now=clock,
     )
-    purging = asyncio.create_task(_purge(revocations, clock), name="token janitor")
+    purging = asyncio.create_task(_purge(revocations, shown, leases, clock), name="token janitor")
     stack.push_async_callback(_end, purging)
     sessions = Sessions(callers=callers, tokens=tokens, revocations=revocations, now=clock)
     return callers, sessions
 
 
-async def _purge(revocations: Revocations, clock: Clock) -> None:
-    """Forget revoked tokens that have expired."""
+async def _purge(revocations: Revocations, shown: Shown, leases: Leases, clock: Clock) -> None:
+    """Forget revoked tokens that have expired, and what else is of no use any more."""
     while True:
         try:
             await revocations.purge(clock())
+            await shown.tidy()
+            await leases.purge()
         except ComputeError as error:
             log.warning("token_purge_failed cause=%s", error.public)
         await asyncio.sleep(_PURGE_S)

@@ -369,6 +369,13 @@ class Jobs:
         come to its end. Not called for ends before this start: look for these."""
         self._operator.on_end(listener)
 
+    async def is_over(self, job_id: str) -> bool:
+        """Whether the job has come to its end, in whichever process, or is not there."""
+        try:
+            return (await self._operator.job(job_id)).phase.terminal
+        except UnknownJob:
+            return True
+
     async def readiness(self, environment_id: str) -> Readiness:
         """Whether the environment would take one more job. Raises UnknownEnvironment."""
         environment = self._operator.environments[environment_id]

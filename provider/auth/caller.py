@@ -173,7 +173,7 @@ class Callers:
     async def last_nonce(self, address: str) -> int:
         """The last nonce used, ``FIRST_NONCE`` for an unknown wallet. Writes nothing."""
         used = await self._nonces.last(address) or FIRST_NONCE
-        return max(used, self._shown.last(address.lower()))
+        return max(used, await self._shown.last(address.lower()))
 
     async def _require_fresh(self, caller: Caller) -> int | None:
         """Refuse cheaply what could not be consumed later anyhow; the last nonce used."""
@@ -203,7 +203,7 @@ class Callers:
         """A client that asked for the last nonce and took the next must not be told the same
         again. Any other nonce may be a stranger's reading and moves nothing."""
         if nonce == await self.last_nonce(wallet) + 1:
-            self._shown.skip(wallet, nonce)
+            await self._shown.skip(wallet, nonce)
 
     async def _signer(self, claim: Claim) -> Caller:
         """The wallet and the nonce that it has signed; None where it signed a text without."""

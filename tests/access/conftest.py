@@ -37,7 +37,7 @@ from provider.assets.supplier import AssetSupplier
 from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
-from provider.auth.shown import Shown
+from provider.auth.shown import ShownHere
 from provider.auth.tokens import PURPOSE, Tokens
 from provider.chain.chains import ChainAccess, Chains
 from provider.chain.contracts import Contracts
@@ -143,7 +143,7 @@ def _api(
     nonces = Nonces(database)
     callers = Callers(
         nonces=nonces,
-        shown=Shown(nonces),
+        shown=ShownHere(nonces),
         revocations=Revocations(database),
         tokens=Tokens(PROVIDER.derive(PURPOSE), 3600),
         provider_address=PROVIDER.address,
