@@ -41,6 +41,9 @@ from provider.assets.origins.contract import ChainContracts
 from provider.assets.origins.http import Gateways
 from provider.assets.remote import Remotes
 from provider.assets.supplier import AssetSupplier
+from provider.auditing.facts import configuration
+from provider.auditing.refusals import TRAIL
+from provider.auditing.trail import Trail, audited
 from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
@@ -137,6 +140,8 @@ async def _build(
     chains = await open_chains(settings.chains, stack)
     database = await open_database(settings.database_url, migrations=[VERSIONS])
     stack.push_async_callback(database.close)
+    trail = Trail(database, key, now=clock, addresses=settings.audit_addresses)
+    app[TRAIL] = await stack.enter_async_context(audited(trail, configuration(settings)))
     fetcher = await stack.enter_async_context(_fetcher(settings))
     remotes = Remotes(fetcher, key)
     others = OtherProviders(remotes)
@@ -157,7 +162,7 @@ async def _build(
         operating(
             environments=environments,
             engine=engine or _docker(settings, data_dir),
-            store=JobStore(database),
+            store=JobStore(database, witness=trail.witness),
             supplier=supplier,
             space=space or await best_space(data_dir, settings.output_quota),
             data_dir=data_dir,
@@ -166,7 +171,7 @@ async def _build(
             clock=clock,
         )
     )
-    callers, sessions = await _gate(settings, database, stack, clock)
+    callers, sessions = await _gate(settings, database, trail, stack, clock)
     payments = Payments(chains, key, now=clock, elsewhere=others)
     jobs = Jobs(
         operator=operator,
@@ -182,6 +187,7 @@ async def _build(
         seal=lambda text: encrypt(key.public_key, text.encode()),
         provider_address=key.address,
         require_signed_status=settings.require_signed_status,
+        trail=trail,
     )
     app[OPERATOR], app[JOBS] = operator, jobs
     app[OCEAN_API] = OceanApi(
@@ -205,12 +211,21 @@ async def _build(
         max_checksum_bytes=settings.max_checksum_bytes,
     )
     publishing = Publishing(
-        key=key, chains=chains, callers=callers, decrypters=settings.authorized_decrypters
+        key=key,
+        chains=chains,
+        callers=callers,
+        decrypters=settings.authorized_decrypters,
+        trail=trail,
     )
     app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains))
     app[AQUARIUS_API] = AquariusApi(index, key)
     return SiblingSurroundings(
-        database=database, uploads=data_dir / "uploads", data_dir=data_dir, key=key, now=clock
+        database=database,
+        uploads=data_dir / "uploads",
+        data_dir=data_dir,
+        key=key,
+        now=clock,
+        trail=trail,
     )
 
 
@@ -230,7 +245,7 @@ async def _catalogue(
 
 
 async def _gate(
-    settings: Settings, database: Database, stack: AsyncExitStack, clock: Clock
+    settings: Settings, database: Database, trail: Trail, stack: AsyncExitStack, clock: Clock
 ) -> tuple[Callers, Sessions]:
     """Who is asking: nonces, tokens, signatures."""
     tokens = Tokens(settings.key.derive(PURPOSE), settings.token_max_age_s)
@@ -247,6 +262,7 @@ async def _gate(
         chain_id=next(iter(settings.chain_ids), None),
         require_typed=settings.require_typed_signatures,
         now=clock,
+        trail=trail,
     )
     purging = asyncio.create_task(_purge(revocations, clock), name="token janitor")
     stack.push_async_callback(_end, purging)

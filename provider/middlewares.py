@@ -18,6 +18,9 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from provider.auditing.asking import begin, end
+from provider.auditing.refusals import note_refusal
+
 log = logging.getLogger(__name__)
 
 REQUEST_ID = web.RequestKey("request_id", str)
@@ -45,10 +48,14 @@ def guard(render: ErrorRenderer) -> Middleware:
         request[REQUEST_ID] = _own_id(request) or f"{process}-{next(count):x}"
         if request.method == "OPTIONS" and not _unknown(request):
             return _preflight(request)
+        asked = begin(request[REQUEST_ID], request.remote or "")
         try:
             response = await handler(request)
         except Exception as error:  # the loop guard of HTTP: nothing escapes unanswered
             response = _rendered(request, render, error)
+            note_refusal(request, error, response.status)
+        finally:
+            end(asked)
         _note(request, response.status, asyncio.get_running_loop().time() - started)
         return response
 

@@ -63,6 +63,7 @@ _HINTS = {
     "ARWEAVE_GATEWAY": "write http://… or https://… of a gateway",
     "EMPTY_TRUST_LISTS": "write all or none",
     "MAX_CHECKSUM_LENGTH": "write a whole number of bytes, 0 for no checksums",
+    "AUDIT_ADDRESSES": "write true or false",
     "LOG_LEVEL": "write debug, info, warning or error",
     "LOG_FORMAT": "write text or json",
 }
@@ -154,6 +155,7 @@ class Settings(BaseModel):
     max_checksum_bytes: Annotated[int, Field(alias="MAX_CHECKSUM_LENGTH", ge=0, le=1 << 50)] = (
         64 << 20
     )
+    audit_addresses: Annotated[bool, Field(alias="AUDIT_ADDRESSES")] = False
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(_lower),

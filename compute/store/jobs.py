@@ -9,7 +9,7 @@ only when its row is not older than what is there.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Unpack
 
@@ -41,6 +41,13 @@ class Room(NamedTuple):
     places: int = 0
 
 
+Witness = Callable[[Connection, Job], None]
+
+
+def unwitnessed(connection: Connection, job: Job) -> None:
+    """The witness who does nothing."""
+
+
 class _Copy(NamedTuple):
     """A job as of one revision of its row."""
 
@@ -55,10 +62,16 @@ def _weight(copy: _Copy) -> int:
 
 
 class JobStore:
-    """Jobs in a database that only this process writes."""
+    """Jobs in a database that only this process writes.
 
-    def __init__(self, database: Database, *, recent: int = RECENT_JOBS) -> None:
+    ``witness`` takes part in each transaction in which a job comes to its end or is deleted.
+    """
+
+    def __init__(
+        self, database: Database, *, recent: int = RECENT_JOBS, witness: Witness = unwitnessed
+    ) -> None:
         self._database = database
+        self._witness = witness
         self._recent: Recent[str, _Copy] = Recent(recent, budget=RECENT_BYTES, weigh=_weight)
 
     async def insert(
@@ -296,7 +309,10 @@ class JobStore:
                 sql.append_history(connection, row, now, note)
             if spec is not None:
                 sql.replace_spec(connection, row, spec)
-            return self._changed(connection, row, spec or job.spec)
+            changed = self._changed(connection, row, spec or job.spec)
+            if "phase" in values and changed.phase in TERMINAL:
+                self._witness(connection, changed)
+            return changed
 
         try:
             return await self._database.write(work)

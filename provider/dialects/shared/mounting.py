@@ -15,6 +15,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from compute.errors import ComputeError
+from provider.auditing.asking import asking
+from provider.auditing.refusals import note_refusal
 from provider.dialects.shared.door import Door
 from provider.errors import KeyWrong, ProviderError
 from provider.middlewares import REQUEST_ID
@@ -71,7 +73,9 @@ def mount(
 def _guarded(route: Route, door: Door, render: Render) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         try:
-            return await route.handler(request, await door.admit(request))
+            key = await door.admit(request)
+            asking().actor = f"{door.name}:{key}"
+            return await route.handler(request, key)
         except (ProviderError, ComputeError, web.HTTPException) as error:
             answer = _answer(request, error, render)
             if answer is None:
@@ -109,6 +113,7 @@ def _answer(request: web.Request, error: Exception, render: Render) -> web.Respo
         answer = web.json_response({"error": error.public}, status=error.status)
     if answer is None:
         return None
+    note_refusal(request, error, answer.status)
     if answer.status == web.HTTPUnauthorized.status_code:
         answer.headers["WWW-Authenticate"] = CHALLENGE
     if answer.status >= 500:

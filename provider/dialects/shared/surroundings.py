@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compute.store.base import Database
+from provider.auditing.trail import Trail
 from provider.keys import ProviderKey
 
 
@@ -20,3 +21,4 @@ class SiblingSurroundings:
     data_dir: Path
     key: ProviderKey
     now: Callable[[], float]
+    trail: Trail | None = None
