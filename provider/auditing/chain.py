@@ -21,9 +21,7 @@ from provider.keys import ProviderKey
 log = logging.getLogger(__name__)
 
 _LAST = (
-    select(audit.c.sequence, audit.c.hash, audit.c.body)
-    .order_by(audit.c.sequence.desc())
-    .limit(1)
+    select(audit.c.sequence, audit.c.hash, audit.c.body).order_by(audit.c.sequence.desc()).limit(1)
 )
 _INSERT = insert(audit)
 _HEAD_MARK = f'"kind":"{records.HEAD}"'

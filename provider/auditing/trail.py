@@ -174,7 +174,7 @@ class Trail:
         decision: str = records.ALLOWED,
         reason: str = "",
         text: str = "",
-        details: Mapping[str, Any] = {},  # noqa: B006 (never changed)
+        details: Mapping[str, Any] = {},
     ) -> list[Entry]:
         now = self._now()
         return [
