@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Select, create_engine, func, make_url, select
+from sqlalchemy import URL, Connection, Select, create_engine, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from compute.errors import StoreUnavailable
@@ -26,6 +25,9 @@ from compute.store.base import Work
 from provider.auditing import records
 from provider.auditing.records import Record
 from provider.auditing.tables import audit
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 PAGE = 1000
 _BEFORE_ALL = -(2**62)
@@ -47,16 +49,8 @@ async def opened(url: str) -> AsyncIterator[AuditLog]:
             with _sqlite(Path(parsed.database or "")) as connection:
                 yield AuditLog(lambda work: _at_once(connection, work))
         else:
-            engine = create_async_engine(
-                parsed.set(drivername="postgresql+asyncpg"),
-                poolclass=NullPool,
-                hide_parameters=True,
-            )
-            async with engine.connect() as reading:
-                await reading.execution_options(
-                    isolation_level="AUTOCOMMIT", postgresql_readonly=True
-                )
-                yield AuditLog(reading.run_sync)
+            async with _postgresql(parsed) as connection:
+                yield AuditLog(connection.run_sync)
     except (DBAPIError, OSError) as error:
         raise StoreUnavailable(
             f"The audit log cannot be read ({_kind(error)}): the database is not there, does not"
@@ -153,12 +147,25 @@ async def _at_once(connection: Connection, work: Work[Any]) -> Any:
     return work(connection)
 
 
-def _sqlite(path: Path) -> Any:
+def _sqlite(path: Path) -> AbstractContextManager[Connection]:
     engine = create_engine(
         "sqlite://",
         creator=lambda: sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=10),
         poolclass=NullPool,
         hide_parameters=True,
+    )
+    return engine.connect()
+
+
+def _postgresql(url: URL) -> AbstractAsyncContextManager[AsyncConnection]:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(
+        url.set(drivername="postgresql+asyncpg"),
+        poolclass=NullPool,
+        hide_parameters=True,
+        isolation_level="AUTOCOMMIT",
+        connect_args={"server_settings": {"default_transaction_read_only": "on"}},
     )
     return engine.connect()
 
