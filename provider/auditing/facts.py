@@ -58,15 +58,15 @@ def configuration(settings: Settings) -> dict[str, Any]:
     return {
         "version": __version__,
         "provider": settings.key.address,
-        "environmentsSha256": _digest_of(settings.environments_file),
-        "dialectsSha256": _digest_of(settings.dialects_file),
+        "environmentsSha256": digest_of(settings.environments_file),
+        "dialectsSha256": digest_of(settings.dialects_file),
         "chains": list(settings.chain_ids),
         "requireSignedStatus": settings.require_signed_status,
         "requireTypedSignatures": settings.require_typed_signatures,
     }
 
 
-def _digest_of(path: Path | None) -> str:
+def digest_of(path: Path | None) -> str:
     """SHA-256 of a file of the configuration, "" where there is none."""
     if path is None:
         return ""
