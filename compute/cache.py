@@ -22,7 +22,7 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,9 @@ ALGORITHM_BYTES = 64 << 20
 """The largest algorithm that a consumer may bring along."""
 
 _LOOK_BYTES = 64 << 20
+
+ABANDONED_S = 3600.0
+"""What nobody has written to for so long, nobody will go on with."""
 
 FRESH_S = 30.0
 """How long an origin that offers no validator is not asked again."""
@@ -73,12 +76,16 @@ class InputCache:
         self._locks: dict[str, asyncio.Lock] = {}
         self._holders: Counter[str] = Counter()
 
-    def open(self) -> None:
+    def open(self, *, alone: bool = True) -> None:
         """Make the folders; remove what a crash left half-fetched, and what is known of
-        origins whose content has been evicted."""
-        shutil.rmtree(self._partial, ignore_errors=True)
+        origins whose content has been evicted. Not ``alone``, others may be fetching."""
         for folder in (self._contents, self._origins, self._partial):
             folder.mkdir(parents=True, exist_ok=True)
+        abandoned = time.time() - ABANDONED_S
+        for partial in self._partial.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if alone or partial.stat().st_mtime < abandoned:
+                    partial.unlink()
         for origin in self._origins.iterdir():
             if self._recall(origin.name) is None:
                 origin.unlink(missing_ok=True)
@@ -167,10 +174,7 @@ class InputCache:
 
         ``already`` of them are on the disk; the rest, and a reserve, must still fit there.
         """
-        held = sorted(
-            ((entry.stat(), entry) for entry in self._contents.iterdir()),
-            key=lambda pair: pair[0].st_mtime,
-        )
+        held = sorted(_stats(self._contents), key=lambda pair: pair[0].st_mtime)
         total = sum(stat.st_size for stat, _ in held)
         for stat, entry in held:
             if total + size <= self._max_bytes:
@@ -202,6 +206,13 @@ class InputCache:
             raise _disk_fault(error) from error
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _stats(folder: Path) -> Iterator[tuple[os.stat_result, Path]]:
+    """The folder's entries, but for those that another process evicts meanwhile."""
+    for entry in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield entry.stat(), entry
 
 
 async def pour(file: InputFile, target: Path) -> None:

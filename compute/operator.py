@@ -23,19 +23,21 @@ from compute.builds import Builder
 from compute.cache import InputCache
 from compute.engines.base import Engine
 from compute.environments import Environment, Environments
-from compute.errors import ComputeError, EngineUnavailable, QueueFull, UnknownResult
+from compute.errors import EngineUnavailable, QueueFull, UnknownResult
+from compute.lease import Terms
 from compute.looking import Looks
 from compute.models import Image, Job, JobSpec, Load, LogPart, Move, Outline, ResultFile
-from compute.reconciler import Limits, Reconciler, environment_of
+from compute.reconciler import Limits
 from compute.results import path_of
 from compute.space import Space
-from compute.staging import Stager, keep_given
+from compute.staging import keep_given
 from compute.status import Goal, Phase
-from compute.steps import Steps
 from compute.store.base import Work, nothing
 from compute.store.jobs import JobStore, Room
 from compute.supply import InputSupplier
 from compute.vault import Vault
+from compute.waiting import Waiting
+from compute.working import working
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class Operator:
         environments: Environments,
         engine: Engine,
         store: JobStore,
-        reconciler: Reconciler,
+        waiting: Waiting,
         looks: Looks,
         builder: Builder,
         data_dir: Path,
@@ -70,7 +72,7 @@ class Operator:
         self.environments = environments
         self._engine = engine
         self._store = store
-        self._reconciler = reconciler
+        self._waiting = waiting
         self._data_dir = data_dir
         self._clock = clock
         self._taking_files = asyncio.Semaphore(_FILES_TAKEN_AT_ONCE)
@@ -116,7 +118,6 @@ class Operator:
             self._store.insert, job, **_room(configured)._asdict(), also=also
         )
         stored = await self._with_files(job, files, insert)
-        self._reconciler.queued(stored)
         log.info(
             "job_queued job=%s environment=%s owner=%s datasets=%s algorithm=%s images=%s",
             stored.id,
@@ -164,7 +165,7 @@ class Operator:
 
     def on_end(self, listener: Callable[[Job], None]) -> None:
         """Call ``listener``, which must not raise, with each job that ends from now on."""
-        self._reconciler.on_end(listener)
+        self._waiting.on_end(listener)
 
     async def job(self, job_id: str) -> Job:
         """One job. Raises UnknownJob."""
@@ -214,16 +215,7 @@ class Operator:
         jobs = await self._store.wish_all(job_ids, goal, now=now, also=also)
         for job in jobs:
             log.info("job_wish job=%s goal=%s phase=%s", job.id, goal, job.phase)
-        waiting = [
-            asyncio.ensure_future(self._reconciler.settled(job.id, wait_s))
-            for job in jobs
-            if not _is_settled(job)
-        ]
-        await asyncio.sleep(0)
-        for job in jobs:
-            self._reconciler.interrupt(job.id)
-        await asyncio.gather(*waiting)
-        return [await self._store.get(job.id) for job in jobs]
+        return list(await asyncio.gather(*(self._waiting.settled(job.id, wait_s) for job in jobs)))
 
     async def history(self, job_id: str) -> list[Move]:
         """All moves of a job, oldest first."""
@@ -273,11 +265,6 @@ def _room(environment: Environment) -> Room:
     return Room(environment.maxQueue, environment.maxQueuePerConsumer, environment.maxJobs)
 
 
-def _is_settled(job: Job) -> bool:
-    """True when nothing of the wish is left to be done."""
-    return job.phase is Phase.DELETED or (job.phase.terminal and job.goal is not Goal.DELETE)
-
-
 @contextlib.asynccontextmanager
 async def operating(
     *,
@@ -291,78 +278,48 @@ async def operating(
     cache_bytes: int = 100 << 30,
     clock: Callable[[], float] = time.time,
     limits: Limits | None = None,
+    terms: Terms | None = None,
+    at_work: bool = True,
 ) -> AsyncIterator[Operator]:
-    """An operator at work: resumes what an earlier process left, ends its loop on exit.
+    """An operator: resumes what an earlier process left, ends its loop on exit.
 
     Containers run on after that and are adopted by the next process. ``secrets_dir`` is a
-    folder in memory; without it no job can have secrets.
+    folder in memory; without it no job can have secrets. Not ``at_work`` it only takes wishes
+    and tells what is, for other processes that share the database to carry out.
     """
-    limits = limits or Limits()
     for name in ("jobs", "results"):
         (data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    cache = InputCache(data_dir / "cache", cache_bytes, clock)
-    cache.open()
-    vault = Vault(secrets_dir or data_dir / "secrets")
-    steps = Steps(
-        engine=engine,
-        store=store,
-        stager=Stager(supplier, cache),
-        space=space,
-        vault=vault,
-        data_dir=data_dir,
-        clock=clock,
-        environment_of=lambda job: environment_of(environments, job),
-    )
-    reconciler = Reconciler(
-        environments=environments,
-        engine=engine,
-        store=store,
-        space=space,
-        steps=steps,
-        limits=limits,
-        clock=clock,
-    )
     looks = Looks(engine=engine, store=store, environments=environments, data_dir=data_dir)
     looks.open()
+    waiting = Waiting(store)
     operator = Operator(
         environments=environments,
         engine=engine,
         store=store,
-        reconciler=reconciler,
+        waiting=waiting,
         looks=looks,
         builder=Builder(engine=engine, environments=environments),
         data_dir=data_dir,
         clock=clock,
     )
-    tasks: list[asyncio.Task[None]] = []
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(engine.close)
+        stack.push_async_callback(waiting.close)
         await engine.connect()
-        await steps.sweep_folders()
-        await reconciler.resume()
-        janitor = _janitor(store, reconciler, clock, limits.janitor_s)
-        tasks.append(asyncio.create_task(reconciler.run(), name="reconciler"))
-        tasks.append(asyncio.create_task(janitor, name="janitor"))
+        if at_work:
+            await stack.enter_async_context(
+                working(
+                    environments=environments,
+                    engine=engine,
+                    store=store,
+                    supplier=supplier,
+                    space=space,
+                    data_dir=data_dir,
+                    vault=Vault(secrets_dir or data_dir / "secrets"),
+                    cache=InputCache(data_dir / "cache", cache_bytes, clock),
+                    clock=clock,
+                    limits=limits or Limits(),
+                    terms=terms,
+                )
+            )
         yield operator
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await engine.close()
-        await vault.close()
-
-
-async def _janitor(
-    store: JobStore, reconciler: Reconciler, clock: Callable[[], float], interval_s: float
-) -> None:
-    """Delete jobs whose retention is over."""
-    while True:
-        try:
-            for job in await store.expired(clock()):
-                await store.wish(job.id, Goal.DELETE, now=clock())
-                reconciler.wake(job.id)
-                log.info("job_expired job=%s", job.id)
-        except ComputeError as error:
-            log.warning("janitor_failed cause=%s", error.public)
-        except Exception:
-            log.exception("janitor_failed")
-        await asyncio.sleep(interval_s)

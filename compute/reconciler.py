@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from compute.decide import (
@@ -40,11 +40,13 @@ from compute.errors import (
     VolumeFailed,
 )
 from compute.layout import container_name, filter_name
+from compute.lease import Lease
 from compute.models import Job
 from compute.space import Space
 from compute.status import ACTIVE, Goal, Phase
 from compute.steps import Steps
 from compute.store.jobs import JobStore
+from compute.store.news import Event, News
 from compute.workqueue import WorkQueue, backoff_s
 
 log = logging.getLogger(__name__)
@@ -83,9 +85,11 @@ class Reconciler:
         store: JobStore,
         space: Space,
         steps: Steps,
+        lease: Lease,
         limits: Limits,
         clock: Callable[[], float],
     ) -> None:
+        self._lease = lease
         self._environments = environments
         self._engine = engine
         self._store = store
@@ -95,15 +99,26 @@ class Reconciler:
         self._clock = clock
         self._queue = WorkQueue()
         self._acting: dict[str, asyncio.Task[Job]] = {}
-        self._settled: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._unanswered: Counter[str] = Counter()
-        self._listeners: list[Callable[[Job], None]] = []
+        self._lost = asyncio.Event()
 
-    # what the operator calls
+    # what wakes it
 
-    def on_end(self, listener: Callable[[Job], None]) -> None:
-        """Call ``listener``, which must not raise, with each job that ends from now on."""
-        self._listeners.append(listener)
+    def hear(self, news: News) -> None:
+        """Something has happened to a job, here or in another process."""
+        if news.event is Event.QUEUED:
+            job = self._store.recall(news.job_id)
+            self.wake_environment(news.environment)
+            if job is not None:
+                self.queued(job)
+            else:
+                self.wake(news.job_id)
+        elif news.event is Event.WISHED:
+            self.interrupt(news.job_id)
+        elif news.event is Event.ENDED:
+            self.wake_environment(news.environment)
+        elif news.event is Event.MISSED:
+            self._lost.set()
 
     def wake(self, job_id: str) -> None:
         """Look at this job now."""
@@ -128,22 +143,6 @@ class Reconciler:
             act.cancel()
         self._queue.put(job_id)
 
-    async def settled(self, job_id: str, timeout_s: float) -> None:
-        """Return when the job has nothing left to do, or after ``timeout_s``."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._settled[job_id].append(future)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await future
-        except TimeoutError:
-            return
-        finally:
-            waiting = self._settled[job_id]
-            if future in waiting:
-                waiting.remove(future)
-            if not waiting:
-                del self._settled[job_id]
-
     async def run(self) -> None:
         """Work until cancelled."""
         places = sum(environment.maxJobs for environment in self._environments.values())
@@ -153,12 +152,15 @@ class Reconciler:
                 for _ in range(workers):
                     group.create_task(self._work())
                 group.create_task(self._listen())
+                group.create_task(self._catch_up())
         finally:
             self._queue.close()
 
     async def resume(self) -> None:
         """Put everything unfinished on the queue: after a start, and when events were lost."""
         for job in await self._store.unfinished():
+            if not self._may_have(job):
+                continue
             if job.phase is Phase.QUEUED:
                 self.queued(job)
             if job.phase is not Phase.QUEUED or job.goal is not Goal.RUN or not self._knows(job):
@@ -166,7 +168,23 @@ class Reconciler:
         for environment_id in self._environments:
             self.wake_environment(environment_id)
 
+    def taken(self, jobs: Sequence[Job]) -> None:
+        """These jobs have come to this process from another."""
+        for job in jobs:
+            self.wake(job.id)
+
     # the loop
+
+    async def _catch_up(self) -> None:
+        """Look at all where news may have been missed."""
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            try:
+                await self.resume()
+            except StoreUnavailable:
+                self._lost.set()
+                await asyncio.sleep(self._limits.store_retry_s)
 
     async def _listen(self) -> None:
         """Wake jobs as their containers exit; look at all after each (re)connection."""
@@ -203,7 +221,13 @@ class Reconciler:
 
     async def _claim(self, environment_id: str) -> None:
         places = self._environments[environment_id].maxJobs
-        for job in await self._store.claim(environment_id, places, now=self._clock()):
+        if not self._lease.held:
+            self._queue.put_in(_CLAIM + environment_id, self._limits.store_retry_s)
+            return
+        claimed = await self._store.claim(
+            environment_id, places, now=self._clock(), operator=self._lease.operator
+        )
+        for job in claimed:
             self._queue.put(job.id)
 
     async def _reconcile(self, job_id: str) -> None:
@@ -214,14 +238,17 @@ class Reconciler:
                 job = await self._store.get(job_id)
             except UnknownJob:
                 return
+            if not self._may_have(job):
+                return
             try:
                 step = await self._decide(job)
                 if isinstance(step, Rest):
                     self._unanswered.pop(job_id, None)
                     self._rest(job, step)
                     return
-                if killed and isinstance(step, Kill):
-                    self._queue.put_in(job_id, self._limits.first_backoff_s)
+                pause = self._pause(step, killed)
+                if pause is not None:
+                    self._queue.put_in(job_id, pause)
                     return
                 await self._act(job, step)
                 killed = isinstance(step, Kill)
@@ -236,6 +263,12 @@ class Reconciler:
                 await self._failed(job, error)
                 return
 
+    def _pause(self, step: Step, killed: bool) -> float | None:
+        """How long to wait before this step is taken, None for not at all."""
+        if killed and isinstance(step, Kill):
+            return self._limits.first_backoff_s
+        return None if self._lease.held else self._limits.store_retry_s
+
     async def _decide(self, job: Job) -> Step:
         environment = self._environments[job.environment] if self._knows(job) else None
         observation: Observation | None = None
@@ -248,6 +281,10 @@ class Reconciler:
             full = await self._steps.space_full(job)
         return next_step(job, environment, self._clock(), observation, full)
 
+    def _may_have(self, job: Job) -> bool:
+        """True for jobs of this process, and for those that wait for somebody."""
+        return job.operator in {"", self._lease.operator}
+
     def _knows(self, job: Job) -> bool:
         return job.environment in self._environments
 
@@ -258,6 +295,8 @@ class Reconciler:
     async def _act(self, job: Job, step: Step) -> None:
         """Carry a step out; image and staging work can be given up half-way, by a wish or
         when the paid time is over."""
+        if not job.operator:
+            job = await self._store.take(job, self._lease.operator)
         if not isinstance(step, PrepareImage | Provision):
             moved = await self._steps.take(job, step)
             self._after(job, moved)
@@ -293,16 +332,10 @@ class Reconciler:
         if before.phase in ACTIVE and after.phase not in ACTIVE:
             self.wake_environment(before.environment)
             log.info("job_ended job=%s status=%s", after.id, after.phase.number)
-        if after.phase.terminal and not before.phase.terminal:
-            for listener in self._listeners:
-                listener(after)
 
     def _rest(self, job: Job, step: Rest) -> None:
-        """Set the next look; tell those who wait that nothing is left to do."""
+        """Set the next look."""
         if job.phase.terminal:
-            for future in self._settled.get(job.id, ()):
-                if not future.done():
-                    future.set_result(None)
             return
         if job.phase is Phase.QUEUED and job.retry_at <= self._clock():
             self.wake_environment(job.environment)

@@ -7,6 +7,9 @@ its own statements and nobody else's. The floor above hands units of its own tab
 
 What is kept in memory beside the database must never be ahead of it. A unit therefore
 does not touch a cache itself but asks for it with :func:`after_commit`.
+
+Several processes may share a database. What the others have to know of a change is told
+with :func:`announce`, and heard by :meth:`Database.hear`.
 """
 
 from __future__ import annotations
@@ -24,7 +27,16 @@ run a second time after its first run was rolled back."""
 
 Action = Callable[[], None]
 
+Listener = Callable[[str], None]
+"""Hears announcements, on the event loop. Must be quick and must not raise."""
+
+MISSED = ""
+"""What a listener hears when announcements may have been lost: look at everything."""
+
+LONGEST_ANNOUNCEMENT = 200
+
 _ACTIONS = "compute.after_commit"
+_ANNOUNCED = "compute.announced"
 
 
 def nothing(connection: Connection) -> None:
@@ -47,8 +59,48 @@ def take_actions(connection: Connection) -> Sequence[Action]:
     return actions
 
 
+def announce(connection: Connection, text: str) -> None:
+    """Have every process that shares the database, this one included, hear ``text`` once
+    the unit is on disk: ``<topic>:<rest>``, at most 200 bytes.
+
+    What other processes say may come late but comes in the order of the commits. Raises
+    ValueError for a text that is too long.
+    """
+    if not 0 < len(text.encode()) <= LONGEST_ANNOUNCEMENT:
+        raise ValueError("an announcement has 1 to 200 bytes")
+    connection.info.setdefault(_ANNOUNCED, []).append(text)
+
+
+def take_announcements(connection: Connection) -> Sequence[str]:
+    """What was announced since the last call. For implementations of Database only."""
+    announced: Sequence[str] = connection.info.pop(_ANNOUNCED, ())
+    return announced
+
+
+def hearing(listeners: list[Listener], listener: Listener) -> Action:
+    """Add a listener; returns what removes it. For implementations of Database only."""
+    listeners.append(listener)
+
+    def end() -> None:
+        if listener in listeners:
+            listeners.remove(listener)
+
+    return end
+
+
 class Database(ABC):
     """One database, opened."""
+
+    @property
+    @abstractmethod
+    def shared(self) -> bool:
+        """True when other processes may write into it."""
+
+    @abstractmethod
+    def hear(self, listener: Listener) -> Action:
+        """Call ``listener`` with each announcement from now on, after what its unit asked
+        for with :func:`after_commit`; with MISSED when some may have been lost. Returns
+        what ends that."""
 
     @abstractmethod
     async def write(self, work: Work[T]) -> T:

@@ -27,7 +27,7 @@ from sqlalchemy.pool import QueuePool
 
 from compute.errors import StoreUnavailable
 from compute.store import schema
-from compute.store.base import Database, T, Work
+from compute.store.base import Action, Database, Listener, T, Work, hearing
 from compute.store.faults import faults_told
 from compute.store.writer import Writer
 
@@ -86,7 +86,15 @@ class SqliteDatabase(Database):
         self._write_engine = _engine(path, "BEGIN IMMEDIATE", connections=1)
         self._read_engine = _engine(path, "BEGIN", connections=READERS, query_only=True)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="database-reader")
-        self._writer = Writer(self._write_engine, loop)
+        self._listeners: list[Listener] = []
+        self._writer = Writer(self._write_engine, loop, self._listeners)
+
+    @property
+    def shared(self) -> bool:
+        return False
+
+    def hear(self, listener: Listener) -> Action:
+        return hearing(self._listeners, listener)
 
     @classmethod
     async def open(cls, path: Path, locations: Sequence[Path]) -> SqliteDatabase:

@@ -18,8 +18,9 @@ from sqlalchemy import Connection
 from compute.errors import HoldTaken, MoveLost, NameTaken, QueueFull, UnknownJob
 from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
-from compute.store import rows, sql
-from compute.store.base import Database, Work, after_commit, nothing
+from compute.store import leases, news, rows, sql
+from compute.store.base import Action, Database, Work, after_commit, nothing
+from compute.store.news import Event, News
 from compute.store.recent import Recent
 from compute.store.rows import Changes
 from compute.store.sql import JobRow
@@ -62,7 +63,8 @@ def _weight(copy: _Copy) -> int:
 
 
 class JobStore:
-    """Jobs in a database that only this process writes.
+    """The jobs of one database. Where other processes write into it too, only what never
+    changes of a job is taken from memory.
 
     ``witness`` takes part in each transaction in which a job comes to its end or is deleted.
     """
@@ -101,7 +103,9 @@ class JobStore:
             if taken is not None:
                 raise HoldTaken(taken)
             sql.append_history(connection, row, job.created_at, "")
-            return self._changed(connection, row, job.spec)
+            stored = self._changed(connection, row, job.spec)
+            news.tell(connection, Event.QUEUED, job.environment, job.id)
+            return stored
 
         return await self._database.write(work)
 
@@ -111,15 +115,15 @@ class JobStore:
 
     async def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
-        copy = self._recent.get(job_id)
+        copy = None if self._database.shared else self._recent.get(job_id)
         if copy is None:
             copy = await self._database.read(lambda connection: self._load(connection, job_id))
             self._remember(copy)
         return copy.job
 
     def recall(self, job_id: str) -> Job | None:
-        """The job if it is in memory."""
-        copy = self._recent.get(job_id)
+        """The job if it is in memory, which is so only where nobody else can have changed it."""
+        copy = None if self._database.shared else self._recent.get(job_id)
         return copy.job if copy else None
 
     async def named(self, namespace: str, name: str) -> Job:
@@ -228,7 +232,7 @@ class JobStore:
         fresh: Changes = {"attempts": 0, "retry_at": 0.0}
         values = rows.changed_values({**fresh, **changes}) | {"phase": phase.value}
         if phase in TERMINAL:
-            values["finished_at"] = sql.finish_time(now)
+            values |= {"finished_at": sql.finish_time(now), "operator": ""}
         spec = _what_is_kept(job, phase)
         return await self._update(job, values, now=now, note=note, record=True, spec=spec)
 
@@ -242,8 +246,11 @@ class JobStore:
         values = rows.changed_values(changes)
         return await self._update(job, values, now=now, note=note, record=bool(note))
 
-    async def claim(self, environment: str, places: int, *, now: float) -> list[Job]:
-        """Give the free ones of ``places`` to the jobs that have waited longest.
+    async def claim(
+        self, environment: str, places: int, *, now: float, operator: str = ""
+    ) -> list[Job]:
+        """Give the free ones of ``places`` to the jobs that have waited longest, which are
+        ``operator``'s from then on.
 
         Only jobs with goal RUN that are due; returns those that are STARTED by this call, in order.
         """
@@ -252,12 +259,76 @@ class JobStore:
             free = places - sql.count_active(connection, environment)
             if free <= 0:
                 return []
-            started = sql.start_oldest(connection, environment, free, now)
+            started = sql.start_oldest(connection, environment, free, now, operator)
             for row in started:
                 sql.append_history(connection, row, now, "")
             return [self._changed(connection, row) for row in started]
 
         return await self._database.write(work)
+
+    def hear(self, listener: Callable[[News], None]) -> Action:
+        """Call ``listener`` on the event loop with what happens to jobs in any process; it
+        must be quick and must not raise. Returns what ends that."""
+
+        def heard(text: str) -> None:
+            told = news.heard(text)
+            if told is not None:
+                listener(told)
+
+        return self._database.hear(heard)
+
+    @property
+    def shared(self) -> bool:
+        """True when other processes may work on the same jobs."""
+        return self._database.shared
+
+    async def take(self, job: Job, operator: str) -> Job:
+        """Make ``operator`` the owner of a job that has none. Raises MoveLost, UnknownJob."""
+
+        def work(connection: Connection) -> Job:
+            row = leases.take(connection, job.id, job.phase.value, operator)
+            if row is None:
+                raise self._lost(connection, job)
+            return self._changed(connection, row)
+
+        return await self._database.write(work)
+
+    async def renew(self, operator: str, machine: str, *, now: float, term_s: float) -> bool:
+        """Have the lease of a process end ``term_s`` from now; False when it had none."""
+
+        def work(connection: Connection) -> bool:
+            at = leases.now_of(connection, now)
+            return leases.renew(connection, operator, machine, at, term_s)
+
+        return await self._database.write(work)
+
+    async def give_back(self, operator: str) -> None:
+        """End the lease of a process: others may take its jobs."""
+        await self._database.write(lambda connection: leases.give_back(connection, operator))
+
+    async def take_over(
+        self, operator: str, machine: str, *, now: float, alone: bool = False
+    ) -> list[Job]:
+        """Make ``operator`` the owner of all jobs of its machine whose owner's lease has
+        ended; ``alone``, of all that are another's. Returns these."""
+
+        def work(connection: Connection) -> list[Job]:
+            if alone:
+                leases.forget_others(connection, operator)
+            else:
+                leases.forget_lapsed(connection, leases.now_of(connection, now))
+            found = leases.take_over(connection, operator, "" if alone else machine)
+            for former, row in found if not alone else ():
+                sql.append_history(connection, row, now, f"taken over from operator {former}")
+            return [self._changed(connection, row) for _, row in found]
+
+        return await self._database.write(work)
+
+    async def operators(self, *, now: float) -> int:
+        """How many processes operate jobs."""
+        return await self._database.read(
+            lambda connection: leases.living(connection, leases.now_of(connection, now))
+        )
 
     async def unfinished(self) -> list[Job]:
         """Jobs that still need something done, oldest first: not terminal, or to be deleted."""
@@ -300,11 +371,14 @@ class JobStore:
         spec: JobSpec | None = None,
     ) -> Job:
         def work(connection: Connection) -> Job:
-            row = sql.update_job(connection, job.id, job.phase, values)
+            row = sql.update_job(connection, job, values)
             if row is None:
                 raise self._lost(connection, job)
             if row.phase in TERMINAL and job.spec.holds:
                 sql.free_holds(connection, row, job.spec.holds)
+            if row.phase in TERMINAL:
+                event = Event.GONE if row.phase == Phase.DELETED else Event.ENDED
+                news.tell(connection, event, row.environment, row.id)
             if record:
                 sql.append_history(connection, row, now, note)
             if spec is not None:
@@ -323,14 +397,16 @@ class JobStore:
     def _lost(self, connection: Connection, job: Job) -> MoveLost | UnknownJob:
         if sql.job_row(connection, job.id) is None:
             return _unknown()
-        return MoveLost(f"The job is no longer in phase {job.phase}")
+        return MoveLost(f"The job is no longer in phase {job.phase}, or another process has it")
 
     def _wish(self, connection: Connection, job_id: str, goal: Goal, now: float) -> Job:
         row = sql.raise_goal(connection, job_id, goal)
         if row is None:
             return self._load(connection, job_id).job
         sql.append_history(connection, row, now, "")
-        return self._changed(connection, row)
+        job = self._changed(connection, row)
+        news.tell(connection, Event.WISHED, job.environment, job.id)
+        return job
 
     def _load(self, connection: Connection, job_id: str) -> _Copy:
         row = sql.job_row(connection, job_id)

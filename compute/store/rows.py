@@ -63,6 +63,8 @@ def job_of(row: Row[Any], spec: JobSpec) -> Job:
         termination=_read_termination(row.termination),
         runs=_read_runs(row.runs),
         results=_read_results(row.results),
+        operator=row.operator,
+        machine=row.machine,
     )
 
 
@@ -84,6 +86,8 @@ def values_of(job: Job) -> dict[str, object]:
         "namespace": job.namespace,
         "name": job.name,
         "finished_at": job.finished_at,
+        "operator": job.operator,
+        "machine": job.machine,
         **changed_values(
             {
                 "stage": job.stage,

@@ -30,6 +30,7 @@ RowNumber = BigInteger().with_variant(Integer, "sqlite")
 EXPIRING = text("expires_at IS NOT NULL AND phase != 'deleted'")
 DELETING = text("goal = 'delete' AND phase != 'deleted'")
 NAMED = text("namespace != '' AND phase != 'deleted'")
+OWNED = text("operator != ''")
 """Conditions of partial indexes. A query must hold the same text to be served by one."""
 
 jobs = Table(
@@ -58,6 +59,8 @@ jobs = Table(
     Column("stage", Integer, nullable=False, server_default="0"),
     Column("pid", BigInteger),
     Column("runs", Text),
+    Column("operator", Text, nullable=False, server_default=""),
+    Column("machine", Text, nullable=False, server_default=""),
     Index("ix_jobs_id", "id", unique=True),
     Index("ix_jobs_owner", "owner_key", "sequence"),
     Index("ix_jobs_phase", "phase", "environment", "sequence"),
@@ -71,8 +74,20 @@ jobs = Table(
         sqlite_where=NAMED,
         postgresql_where=NAMED,
     ),
+    Index("ix_jobs_owned", "operator", sqlite_where=OWNED, postgresql_where=OWNED),
     Index("ix_jobs_namespace", "namespace", "sequence", sqlite_where=NAMED, postgresql_where=NAMED),
 )
+
+operators = Table(
+    "operators",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("machine", Text, nullable=False),
+    Column("began_at", Double, nullable=False),
+    Column("ends_at", Double, nullable=False),
+)
+"""Processes that operate jobs, each as long as it renews its lease. ``jobs.operator`` is
+whose a job is: empty for one that waits or is over."""
 
 job_specs = Table(
     "job_specs",

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from compute.store.base import Action, T, Work, take_actions
+from compute.store.base import Action, Listener, T, Work, take_actions, take_announcements
 from compute.store.faults import fault_in
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ BATCH_LIMIT = 256
 class _Unit:
     """One handed-in unit of work and what became of it."""
 
-    __slots__ = ("actions", "answer", "error", "result", "work")
+    __slots__ = ("actions", "announced", "answer", "error", "result", "work")
 
     def __init__(self, work: Work[Any], answer: asyncio.Future[Any]) -> None:
         self.work = work
@@ -38,12 +38,14 @@ class _Unit:
         self.result: Any = None
         self.error: Exception | None = None
         self.actions: Sequence[Action] = ()
+        self.announced: Sequence[str] = ()
 
     def fail(self, error: Exception) -> None:
         if isinstance(error, StopIteration):
             # A future takes any exception but this one.
             error = RuntimeError("a unit of work raised StopIteration")
-        self.result, self.error, self.actions = None, error, ()
+        self.result, self.error = None, error
+        self.actions = self.announced = ()
 
     def settle(self) -> None:
         if self.answer.done():
@@ -61,9 +63,15 @@ class _TransactionLost(Exception):
 class Writer:
     """Owns the only connection that writes. ``engine`` must begin with BEGIN IMMEDIATE."""
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        loop: asyncio.AbstractEventLoop,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
         self._engine = engine
         self._loop = loop
+        self._listeners = listeners
         self._waiting: SimpleQueue[_Unit | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
@@ -140,7 +148,7 @@ class Writer:
 
     def _deliver(self, batch: Sequence[_Unit]) -> None:
         try:
-            self._loop.call_soon_threadsafe(_settle, batch)
+            self._loop.call_soon_threadsafe(_settle, batch, self._listeners)
         except RuntimeError:
             log.warning("database_answers_lost units=%s reason=event_loop_closed", len(batch))
 
@@ -150,8 +158,10 @@ def _run_in_savepoint(unit: _Unit, connection: Connection, driver: sqlite3.Conne
     try:
         unit.result = unit.work(connection)
         unit.actions = take_actions(connection)
+        unit.announced = take_announcements(connection)
     except Exception as error:
         take_actions(connection)
+        take_announcements(connection)
         unit.fail(fault_in(error, "written") or error)
         if not driver.in_transaction:
             raise _TransactionLost from error
@@ -159,9 +169,13 @@ def _run_in_savepoint(unit: _Unit, connection: Connection, driver: sqlite3.Conne
     driver.execute("RELEASE unit")
 
 
-def _settle(batch: Sequence[_Unit]) -> None:
+def _settle(batch: Sequence[_Unit], listeners: Sequence[Listener]) -> None:
     for unit in batch:
         unit.settle()
     for unit in batch:
         for action in unit.actions:
             action()
+    for unit in batch:
+        for text in unit.announced:
+            for listener in list(listeners):
+                listener(text)

@@ -303,7 +303,7 @@ async def test_an_operator_that_ends_leaves_no_task(workshop: Workshop) -> None:
     workshop.engine.hold("ensure_image")
     async with workshop.operator() as operator:
         await reach(operator, await start(operator), Phase.STARTED)
-        waiting = asyncio.create_task(operator._reconciler.settled("nobody", 3600))
+        waiting = asyncio.create_task(operator._waiting.settled("nobody", 3600))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)

@@ -22,8 +22,9 @@ from compute.operator import Operator, operating
 from compute.reconciler import Limits
 from compute.space import Space, Usage, WatchedSpace
 from compute.status import Phase
-from compute.store.base import Database, Work
+from compute.store.base import Action, Database, Listener, Work
 from compute.store.jobs import JobStore
+from compute.store.news import Event, tell
 from compute.supply import InputSupplier
 
 T = TypeVar("T")
@@ -146,6 +147,12 @@ class Workshop:
         ) as operator:
             yield operator
 
+    async def wake(self, job: Job) -> None:
+        """Have the operator look at a job now."""
+        await self.database.write(
+            lambda connection: tell(connection, Event.WISHED, job.environment, job.id)
+        )
+
     def leftovers(self) -> dict[str, list[str]]:
         """Everything that ended jobs should not have left."""
         return {
@@ -234,6 +241,13 @@ class MortalDatabase(Database):
     def __init__(self, inner: Database, fate: Fate) -> None:
         self._inner = inner
         self._fate = fate
+
+    @property
+    def shared(self) -> bool:
+        return self._inner.shared
+
+    def hear(self, listener: Listener) -> Action:
+        return self._inner.hear(lambda text: None if self._fate.struck.is_set() else listener(text))
 
     async def write(self, work: Work[T]) -> T:
         return await self._fate.call("write", lambda: self._inner.write(work))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from compute.errors import MoveLost, QueueFull, UnknownJob
 from compute.models import AlgorithmItem, Image, Job, JobSpec, Move, ResultFile, Termination
 from compute.status import Goal, Phase
-from compute.store.base import Database, T, Work
+from compute.store.base import Action, Database, Listener, T, Work
 from compute.store.jobs import JobStore
 
 
@@ -349,6 +349,13 @@ class HeldReads(Database):
         self._database = database
         self.read_done = asyncio.Event()
         self.arrive = asyncio.Event()
+
+    @property
+    def shared(self) -> bool:
+        return self._database.shared
+
+    def hear(self, listener: Listener) -> Action:
+        return self._database.hear(listener)
 
     async def write(self, work: Work[T]) -> T:
         return await self._database.write(work)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from sqlalchemy.dialects import postgresql
 
 from compute.models import Job
 from compute.status import Goal, Phase
-from compute.store import schema, sql
+from compute.store import leases, schema, sql
 
 OWNER = "0xabcdef0000000000000000000000000000000001"
 
@@ -54,6 +55,8 @@ def a_row(connection: Connection) -> sql.JobRow:
     return found
 
 
+A_JOB: Any = SimpleNamespace(id="job-1", phase=Phase.QUEUED, operator="")
+
 STATEMENTS: dict[str, Statement] = {
     "job_row": lambda connection: sql.job_row(connection, "job-1"),
     "history": lambda connection: sql.history(connection, "job-1"),
@@ -63,15 +66,18 @@ STATEMENTS: dict[str, Statement] = {
     "count_due": lambda connection: sql.count_due(connection, "small", 9.0),
     "count_active": lambda connection: sql.count_active(connection, "small"),
     "counts": sql.counts,
-    "start_oldest": lambda connection: sql.start_oldest(connection, "small", 2, 9.0),
+    "start_oldest": lambda connection: sql.start_oldest(connection, "small", 2, 9.0, "me"),
     "named": lambda connection: sql.named(connection, "lab/-", "first"),
     "in_namespace": lambda connection: sql.in_namespace(connection, "lab/-", 10),
     "namespaces": lambda connection: sql.namespaces(connection, "lab/"),
     "update_job": lambda connection: sql.update_job(
-        connection, "job-1", Phase.QUEUED, {"finished_at": sql.finish_time(2.0)}
+        connection, A_JOB, {"finished_at": sql.finish_time(2.0)}
     ),
     "raise_goal": lambda connection: sql.raise_goal(connection, "job-1", Goal.STOP),
     "unfinished": sql.unfinished,
+    "take": lambda connection: leases.take(connection, "job-1", "queued", "me"),
+    "take_over": lambda connection: leases.take_over(connection, "me", "here"),
+    "take_over, alone": lambda connection: leases.take_over(connection, "me", ""),
     "expired": lambda connection: sql.expired(connection, 100.0, 100),
     "take_holds": lambda connection: sql.take_holds(connection, a_row(connection), ["0xnew"]),
     "take_holds, taken": lambda connection: sql.take_holds(

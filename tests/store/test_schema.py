@@ -145,7 +145,7 @@ async def test_a_failing_step_leaves_nothing_and_frees_the_file(tmp_path: Path) 
         await open_database(url, migrations=[steps])
     step.write_text(broken)
     opened = await open_database(url, migrations=[steps])
-    assert await opened.read(schema.current) == {"c0003", "x0001"}
+    assert await opened.read(schema.current) == schema.heads([schema.VERSIONS, steps])
     await opened.close()
 
 
