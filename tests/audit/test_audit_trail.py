@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from compute.errors import MoveLost, StoreUnavailable
 from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec, ResultFile, Termination
 from compute.status import Goal, Phase
-from compute.store.base import Database, T, Work, nothing
+from compute.store.base import Action, Database, Listener, T, Work, nothing
 from compute.store.jobs import JobStore
 from provider.auditing import asking as asking_module
 from provider.auditing.asking import Asking, asking
@@ -241,8 +241,14 @@ class Failing(Database):
 
     def __init__(self, inner: Database) -> None:
         self._inner = inner
-        self.shared = inner.shared
         self.full = True
+
+    @property
+    def shared(self) -> bool:
+        return self._inner.shared
+
+    def hear(self, listener: Listener) -> Action:
+        return self._inner.hear(listener)
 
     async def write(self, work: Work[T]) -> T:
         if self.full:
@@ -251,9 +257,6 @@ class Failing(Database):
 
     async def read(self, work: Work[T]) -> T:
         return await self._inner.read(work)
-
-    def hear(self, listener: Callable[[str], None]) -> None:
-        self._inner.hear(listener)
 
     async def close(self) -> None:
         await self._inner.close()
