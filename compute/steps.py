@@ -248,6 +248,8 @@ class Steps:
         await self._engine.create(spec)
         fresh = await self._store.get(job.id)
         if (fresh.phase, fresh.operator) != (job.phase, job.operator):
+            if fresh.phase.terminal:
+                await self._engine.remove(spec.name)
             raise MoveLost("Another process has the job")
         if fresh.goal is not Goal.RUN or decide.paid_time_over(fresh, self._clock()):
             return fresh

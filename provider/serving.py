@@ -43,7 +43,7 @@ def serve(settings: Settings) -> int:
     logs.configure(settings.log_level, settings.log_format)
     try:
         app = create_app(settings)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(app, settings))
     except (ProviderError, ComputeError) as error:
         sys.stderr.write(f"ocean-compute cannot start: {error.public}\n")
@@ -66,7 +66,7 @@ async def _serve(app: web.Application, settings: Settings) -> None:
         listening = await _listen(Door(runner.server, most), settings)
         host, port = listening.sockets[0].getsockname()[:2]
         address = settings.key.address
-        _settle_memory()
+        settle_memory()
         log.info("ready url=http://%s:%s address=%s", _in_url(host), port, address)
         await stopping.wait()
         log.info("stopping")
@@ -97,7 +97,7 @@ def _cut_the_deaf(listening: socket.socket) -> None:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAF_S * 1000)
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """What exists now stays: keep the collector from walking it again and again.
 
     Requests make few cycles, so it may also look less often; that is a tenth of what a
@@ -112,7 +112,7 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where it is installed: half again as many requests a second."""
     try:
         import uvloop

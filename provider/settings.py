@@ -46,7 +46,8 @@ _HINTS = {
     "LISTEN_HOST": "write an address of this machine, such as 127.0.0.1 or 0.0.0.0",
     "LISTEN_PORT": "write a number from 0 to 65535",
     "PUBLIC_URL": "write http://… or https://… as clients reach it",
-    "DATABASE_URL": "write sqlite:////absolute/path/file.db",
+    "DATABASE_URL": "write sqlite:////absolute/path/file.db or postgresql://user@host/name",
+    "OPERATE": "write true or false; false needs processes that operate jobs, and PostgreSQL",
     "OUTPUT_QUOTA": "write auto, loop or watch",
     "REQUIRE_SIGNED_STATUS": "write true or false",
     "REQUIRE_TYPED_SIGNATURES": "write true or false",
@@ -118,6 +119,7 @@ class Settings(BaseModel):
     public_url: Annotated[str | None, AfterValidator(_web_url), Field(alias="PUBLIC_URL")] = None
     database: Annotated[SecretStr | None, Field(alias="DATABASE_URL")] = None
     docker_host: Annotated[str | None, Field(alias="DOCKER_HOST")] = None
+    operate: Annotated[bool, Field(alias="OPERATE")] = True
     output_quota: Annotated[
         Literal["auto", "loop", "watch"], BeforeValidator(_lower), Field(alias="OUTPUT_QUOTA")
     ] = "auto"
@@ -190,6 +192,11 @@ class Settings(BaseModel):
         if self.database is not None:
             return self.database.get_secret_value()
         return f"sqlite:///{self.data_dir.absolute() / 'ocean-compute.db'}"
+
+    @property
+    def database_is_shared(self) -> bool:
+        """True for a database that several processes may use at the same time."""
+        return self.database_url.startswith("postgres")
 
     @property
     def max_input_bytes(self) -> int:

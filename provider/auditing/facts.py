@@ -53,10 +53,11 @@ def assets_of(spec: JobSpec) -> dict[str, Any]:
     return {**found, "algorithm": "".join(records.dids([algorithm])) or "raw"}
 
 
-def configuration(settings: Settings) -> dict[str, Any]:
+def configuration(settings: Settings, *, operates: bool) -> dict[str, Any]:
     """What the service runs with, as far as an auditor cares."""
     return {
         "version": __version__,
+        "operates": operates,
         "provider": settings.key.address,
         "environmentsSha256": digest_of(settings.environments_file),
         "dialectsSha256": digest_of(settings.dialects_file),

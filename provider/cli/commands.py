@@ -94,6 +94,14 @@ def serve() -> None:
 
 
 @app.command(epilog=EXIT_CODES)
+def operate() -> None:
+    """Operate jobs beside `serve` processes that share a PostgreSQL database with it."""
+    from provider.cli import serving
+
+    serving.operate()
+
+
+@app.command(epilog=EXIT_CODES)
 def environments(
     url: Url,
     key: Key = "",

@@ -106,6 +106,8 @@ STATEMENTS: dict[str, Statement] = {
 ALLOWED_SCANS = {
     # The partial index holds nothing but what is asked for.
     "unfinished": ["SCAN jobs USING INDEX ix_jobs_deleting"],
+    "take_over": ["SCAN jobs USING INDEX ix_jobs_owned"],
+    "take_over, alone": ["SCAN jobs USING COVERING INDEX ix_jobs_owned"],
     # Without a condition the newest are read from the end of the table itself.
     "find newest": ["SCAN jobs"],
 }
