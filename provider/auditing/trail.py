@@ -113,10 +113,11 @@ class Trail:
     def refused(self, asked: Asking, where: str, reason: str, text: str, status: int) -> None:
         """A request was refused. ``where`` names its route, ``reason`` the kind of error."""
         kind = asked.kind or where
-        alone = asked.actor and asked.kind and asked.kind not in _QUESTIONS
+        alone = asked.actor and not kind.startswith(_QUESTIONS)
         if not alone or not self._has_room(asked.actor):
             self._count("refused", f"{kind} {reason}")
             return
+        asked.about(kind)
         details = {"status": status}
         self._pending += self._entries(asked, records.REFUSED, reason, text, details)
         self._woken.set()
@@ -244,7 +245,8 @@ class Trail:
             self._chain.append(connection, entry)
 
 
-_QUESTIONS = frozenset({"status"})
+_QUESTIONS = ("status", "GET ", "HEAD ")
+"""What kinds begin with that change nothing."""
 
 
 @asynccontextmanager

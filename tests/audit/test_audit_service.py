@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from audit_samples import spoil
-from dialects.pipelines.pipeline_caller import LOG, SECRET_KEY
+from dialects.pipelines.pipeline_caller import ACCESS_KEY, DELETE, LOG, SECRET_KEY
 from support.consumer import Consumer, Refused, raw
 from support.service import DATASET, KEY, Service, dataset_document
 from system.test_all_dialects import DONE, Clients, sections
@@ -247,9 +247,12 @@ async def test_one_job_of_each_sibling(service: Service, tmp_path: Path) -> None
             assert got.status == 400, await got.text()
         async with session.delete(service.url + "/gbuilder/tasks/one") as got:
             assert got.status == 400
-        cleaned = service.url + "/aaas/auto/clean_task?info_ttl=0"
-        async with session.get(cleaned) as got:
-            assert got.status == 200
+        user = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+        wanted = {"task_uid": clients.pipelines_task}
+        status, answer = await clients.caller.parse(DELETE, {**wanted, **user})
+        assert status == 200, answer
+        status, answer = await clients.caller.parse(DELETE, {**wanted, **user, "secret_key": "x"})
+        assert status == 401, answer
     assert service.stop() == 0
     sound(service)
     records = log_of(service)
@@ -266,12 +269,18 @@ async def test_one_job_of_each_sibling(service: Service, tmp_path: Path) -> None
     assert ended == {record["job"] for record in starts.values()}
     rest = [(r["kind"], r["actor"], r["decision"]) for r in records]
     assert ("result", "gbuilder:", "allowed") in rest
-    assert ("stop", "gbuilder:", "refused") in rest
+    assert ("DELETE /gbuilder/tasks/{task_id}", "gbuilder:", "refused") in rest
     assert ("output", "aaas:", "allowed") in rest
     assert ("log", "aaas:", "allowed") in rest
-    assert ("delete", "aaas:", "allowed") in rest
+    assert ("log", "pipelines:", "allowed") in rest
+    assert ("delete", "pipelines:/user1", "allowed") in rest
     assert rest.count(("registry_added", "pipelines:/user1", "allowed")) == 6
-    assert SECRET_KEY not in {json.dumps(value) for r in records for value in r.values()}
+    [wrong] = [record for record in records if record["reason"] == "CredentialsWrong"]
+    assert wrong["kind"].startswith("POST /pipelines/api/")
+    assert (wrong["actor"], wrong["details"]) == ("pipelines:", {"status": 401})
+    told = json.dumps(records)
+    for secret in (f'"{SECRET_KEY}"', "Ada", "output.jsonl", "forum"):
+        assert secret not in told
 
 
 async def test_keys_that_are_wrong_are_counted_and_those_that_are_right_named(
