@@ -173,9 +173,9 @@ class Access:
         asking().about(
             "download",
             dids=records.dids([ddo.id]),
-            service=wanted.service_id,
+            service=records.name(wanted.service_id),
             index=wanted.file_index or 0,
-            order=wanted.order,
+            order=records.transaction(wanted.order),
         )
         service = self._usable(ddo, wanted)
         if not self._gives(service, caller.address):

@@ -43,7 +43,8 @@ def started(spec: JobSpec) -> dict[str, Any]:
         ],
         **assets_of(spec),
     }
-    return found | ({"order": spec.agreement_id} if spec.agreement_id else {})
+    order = records.transaction(spec.agreement_id)
+    return found | ({"order": order} if order else {})
 
 
 def assets_of(spec: JobSpec) -> dict[str, Any]:

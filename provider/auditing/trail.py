@@ -232,6 +232,8 @@ class Trail:
         except ComputeError as error:
             log.warning("audit_waits records=%s cause=%s", len(pending), error.public)
             self._pending = (pending + self._pending)[:_MOST_PENDING]
+        except Exception:  # the loop guard: what is wrong with one must not end all others
+            log.exception("audit_lost records=%s", len(pending))
 
     async def _sign(self, entries: Sequence[Entry]) -> None:
         def unit(connection: Connection) -> None:

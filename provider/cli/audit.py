@@ -37,6 +37,8 @@ _HEAD = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 _TIME = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?Z?)?)?)?", re.ASCII)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
+_FIRST_CELLS = ("sequence", "time", "kind", "actor", "decision")
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, to stdout only.")]
 
 
@@ -110,31 +112,44 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show records: of a job, or the newest."""
-    found = [json.loads(record.body) for record in asyncio.run(_found(job, last))]
+    found = [_values(record) for record in asyncio.run(_found(job, last))]
     if as_json:
         print_json(found)
         return
     print_table(["Number", "Time", "What", "Who", "Decision", "About"], [_row(e) for e in found])
 
 
+def _values(record: Record) -> dict[str, Any]:
+    """What a record says; what somebody made of it may be anything."""
+    try:
+        values = json.loads(record.body)
+    except (ValueError, RecursionError):
+        values = None
+    if isinstance(values, dict):
+        return values
+    return {"sequence": record.sequence, "text": "This record cannot be read; see 'audit verify'."}
+
+
 def _row(values: dict[str, Any]) -> list[str]:
-    reason = ": ".join(part for part in (values["reason"], values["text"]) if part)
-    about = " ".join(
-        [
-            values["job"],
-            reason,
-            *(f"{key}={_told(each)}" for key, each in values["details"].items() if each != ""),
-        ]
-    )
-    number = str(values["sequence"])
-    who, decision = values["actor"], values["decision"]
-    return [number, values["time"], values["kind"], who, decision, about.strip()]
+    details = values.get("details")
+    named = details.items() if isinstance(details, dict) else ()
+    about = [
+        str(values.get("job", "")),
+        ": ".join(str(values[each]) for each in ("reason", "text") if values.get(each)),
+        *(f"{name}={_told(each)}" for name, each in named if each != ""),
+    ]
+    first = [str(values.get(each, "")) for each in _FIRST_CELLS]
+    return [_printable(each) for each in (*first, " ".join(part for part in about if part))]
 
 
 def _told(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(_told, value))
     return json.dumps(value) if isinstance(value, dict) else str(value)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 async def _found(job: str, last: int) -> list[Record]:

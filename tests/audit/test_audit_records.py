@@ -49,6 +49,8 @@ def test_what_strangers_wrote_is_cut_and_names_no_place() -> None:
     assert records.job_id(JOB) == JOB
     assert records.job_id(JOB + "\n") == records.job_id("0x" + "11" * 65) == ""
     assert records.dids(["did:op:ab", "https://x", "did:op:" + "a" * 65]) == ["did:op:ab"]
+    assert records.transaction("0x" + "aB" * 32) == "0x" + "aB" * 32
+    assert records.transaction("0x" + "11" * 65) == ""
     assert records.name("small-1") == "small-1"
     assert records.name("a b") == ""
 

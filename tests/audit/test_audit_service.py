@@ -292,7 +292,7 @@ async def test_keys_that_are_wrong_are_counted_and_those_that_are_right_named(
     section = sections(tmp_path, 0)["gbuilder"] | {"keys": {"lab": hash_key(key)}}
     service.environments({"images": {"allow": ["*"], "pull": "never"}})
     service.dialects({"gbuilder": section})
-    await service.start()
+    await service.start(AUDIT_ADDRESSES="true")
     async with aiohttp.ClientSession() as session:
         for used in ("wrong", "", key):
             form = aiohttp.FormData({"task_id": "one"})
@@ -305,8 +305,34 @@ async def test_keys_that_are_wrong_are_counted_and_those_that_are_right_named(
     records = log_of(service)
     assert counted(records) == {"POST /gbuilder/tasks KeyWrong": 2}
     [start] = [record for record in records if record["kind"] == "start"]
-    assert start["actor"] == "gbuilder:lab"
+    assert (start["actor"], start["address"]) == ("gbuilder:lab", "127.0.0.1")
     assert key not in json.dumps(records)
+    sound(service)
+
+
+async def test_a_flood_of_refusals_leaves_few_records(service: Service, checksum: str) -> None:
+    service.environments({})
+    await service.start()
+    algorithm = raw("true", checksum=checksum)
+    async with Consumer(service.url) as alice:
+        [job] = [await alice.start(algorithm, [DATASET])]
+        replayed = alice.result_params(job["jobId"], 9)
+        await alice.follow(job["jobId"])
+        assert await refused(alice.result(job["jobId"], 10)) == 404
+        forged = replayed | {"signature": alice.sign("something else")}
+        for query in (replayed, forged):
+            calls = (alice.fetch("/api/services/computeResult", query) for _ in range(300))
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            assert {each.status for each in outcomes if isinstance(each, Refused)} <= {400, 404}
+            assert all(isinstance(each, Refused) for each in outcomes)
+    assert service.stop() == 0
+    records = log_of(service)
+    assert outline(records, "head", "counted").count(("result", "refused", "NoSuchResult")) <= 10
+    assert len([record for record in records if record["decision"] == "refused"]) == 10
+    assert len(records) < 25
+    counts = counted(records)
+    assert counts["result SignatureWrong"] == 300
+    assert sum(counts.values()) == 601 - 10
     sound(service)
 
 
@@ -375,6 +401,12 @@ async def test_the_commands_find_what_was_done_to_the_database(service: Service)
     assert told.returncode == 1
     assert f"records {last - 1} to {last - 1} were cut off" in told.stdout
     spoil(database, "UPDATE audit SET body = replace(body, 'done', 'dons') WHERE sequence = 1")
+    spoil(database, "UPDATE audit SET body = char(27) || '[31m' WHERE sequence = 2")
+    shown = service.command("audit", "show")
+    assert (shown.returncode, "\x1b" in shown.stdout) == (0, False)
+    assert "This record cannot be read" in shown.stdout
+    exported = service.command("audit", "export", "-")
+    assert len(exported.stdout.splitlines()) == int(exported.stderr.split()[0])
     told = service.command("audit", "verify", "--json")
     assert told.returncode == 1
     assert json.loads(told.stdout)["findings"][0].startswith("Record 1 was changed after")
