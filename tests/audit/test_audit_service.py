@@ -315,7 +315,7 @@ async def test_a_flood_of_refusals_leaves_few_records(service: Service, checksum
     await service.start()
     algorithm = raw("true", checksum=checksum)
     async with Consumer(service.url) as alice:
-        [job] = [await alice.start(algorithm, [DATASET])]
+        job = await alice.start(algorithm, [DATASET])
         replayed = alice.result_params(job["jobId"], 9)
         await alice.follow(job["jobId"])
         assert await refused(alice.result(job["jobId"], 10)) == 404
