@@ -154,6 +154,7 @@ def algorithm_container(
         memory_bytes=environment.memory_bytes,
         pids=environment.pids,
         gpus=environment.gpu.count,
+        gpu_devices=job.gpu_devices,
         tmp_bytes=environment.tmpMB << 20,
         writable_root=environment.writableRoot,
         log_bytes=environment.maxLogMB << 20,

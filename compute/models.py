@@ -266,7 +266,7 @@ class Job:
     present phase, ``retry_at`` is when the next is due. ``termination`` is set from the
     moment the outcome is known, before the results are published. ``operator`` is the
     process that works on it, empty while it waits and once it is over; ``machine`` is the
-    engine it runs on.
+    engine it was started on, empty while it is queued, and ``gpu_devices`` are its own there.
     """
 
     id: str
@@ -292,6 +292,7 @@ class Job:
     results: tuple[ResultFile, ...] = field(default=(), repr=False)
     operator: str = ""
     machine: str = ""
+    gpu_devices: tuple[str, ...] = ()
 
     @property
     def present(self) -> Stage:

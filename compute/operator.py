@@ -14,7 +14,15 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,9 +32,11 @@ from compute.cache import InputCache
 from compute.engines.base import Engine
 from compute.environments import Environment, Environments
 from compute.errors import EngineUnavailable, QueueFull, UnknownResult
+from compute.fairness import Waiting
 from compute.lease import Terms
 from compute.looking import Looks
 from compute.models import Image, Job, JobSpec, Load, LogPart, Move, Outline, ResultFile
+from compute.queues import Queues
 from compute.reconciler import Limits
 from compute.results import path_of
 from compute.space import Space
@@ -36,7 +46,7 @@ from compute.store.base import Work, nothing
 from compute.store.jobs import JobStore, Room
 from compute.supply import InputSupplier
 from compute.vault import Vault
-from compute.waiting import Waiting
+from compute.waiting import Waiting as Ends
 from compute.working import working
 
 log = logging.getLogger(__name__)
@@ -61,13 +71,15 @@ class Operator:
         environments: Environments,
         engine: Engine,
         store: JobStore,
-        waiting: Waiting,
+        waiting: Ends,
         looks: Looks,
+        queues: Queues,
         builder: Builder,
         data_dir: Path,
         clock: Callable[[], float],
     ) -> None:
         self._looks = looks
+        self._queues = queues
         self._builder = builder
         self.environments = environments
         self._engine = engine
@@ -252,6 +264,10 @@ class Operator:
         """Queued and active jobs of each environment."""
         return await self._store.loads()
 
+    async def waits_for(self, jobs: Iterable[Job]) -> dict[str, Waiting]:
+        """By id what the queued ones of ``jobs`` wait for; see :class:`compute.queues.Queues`."""
+        return await self._queues.waiting(jobs)
+
     async def engine_answers(self) -> bool:
         """True when the engine can be reached."""
         try:
@@ -291,13 +307,14 @@ async def operating(
         (data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     looks = Looks(engine=engine, store=store, environments=environments, data_dir=data_dir)
     looks.open()
-    waiting = Waiting(store)
+    waiting = Ends(store)
     operator = Operator(
         environments=environments,
         engine=engine,
         store=store,
         waiting=waiting,
         looks=looks,
+        queues=Queues(environments=environments, store=store, clock=clock),
         builder=Builder(engine=engine, environments=environments),
         data_dir=data_dir,
         clock=clock,

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compute.decide import (
     Kill,
@@ -45,13 +45,17 @@ from compute.models import Job
 from compute.space import Space
 from compute.status import ACTIVE, Goal, Phase
 from compute.steps import Steps
+from compute.store.claims import MOST_AT_ONCE
 from compute.store.jobs import JobStore
 from compute.store.news import Event, News
+from compute.workplace import Workplace
 from compute.workqueue import WorkQueue, backoff_s
 
 log = logging.getLogger(__name__)
 
-_CLAIM = "claim:"
+_CLAIM = "claim"
+"""What is put on the queue to have free places filled; no job has such an id."""
+
 _TRIES_TOLD = 20
 """Failed tries of a phase that the history tells; what fails for days must not fill it."""
 
@@ -86,10 +90,12 @@ class Reconciler:
         space: Space,
         steps: Steps,
         lease: Lease,
+        workplace: Workplace,
         limits: Limits,
         clock: Callable[[], float],
     ) -> None:
         self._lease = lease
+        self._workplace = workplace
         self._environments = environments
         self._engine = engine
         self._store = store
@@ -108,7 +114,7 @@ class Reconciler:
         """Something has happened to a job, here or in another process."""
         if news.event is Event.QUEUED:
             job = self._store.recall(news.job_id)
-            self.wake_environment(news.environment)
+            self.fill()
             if job is not None:
                 self.queued(job)
             else:
@@ -116,7 +122,7 @@ class Reconciler:
         elif news.event is Event.WISHED:
             self.interrupt(news.job_id)
         elif news.event is Event.ENDED:
-            self.wake_environment(news.environment)
+            self.fill()
         elif news.event is Event.MISSED:
             self._lost.set()
 
@@ -124,17 +130,16 @@ class Reconciler:
         """Look at this job now."""
         self._queue.put(job_id)
 
-    def wake_environment(self, environment_id: str) -> None:
-        """Fill this environment's free places from its queue."""
-        if environment_id in self._environments:
-            self._queue.put(_CLAIM + environment_id)
+    def fill(self) -> None:
+        """Start queued jobs wherever there is room for them."""
+        self._queue.put(_CLAIM)
 
     def queued(self, job: Job) -> None:
         """A job has entered the queue: try to place it, and look when its wait is over."""
         environment, now = environment_of(self._environments, job), self._clock()
         due = queue_end(job, environment)
         self._queue.put_in(job.id, (min(due, job.retry_at) if job.retry_at > now else due) - now)
-        self.wake_environment(job.environment)
+        self.fill()
 
     def interrupt(self, job_id: str) -> None:
         """A wish has changed: give up what can be given up, then look at the job."""
@@ -165,8 +170,7 @@ class Reconciler:
                 self.queued(job)
             if job.phase is not Phase.QUEUED or job.goal is not Goal.RUN or not self._knows(job):
                 self.wake(job.id)
-        for environment_id in self._environments:
-            self.wake_environment(environment_id)
+        self.fill()
 
     def taken(self, jobs: Sequence[Job]) -> None:
         """These jobs have come to this process from another."""
@@ -206,8 +210,8 @@ class Reconciler:
         while True:
             key = await self._queue.take()
             try:
-                if key.startswith(_CLAIM):
-                    await self._claim(key.removeprefix(_CLAIM))
+                if key == _CLAIM:
+                    await self._claim()
                 else:
                     await self._reconcile(key)
             except StoreUnavailable as error:
@@ -219,16 +223,21 @@ class Reconciler:
             finally:
                 self._queue.done(key)
 
-    async def _claim(self, environment_id: str) -> None:
-        places = self._environments[environment_id].maxJobs
+    async def _claim(self) -> None:
         if not self._lease.held:
-            self._queue.put_in(_CLAIM + environment_id, self._limits.store_retry_s)
+            self._queue.put_in(_CLAIM, self._limits.store_retry_s)
             return
-        claimed = await self._store.claim(
-            environment_id, places, now=self._clock(), operator=self._lease.operator
-        )
+        try:
+            claim = await self._workplace.claim()
+        except EngineUnavailable:
+            self._queue.put_in(_CLAIM, self._limits.first_backoff_s)
+            return
+        claim = replace(claim, operator=self._lease.operator)
+        claimed = await self._store.claim(claim, now=self._clock())
         for job in claimed:
             self._queue.put(job.id)
+        if len(claimed) >= MOST_AT_ONCE:
+            self.fill()
 
     async def _reconcile(self, job_id: str) -> None:
         """Steps until the job rests. Each round starts from the row as it is."""
@@ -330,7 +339,7 @@ class Reconciler:
     def _after(self, before: Job, after: Job) -> None:
         """A place may have become free."""
         if before.phase in ACTIVE and after.phase not in ACTIVE:
-            self.wake_environment(before.environment)
+            self.fill()
             log.info("job_ended job=%s status=%s", after.id, after.phase.number)
 
     def _rest(self, job: Job, step: Rest) -> None:
@@ -338,7 +347,7 @@ class Reconciler:
         if job.phase.terminal:
             return
         if job.phase is Phase.QUEUED and job.retry_at <= self._clock():
-            self.wake_environment(job.environment)
+            self.fill()
         delays = [] if step.until is None else [step.until - self._clock()]
         if job.phase in {Phase.RUNNING, Phase.FILTERING}:
             delays.append(self._limits.look_s if self._space.enforced else self._limits.watch_s)

@@ -26,6 +26,7 @@ from compute.steps import Steps
 from compute.store.jobs import JobStore
 from compute.supply import InputSupplier
 from compute.vault import Vault
+from compute.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,10 @@ async def working(
     """Work while this is open. ``engine`` is connected already."""
     alone = not store.shared
     cache.open(alone=alone)
-    lease = Lease(store, machine=lambda: _machine(engine), clock=clock, terms=terms)
+    workplace = Workplace(
+        environments=environments, engine=engine, store=store, data_dir=data_dir, clock=clock
+    )
+    lease = Lease(store, machine=workplace.machine, clock=clock, terms=terms)
     steps = Steps(
         engine=engine,
         store=store,
@@ -67,19 +71,21 @@ async def working(
         space=space,
         steps=steps,
         lease=lease,
+        workplace=workplace,
         limits=limits,
         clock=clock,
     )
     tasks: list[asyncio.Task[None]] = []
     stop_hearing = store.hear(reconciler.hear)
     try:
+        await workplace.open()
         await lease.take()
         await steps.sweep_folders(alone=alone)
         await reconciler.resume()
         for name, work in (
             ("reconciler", reconciler.run()),
             ("lease", lease.keep(reconciler.taken)),
-            ("janitor", _janitor(store, clock, limits.janitor_s)),
+            ("janitor", _janitor(store, workplace, clock, limits.janitor_s)),
         ):
             tasks.append(asyncio.create_task(work, name=name))
         yield
@@ -92,14 +98,13 @@ async def working(
         await vault.close()
 
 
-async def _machine(engine: Engine) -> str:
-    return "local"
-
-
-async def _janitor(store: JobStore, clock: Callable[[], float], interval_s: float) -> None:
-    """Delete jobs whose retention is over."""
+async def _janitor(
+    store: JobStore, workplace: Workplace, clock: Callable[[], float], interval_s: float
+) -> None:
+    """Delete jobs whose retention is over; say that the machine is there still."""
     while True:
         try:
+            await workplace.show()
             for job in await store.expired(clock()):
                 await store.wish(job.id, Goal.DELETE, now=clock())
                 log.info("job_expired job=%s", job.id)

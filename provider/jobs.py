@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from compute.environments import Environment
 from compute.errors import NameTaken, UnknownJob, UnknownResult
+from compute.fairness import Waiting
 from compute.models import Image, Job, Load, LogPart, Move, Outline, ResultFile
 from compute.operator import WAIT_S, Operator
 from compute.status import Phase
@@ -93,11 +95,13 @@ class JobQuery:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Whole jobs where the asker may see all of them, else only how they are."""
+    """Whole jobs where the asker may see all of them, else only how they are. ``waiting``
+    tells by id what queued ones of the whole jobs wait for."""
 
     jobs: Sequence[Job] = ()
     outlines: Sequence[Outline] = ()
     in_full: bool = True
+    waiting: Mapping[str, Waiting] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Jobs:
@@ -178,11 +182,17 @@ class Jobs:
             raise SignatureMissing("Invalid signature provided. Status needs one here.")
         if query.job_id:
             job = await self._look_up(query.job_id)
-            return Found([job] if job and query.admits(job) else [])
+            return await self._found([job] if job and query.admits(job) else [])
         if claim is None:
             return Found(outlines=await self._outlines(query), in_full=False)
         jobs = await self._operator.jobs(owner=query.consumer, did=query.did or None)
-        return Found([job for job in jobs if query.admits(job)])
+        return await self._found([job for job in jobs if query.admits(job)])
+
+    async def _found(self, jobs: Sequence[Job]) -> Found:
+        queued = [job for job in jobs if job.phase is Phase.QUEUED]
+        if not queued:
+            return Found(jobs)
+        return Found(jobs, waiting=await self._operator.waits_for(queued))
 
     async def stop(self, claim: Claim, query: JobQuery) -> Sequence[Job]:
         """Stop one job, or all unfinished ones of the owner (of a DID, if given).

@@ -7,8 +7,11 @@ cd "$ROOT"
 
 scripts/lint.sh
 scripts/images.sh test provider examples
-# Without the server its tests are skipped: as another user it is there or it is not.
-if is_root && on_debian; then scripts/mariadb.sh; fi
+# Without the servers their tests are skipped: as another user they are there or not.
+if is_root && on_debian; then
+    scripts/mariadb.sh
+    scripts/postgres.sh
+fi
 scripts/ocean-py.sh
 step "tests"
 exec "$VENV/bin/python" -m pytest -q "$@"

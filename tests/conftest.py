@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 from support.devchain import devchain
+from support.postgres import both_url, empty_postgres_url, postgres_server, postgres_url
 from support.service import image_id
 
-__all__ = ["checksum", "devchain"]
+__all__ = [
+    "both_url",
+    "checksum",
+    "devchain",
+    "empty_postgres_url",
+    "postgres_server",
+    "postgres_url",
+]
 
 # How long a machine takes to make an example says nothing about the code.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -54,6 +54,16 @@ class ContainerState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What an engine runs on. ``id`` is the same after a restart of the engine, and another
+    one for another engine."""
+
+    id: str
+    cpus: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mount:
     """A host path (absolute) shown in the container at ``target``."""
 
@@ -70,6 +80,7 @@ class ContainerSpec:
     ``network`` is ``none`` or the name of an engine network. ``user`` is ``uid:gid``.
     ``tmp_bytes`` sizes the tmpfs on ``/tmp``. ``log_bytes`` bounds the stored log (the
     newest part is kept). ``file_bytes`` is the largest single file it may write.
+    ``gpu_devices`` names the devices that ``gpus`` counts; empty leaves them to the engine.
     """
 
     name: str
@@ -84,6 +95,7 @@ class ContainerSpec:
     memory_bytes: int = 1 << 30
     pids: int = 256
     gpus: int = 0
+    gpu_devices: Sequence[str] = ()
     tmp_bytes: int = 64 << 20
     writable_root: bool = False
     log_bytes: int = 16 << 20
@@ -146,6 +158,10 @@ class Engine(ABC):
     @abstractmethod
     async def ping(self) -> None:
         """Return when the engine answers."""
+
+    @abstractmethod
+    async def machine(self) -> Machine:
+        """Which machine this is and how much there is of it."""
 
     @abstractmethod
     async def ensure_image(

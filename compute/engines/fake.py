@@ -25,6 +25,7 @@ from compute.engines.base import (
     ContainerState,
     Engine,
     ImageBuild,
+    Machine,
     Observation,
     PullPolicy,
     is_built,
@@ -88,10 +89,12 @@ class FakeWorld:
 
     ``programs`` are looked up by image id, then by the command's first word, then "".
     ``built`` are the names of images that were built here, and the operators that did.
+    ``machine`` is what it tells of itself.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
+        self.machine = Machine("fake", cpus=1024.0, memory_bytes=1 << 44)
         self.images: dict[str, str] = {}
         self.registry: dict[str, str] = {}
         self.programs: dict[str, Program] = {"": until_stopped}
@@ -202,6 +205,10 @@ class FakeEngine(Engine):
 
     async def ping(self) -> None:
         await self._enter("ping")
+
+    async def machine(self) -> Machine:
+        await self._enter("machine")
+        return self.world.machine
 
     async def ensure_image(
         self, image: Image, policy: PullPolicy, *, tag_must_match: bool = False

@@ -1,5 +1,7 @@
 """Opening a database, and the embedded one: SQLite in write-ahead mode.
 
+The other one, :mod:`compute.store.postgres`, is imported only where its URL is given.
+
 One thread writes (:mod:`compute.store.writer`), a few threads read; readers never wait
 for the writer. ``synchronous=FULL`` makes every answered write survive a power cut: a
 nonce that was accepted can never be accepted again. The log of SQLite is reused once it
@@ -48,30 +50,39 @@ _PRAGMAS = (
 
 
 async def open_database(url: str, *, migrations: Sequence[Path] = ()) -> Database:
-    """Open ``sqlite:////absolute/path`` and bring its schema up to date.
+    """Open ``sqlite:////absolute/path`` or ``postgresql://user:password@host/name`` and bring
+    its schema up to date.
 
-    ``migrations`` are the folders of the upper floor's own steps. Missing folders and the
-    file are made, readable by this user only. Raises StoreUnavailable: not a URL, of a kind
-    not served, in use by another service, not to be opened, made by a newer version.
+    ``migrations`` are the folders of the upper floor's own steps. For SQLite missing folders
+    and the file are made, readable by this user only. Raises StoreUnavailable: not a URL, of a
+    kind not served, in use by another service, not to be opened, made by a newer version.
     """
-    path = _sqlite_path(url)
     locations = (schema.VERSIONS, *migrations)
-    return await SqliteDatabase.open(path, locations)
+    if is_postgresql(url):
+        from compute.store.postgres import PostgresDatabase
+
+        return await PostgresDatabase.open(url, locations)
+    return await SqliteDatabase.open(sqlite_path(url), locations)
 
 
-def _sqlite_path(url: str) -> Path:
+def is_postgresql(url: str) -> bool:
+    return url.partition(":")[0] in {"postgresql", "postgresql+asyncpg"}
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that a URL names. Raises StoreUnavailable if it names none."""
     try:
         parsed = make_url(url)
     except ArgumentError:
         raise StoreUnavailable(
             "The database URL is not one; write sqlite:////path/to/file.db"
+            " or postgresql://user:password@host/name"
         ) from None
     kind = parsed.get_backend_name()
-    if kind == "postgresql":
-        raise StoreUnavailable("PostgreSQL is not supported yet; use sqlite:////path/to/file.db")
     if kind != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise StoreUnavailable(
             f"A {kind} database like this is not supported; use sqlite:////path/to/file.db"
+            " or postgresql://user:password@host/name"
         )
     return Path(parsed.database)
 

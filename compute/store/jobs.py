@@ -18,12 +18,14 @@ from sqlalchemy import Connection
 from compute.errors import HoldTaken, MoveLost, NameTaken, QueueFull, UnknownJob
 from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
-from compute.store import leases, news, rows, sql
+from compute.store import claims, leases, news, rows, sql, surveys, turns
 from compute.store.base import Action, Database, Work, after_commit, nothing
+from compute.store.claims import Claim, Share
 from compute.store.news import Event, News
 from compute.store.recent import Recent
 from compute.store.rows import Changes
 from compute.store.sql import JobRow
+from compute.store.surveys import Survey
 
 RECENT_JOBS = 4096
 RECENT_BYTES = 64 << 20
@@ -99,6 +101,8 @@ class JobStore:
             also(connection)
             _require_room(connection, job, Room(queue_limit, owner_limit, places))
             row = sql.insert_job(connection, job)
+            if job.phase is Phase.QUEUED:
+                turns.enter(connection, job.environment, job.owner.lower())
             taken = sql.take_holds(connection, row, job.spec.holds)
             if taken is not None:
                 raise HoldTaken(taken)
@@ -246,25 +250,51 @@ class JobStore:
         values = rows.changed_values(changes)
         return await self._update(job, values, now=now, note=note, record=bool(note))
 
-    async def claim(
-        self, environment: str, places: int, *, now: float, operator: str = ""
-    ) -> list[Job]:
-        """Give the free ones of ``places`` to the jobs that have waited longest, which are
-        ``operator``'s from then on.
+    async def claim(self, claim: Claim, *, now: float) -> list[Job]:
+        """Give what is free of a machine and of environments' places to the jobs whose turn it
+        is, which are the claim's operator's from then on: see :mod:`compute.fairness`.
 
-        Only jobs with goal RUN that are due; returns those that are STARTED by this call, in order.
+        Only jobs with goal RUN that are due; returns those that are STARTED by this call, in
+        order. If these are ``MOST_AT_ONCE`` or more, there may be more to start.
         """
 
         def work(connection: Connection) -> list[Job]:
-            free = places - sql.count_active(connection, environment)
-            if free <= 0:
-                return []
-            started = sql.start_oldest(connection, environment, free, now, operator)
+            started = claims.start_next(connection, claim, now)
             for row in started:
                 sql.append_history(connection, row, now, "")
             return [self._changed(connection, row) for row in started]
 
         return await self._database.write(work)
+
+    async def present(self, claim: Claim, *, now: float) -> None:
+        """Note that an operator works on the claim's machine."""
+
+        def work(connection: Connection) -> None:
+            claims.present(connection, claim, leases.now_of(connection, now))
+
+        await self._database.write(work)
+
+    async def settle(self, claim: Claim, *, now: float) -> None:
+        """:meth:`present` at an operator's start: active jobs that are on no machine yet are
+        on this one. So are all others in a database that only this process writes."""
+        alone = not self._database.shared
+
+        def work(connection: Connection) -> None:
+            claims.settle(connection, claim, alone=alone)
+            claims.present(connection, claim, leases.now_of(connection, now))
+
+        await self._database.write(work)
+
+    async def survey(self, environment: str, share: Share, *, now: float) -> Survey:
+        """What stands between an environment's queued jobs and their start."""
+
+        def work(connection: Connection) -> Survey:
+            there_since = leases.now_of(connection, now) - claims.LOST_S
+            found = surveys.survey(connection, environment, share, now, there_since)
+            first = sql.running_first(connection, environment, surveys.MOST_RUNNING)
+            return replace(found, running=tuple(self._jobs(connection, first)))
+
+        return await self._database.read(work)
 
     def hear(self, listener: Callable[[News], None]) -> Action:
         """Call ``listener`` on the event loop with what happens to jobs in any process; it
@@ -376,6 +406,8 @@ class JobStore:
                 raise self._lost(connection, job)
             if row.phase in TERMINAL and job.spec.holds:
                 sql.free_holds(connection, row, job.spec.holds)
+            if job.phase is Phase.QUEUED and row.phase != Phase.QUEUED:
+                turns.leave(connection, job.environment, job.owner.lower())
             if row.phase in TERMINAL:
                 event = Event.GONE if row.phase == Phase.DELETED else Event.ENDED
                 news.tell(connection, event, row.environment, row.id)

@@ -164,36 +164,15 @@ def in_namespace(connection: Connection, namespace: str, limit: int) -> Sequence
     return connection.execute(query).all()
 
 
-def start_oldest(
-    connection: Connection, environment: str, limit: int, now: float, operator: str
-) -> list[JobRow]:
-    """Move up to ``limit`` queued jobs that are wanted by ``now`` to STARTED, in queue order,
-    as jobs of ``operator``."""
-    oldest = (
-        select(jobs.c.sequence)
-        .where(
-            jobs.c.phase == Phase.QUEUED.value,
-            jobs.c.environment == environment,
-            jobs.c.goal == Goal.RUN.value,
-            jobs.c.retry_at <= now,
-            jobs.c.operator == "",
-        )
+def running_first(connection: Connection, environment: str, limit: int) -> Sequence[JobRow]:
+    """The jobs of an environment that run, those first that were accepted first."""
+    query = (
+        _select()
+        .where(jobs.c.phase == Phase.RUNNING.value, jobs.c.environment == environment)
         .order_by(jobs.c.sequence)
         .limit(limit)
     )
-    statement = (
-        update(jobs)
-        .where(jobs.c.sequence.in_(oldest), _filter(jobs.c.phase) == Phase.QUEUED.value)
-        .values(
-            phase=Phase.STARTED.value,
-            attempts=0,
-            retry_at=0.0,
-            operator=operator,
-            revision=jobs.c.revision + 1,
-        )
-        .returning(*rows.COLUMNS)
-    )
-    return sorted(connection.execute(statement), key=lambda row: row.sequence)
+    return connection.execute(query).all()
 
 
 def count_queued(connection: Connection, environment: str) -> int:

@@ -14,46 +14,14 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from compute.store.base import Action, Listener, T, Work, take_actions, take_announcements
+from compute.store.base import Listener, T, Work
 from compute.store.faults import fault_in
+from compute.store.units import BATCH_LIMIT, Unit, settle
 
 log = logging.getLogger(__name__)
-
-BATCH_LIMIT = 256
-"""Units in one commit at most, so that the first of them does not wait for too many."""
-
-
-class _Unit:
-    """One handed-in unit of work and what became of it."""
-
-    __slots__ = ("actions", "announced", "answer", "error", "result", "work")
-
-    def __init__(self, work: Work[Any], answer: asyncio.Future[Any]) -> None:
-        self.work = work
-        self.answer = answer
-        self.result: Any = None
-        self.error: Exception | None = None
-        self.actions: Sequence[Action] = ()
-        self.announced: Sequence[str] = ()
-
-    def fail(self, error: Exception) -> None:
-        if isinstance(error, StopIteration):
-            # A future takes any exception but this one.
-            error = RuntimeError("a unit of work raised StopIteration")
-        self.result, self.error = None, error
-        self.actions = self.announced = ()
-
-    def settle(self) -> None:
-        if self.answer.done():
-            return
-        if self.error is None:
-            self.answer.set_result(self.result)
-        else:
-            self.answer.set_exception(self.error)
 
 
 class _TransactionLost(Exception):
@@ -72,13 +40,13 @@ class Writer:
         self._engine = engine
         self._loop = loop
         self._listeners = listeners
-        self._waiting: SimpleQueue[_Unit | None] = SimpleQueue()
+        self._waiting: SimpleQueue[Unit | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
 
     def submit(self, work: Work[T]) -> asyncio.Future[T]:
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.put(_Unit(work, answer))
+        self._waiting.put(Unit(work, answer))
         return answer
 
     def finish(self) -> None:
@@ -94,9 +62,9 @@ class Writer:
                 self._write(batch)
                 self._deliver(batch)
 
-    def _gather(self) -> tuple[list[_Unit], bool]:
+    def _gather(self) -> tuple[list[Unit], bool]:
         """Wait for a unit and take what stands behind it; True when it was the last."""
-        batch: list[_Unit] = []
+        batch: list[Unit] = []
         unit = self._waiting.get()
         while unit is not None:
             batch.append(unit)
@@ -108,21 +76,21 @@ class Writer:
                 return batch, False
         return batch, True
 
-    def _write(self, batch: Sequence[_Unit]) -> None:
+    def _write(self, batch: Sequence[Unit]) -> None:
         try:
             self._commit(batch)
         except _TransactionLost:
             for unit in batch:
                 self._write_alone(unit)
 
-    def _write_alone(self, unit: _Unit) -> None:
+    def _write_alone(self, unit: Unit) -> None:
         unit.error = None
         try:
             self._commit([unit])
         except _TransactionLost:
             return
 
-    def _commit(self, batch: Sequence[_Unit]) -> None:
+    def _commit(self, batch: Sequence[Unit]) -> None:
         """Run and commit ``batch``; leaves result or error in each unit.
 
         Raises _TransactionLost when a unit's failure took all others along.
@@ -146,36 +114,20 @@ class Writer:
             for unit in batch:
                 unit.fail(unit.error or fault or error)
 
-    def _deliver(self, batch: Sequence[_Unit]) -> None:
+    def _deliver(self, batch: Sequence[Unit]) -> None:
         try:
-            self._loop.call_soon_threadsafe(_settle, batch, self._listeners)
+            self._loop.call_soon_threadsafe(settle, batch, self._listeners)
         except RuntimeError:
             log.warning("database_answers_lost units=%s reason=event_loop_closed", len(batch))
 
 
-def _run_in_savepoint(unit: _Unit, connection: Connection, driver: sqlite3.Connection) -> None:
+def _run_in_savepoint(unit: Unit, connection: Connection, driver: sqlite3.Connection) -> None:
     driver.execute("SAVEPOINT unit")
     try:
-        unit.result = unit.work(connection)
-        unit.actions = take_actions(connection)
-        unit.announced = take_announcements(connection)
+        unit.run(connection)
     except Exception as error:
-        take_actions(connection)
-        take_announcements(connection)
         unit.fail(fault_in(error, "written") or error)
         if not driver.in_transaction:
             raise _TransactionLost from error
         driver.execute("ROLLBACK TO unit")
     driver.execute("RELEASE unit")
-
-
-def _settle(batch: Sequence[_Unit], listeners: Sequence[Listener]) -> None:
-    for unit in batch:
-        unit.settle()
-    for unit in batch:
-        for action in unit.actions:
-            action()
-    for unit in batch:
-        for text in unit.announced:
-            for listener in list(listeners):
-                listener(text)

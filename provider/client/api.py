@@ -202,17 +202,22 @@ class ComputeClient(AssetCalls):
         return sorted(jobs, key=lambda job: job.created or 0.0, reverse=True)
 
     async def follow(self, job_id: str) -> AsyncIterator[Job]:
-        """The job now, then each time its status changed, until it is finished.
+        """The job now, then each time its status changed, or what it waits for in the queue,
+        until it is finished.
 
         Polls, more slowly the longer nothing changes.
         """
         pauses = self._patience.pauses()
         seen: tuple[int, str, bool] | None = None
+        told = ""
         while True:
             job = await self.status(job_id)
             now = (job.status, job.status_text, job.finished)
             if now != seen:
-                seen, pauses = now, self._patience.pauses()
+                seen, told, pauses = now, job.waits_for, self._patience.pauses()
+                yield job
+            elif job.waits_for != told:
+                told = job.waits_for
                 yield job
             if job.finished:
                 return

@@ -86,6 +86,8 @@ TABLE: list[Row] = [
         {"environments"},
         "there is a queue, and how long it is matters to who chooses an environment",
         "8996[].queuedJobs: absent -> int",
+        "8996[].maxQueueWait: absent -> int",
+        "8996[].maxJobsPerConsumer: absent -> int",
     ),
     *rows(
         {"initialize"},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from job_factory import MakeJob
+from support.postgres import PostgresServer
 
 from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec
 from compute.store.base import Database
@@ -16,9 +17,16 @@ from compute.store.database import open_database
 from compute.store.jobs import JobStore
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/jobs.db"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of each kind; of this floor alone."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/jobs.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    made = server.prepared()
+    yield made
+    server.drop(made)
 
 
 @pytest.fixture

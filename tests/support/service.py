@@ -79,7 +79,8 @@ class Service:
         (self.root / "assets" / f"{name}.json").write_text(json.dumps(document))
 
     def environments(self, *changes: Json) -> None:
-        """Write environments.yaml: one small environment for each dictionary of changes."""
+        """Write environments.yaml: one small environment for each dictionary of changes. Of
+        processors there are more than the machine may have: jobs of tests hardly use theirs."""
         base: Json = {
             "id": "test",
             "cpu": 1,
@@ -91,7 +92,8 @@ class Service:
             "images": {"allow": ["*"], "pull": "never"},
         }
         listed = [base | change for change in changes]
-        (self.root / "environments.yaml").write_text(yaml.safe_dump({"environments": listed}))
+        text = yaml.safe_dump({"machine": {"cpu": 64}, "environments": listed})
+        (self.root / "environments.yaml").write_text(text)
 
     def dialects(self, sections: Json) -> None:
         """Write dialects.yaml: the sections of the further job APIs, by name."""

@@ -28,6 +28,7 @@ from compute.engines.base import (
     ContainerState,
     Engine,
     ImageBuild,
+    Machine,
     Observation,
     PullPolicy,
     is_built,
@@ -84,6 +85,9 @@ class DockerEngine(Engine):
 
     async def ping(self) -> None:
         await self._calls.run(lambda client: client.ping())
+
+    async def machine(self) -> Machine:
+        return _machine(await self._calls.run(lambda client: client.info()))
 
     async def ensure_image(
         self, image: Image, policy: PullPolicy, *, tag_must_match: bool = False
@@ -214,6 +218,17 @@ class DockerEngine(Engine):
                     yield job_id
         finally:
             self._readers.discard(reader)
+
+
+def _machine(info: dict[str, Any]) -> Machine:
+    """Podman, which tells the version of its builder, makes up an id for each question; its
+    host's name has to do."""
+    lasting = info.get("ID") if "BuildahVersion" not in info else ""
+    return Machine(
+        id=str(lasting or info.get("Name") or "engine"),
+        cpus=float(info["NCPU"]),
+        memory_bytes=int(info["MemTotal"]),
+    )
 
 
 def _inspect(client: APIClient, name: str) -> dict[str, Any] | None:

@@ -124,7 +124,8 @@ class OceanApi:
         query, claim = requests.status(values, _token(request))
         found = await self._jobs.status(query, claim)
         if found.in_full:
-            return self._listed(base_url, found.jobs)
+            text = self._renderer.full(found.jobs, base_url, found.waiting)
+            return web.Response(text=text, content_type=JSON)
         return web.Response(text=self._renderer.outline(found.outlines), content_type=JSON)
 
     async def compute_stop(self, request: web.Request) -> web.Response:
