@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import asyncpg
 from sqlalchemy import Connection
 
 from compute.store.base import Database
@@ -66,8 +67,19 @@ def verified(
     return verifier.report()
 
 
-def spoil(path: Path, *statements: str) -> None:
-    """What somebody does who can write the file, and knows of the triggers."""
+async def spoil(url: str, *statements: str) -> None:
+    """What somebody does who can write the database, and knows of the triggers."""
+    if url.startswith("sqlite"):
+        spoil_file(Path(url.removeprefix("sqlite:///")), *statements)
+        return
+    connection = await asyncpg.connect(url)
+    await connection.execute("ALTER TABLE audit DISABLE TRIGGER USER")
+    for statement in statements:
+        await connection.execute(statement)
+    await connection.close()
+
+
+def spoil_file(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         for name in ("audit_no_update", "audit_no_delete"):
             connection.execute(f"DROP TRIGGER IF EXISTS {name}")

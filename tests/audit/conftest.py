@@ -1,9 +1,8 @@
-"""A database with the log's table."""
+"""A database of each kind with the log's table."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +12,8 @@ from provider.migrations import VERSIONS
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "audit.db"
-
-
-@pytest.fixture
-def url(path: Path) -> str:
-    return f"sqlite:///{path}"
+def url(both_url: str) -> str:
+    return both_url
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from audit_samples import spoil
+from audit_samples import spoil_file
 from dialects.pipelines.pipeline_caller import ACCESS_KEY, DELETE, LOG, SECRET_KEY
 from support.consumer import Consumer, Refused, raw
 from support.service import DATASET, KEY, Service, dataset_document
@@ -394,14 +394,14 @@ async def test_the_commands_find_what_was_done_to_the_database(service: Service)
     assert sound(service, "--head", kept)
     database = service.data / "ocean-compute.db"
     last = log_of(service)[-1]["sequence"]
-    spoil(database, f"DELETE FROM audit WHERE sequence >= {last - 1}")
+    spoil_file(database, f"DELETE FROM audit WHERE sequence >= {last - 1}")
     assert "sound" in sound(service)
     cut = f"{last - 1}:{'ab' * 32}"
     told = service.command("audit", "verify", "--head", cut)
     assert told.returncode == 1
     assert f"records {last - 1} to {last - 1} were cut off" in told.stdout
-    spoil(database, "UPDATE audit SET body = replace(body, 'done', 'dons') WHERE sequence = 1")
-    spoil(database, "UPDATE audit SET body = char(27) || '[31m' WHERE sequence = 2")
+    spoil_file(database, "UPDATE audit SET body = replace(body, 'done', 'dons') WHERE sequence = 1")
+    spoil_file(database, "UPDATE audit SET body = char(27) || '[31m' WHERE sequence = 2")
     shown = service.command("audit", "show")
     assert (shown.returncode, "\x1b" in shown.stdout) == (0, False)
     assert "This record cannot be read" in shown.stdout

@@ -6,10 +6,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import asyncpg
 import pytest
 from audit_samples import append, entry, stored
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from compute.store import schema
 from compute.store.base import Database
@@ -38,17 +39,26 @@ def test_the_step_leads_to_the_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["UPDATE audit SET hash = 'x'", "DELETE FROM audit WHERE sequence = 1"]
+    "change",
+    ["UPDATE audit SET hash = 'x'", "DELETE FROM audit WHERE sequence = 1", "TRUNCATE audit"],
 )
 async def test_rows_are_only_added(database: Database, url: str, change: str) -> None:
     await append(database, entry(), entry())
     before = await stored(url)
-    with pytest.raises(IntegrityError, match="can only be added to"):
+    with pytest.raises(DBAPIError):
         await database.write(lambda connection: connection.execute(text(change)))
     assert await stored(url) == before
 
 
-async def test_also_from_another_program(database: Database, path: Path) -> None:
+async def test_also_from_another_program(database: Database, url: str) -> None:
     await append(database, entry())
-    with closing(sqlite3.connect(path)) as other, pytest.raises(sqlite3.IntegrityError):
-        other.execute("DELETE FROM audit")
+    if url.startswith("sqlite"):
+        path = url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path)) as other, pytest.raises(sqlite3.IntegrityError) as told:
+            other.execute("DELETE FROM audit")
+    else:
+        connection = await asyncpg.connect(url)
+        with pytest.raises(asyncpg.RaiseError) as told:
+            await connection.execute("TRUNCATE audit")
+        await connection.close()
+    assert "can only be added to" in str(told.value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,25 +68,24 @@ async def test_one_byte(chain: list[Record], place: int) -> None:
 
 
 async def test_a_byte_changed_in_the_database(
-    chain: list[Record], database: Database, path: Path, url: str
+    chain: list[Record], database: Database, url: str
 ) -> None:
-    await database.close()
-    spoil(path, "UPDATE audit SET body = replace(body, 'allowed', 'refused') WHERE sequence = 4")
+    await spoil(
+        url, "UPDATE audit SET body = replace(body, 'allowed', 'refused') WHERE sequence = 4"
+    )
     assert found_in(await stored(url)) == [
         "Record 4 was changed after it was written: its content does not have its hash."
     ]
 
 
-async def test_a_row_removed(chain: list[Record], database: Database, path: Path, url: str) -> None:
-    await database.close()
-    spoil(path, "DELETE FROM audit WHERE sequence = 5")
+async def test_a_row_removed(chain: list[Record], database: Database, url: str) -> None:
+    await spoil(url, "DELETE FROM audit WHERE sequence = 5")
     assert found_in(await stored(url)) == ["Record 5 is missing."]
 
 
-async def test_rows_swapped(chain: list[Record], database: Database, path: Path, url: str) -> None:
-    await database.close()
-    spoil(
-        path,
+async def test_rows_swapped(chain: list[Record], database: Database, url: str) -> None:
+    await spoil(
+        url,
         "UPDATE audit SET sequence = -1 WHERE sequence = 4",
         "UPDATE audit SET sequence = 4 WHERE sequence = 5",
         "UPDATE audit SET sequence = 5 WHERE sequence = -1",
@@ -103,11 +101,8 @@ async def test_lines_swapped_in_an_export(chain: list[Record]) -> None:
     assert told[1].startswith("Record 4 comes after record 5: records were moved, swapped")
 
 
-async def test_filed_under_another_job(
-    chain: list[Record], database: Database, path: Path, url: str
-) -> None:
-    await database.close()
-    spoil(path, f"UPDATE audit SET job = '{JOB}' WHERE sequence = 4")
+async def test_filed_under_another_job(chain: list[Record], database: Database, url: str) -> None:
+    await spoil(url, f"UPDATE audit SET job = '{JOB}' WHERE sequence = 4")
     assert found_in(await stored(url)) == [
         "Record 4 is filed under another time or job than it speaks of."
     ]
