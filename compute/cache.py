@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.errors import InputUnavailable
+from compute.metrics import NOBODY, Recorder
 from compute.supply import Download, InputFile
 
 BATCH_BYTES = 1 << 20
@@ -66,13 +67,18 @@ class InputCache:
     """Files by content, origins by identity, in one folder."""
 
     def __init__(
-        self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.time
+        self,
+        folder: Path,
+        max_bytes: int,
+        clock: Callable[[], float] = time.time,
+        recorder: Recorder = NOBODY,
     ) -> None:
         self._contents = folder / "contents"
         self._origins = folder / "origins"
         self._partial = folder / "partial"
         self._max_bytes = max_bytes
         self._clock = clock
+        self._recorder = recorder
         self._locks: dict[str, asyncio.Lock] = {}
         self._holders: Counter[str] = Counter()
 
@@ -97,9 +103,10 @@ class InputCache:
         """
         async with self._sole(file.identity):
             for _ in range(_FETCHES):
-                path = await self._current(file)
+                path, fetched = await self._current(file)
                 with contextlib.suppress(FileNotFoundError):
                     os.utime(path)
+                    self._recorder.input_taken(path.stat().st_size, fetched=fetched)
                     return path
         raise InputUnavailable("the provider's cache is too small for its jobs", temporary=True)
 
@@ -116,19 +123,20 @@ class InputCache:
             if not self._holders[identity]:
                 del self._holders[identity], self._locks[identity]
 
-    async def _current(self, file: InputFile) -> Path:
+    async def _current(self, file: InputFile) -> tuple[Path, bool]:
+        """Where the content lies, and whether it had to be fetched."""
         promised = (file.sha256 or "").lower()
         if _DIGEST.fullmatch(promised) and self._path(promised).exists():
-            return self._path(promised)
+            return self._path(promised), False
         known = self._recall(file.identity)
         if known and known.validator is None and self._clock() - known.at < FRESH_S:
-            return self._promised(file, known.sha256)
+            return self._promised(file, known.sha256), False
         async with file.open(known.validator if known else None) as download:
             if download.unchanged and known:
-                return self._promised(file, known.sha256)
+                return self._promised(file, known.sha256), False
             digest = await self._keep(download)
             self._remember(file.identity, Known(digest, download.validator, self._clock()))
-        return self._promised(file, digest)
+        return self._promised(file, digest), True
 
     def _promised(self, file: InputFile, digest: str) -> Path:
         if file.sha256 and digest != file.sha256.lower():

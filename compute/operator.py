@@ -15,6 +15,7 @@ import shutil
 import time
 import uuid
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
@@ -35,6 +36,7 @@ from compute.errors import EngineUnavailable, QueueFull, UnknownResult
 from compute.fairness import Waiting
 from compute.lease import Terms
 from compute.looking import Looks
+from compute.metrics import NOBODY, Recorder
 from compute.models import Image, Job, JobSpec, Load, LogPart, Move, Outline, ResultFile
 from compute.queues import Queues
 from compute.reconciler import Limits
@@ -43,7 +45,8 @@ from compute.space import Space
 from compute.staging import keep_given
 from compute.status import Goal, Phase
 from compute.store.base import Work, nothing
-from compute.store.jobs import JobStore, Room
+from compute.store.jobs import JobStore
+from compute.store.room import Room
 from compute.supply import InputSupplier
 from compute.vault import Vault
 from compute.waiting import Waiting as Ends
@@ -51,7 +54,8 @@ from compute.working import working
 
 log = logging.getLogger(__name__)
 
-_LEAST_FREE_BYTES = 64 << 20
+LEAST_FREE_BYTES = 64 << 20
+"""With less of the disk free no job is taken."""
 
 _FILES_TAKEN_AT_ONCE = 2
 """A file may be large: copies for jobs that find no place must not fill the disk together."""
@@ -113,7 +117,7 @@ class Operator:
         ``also`` raises; nothing is kept then.
         """
         configured = self.environments[environment]
-        if shutil.disk_usage(self._data_dir).free < _LEAST_FREE_BYTES:
+        if shutil.disk_usage(self._data_dir).free < LEAST_FREE_BYTES:
             raise QueueFull("The provider has no disk space for further jobs")
         now = self._clock()
         job = Job(
@@ -245,6 +249,14 @@ class Operator:
         UnknownResult, EngineUnavailable."""
         return await self._looks.log(job, stage, offset=offset, limit=limit)
 
+    async def log_stream(
+        self, job: Job, stage: str = "", *, offset: int = 0, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """What a stage, or all one after the other, has printed and prints; see
+        :meth:`compute.logstreams.LogStreams.open`. Raises UnknownResult, LogCut,
+        LogTooShort, EngineUnavailable."""
+        return await self._looks.stream(job, stage, offset=offset, follow=follow)
+
     async def output(self, job: Job, name: str, *, limit: int) -> bytes | None:
         """The beginning of an output of the present stage, or of that result."""
         return await self._looks.output(job, name, limit=limit)
@@ -294,6 +306,7 @@ async def operating(
     cache_bytes: int = 100 << 30,
     clock: Callable[[], float] = time.time,
     limits: Limits | None = None,
+    recorder: Recorder = NOBODY,
     terms: Terms | None = None,
     at_work: bool = True,
 ) -> AsyncIterator[Operator]:
@@ -306,7 +319,6 @@ async def operating(
     for name in ("jobs", "results"):
         (data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     looks = Looks(engine=engine, store=store, environments=environments, data_dir=data_dir)
-    looks.open()
     waiting = Ends(store)
     operator = Operator(
         environments=environments,
@@ -333,10 +345,11 @@ async def operating(
                     space=space,
                     data_dir=data_dir,
                     vault=Vault(secrets_dir or data_dir / "secrets"),
-                    cache=InputCache(data_dir / "cache", cache_bytes, clock),
+                    cache=InputCache(data_dir / "cache", cache_bytes, clock, recorder),
                     clock=clock,
                     limits=limits or Limits(),
                     terms=terms,
+                    recorder=recorder,
                 )
             )
         yield operator

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from compute.context import about
 from compute.decide import (
     Kill,
     PrepareImage,
@@ -213,7 +214,8 @@ class Reconciler:
                 if key == _CLAIM:
                     await self._claim()
                 else:
-                    await self._reconcile(key)
+                    with about(key):
+                        await self._reconcile(key)
             except StoreUnavailable as error:
                 log.warning("store_silent key=%s cause=%s", key, error.public)
                 self._queue.put_in(key, self._limits.store_retry_s)

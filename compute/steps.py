@@ -32,6 +32,7 @@ from compute.errors import (
 )
 from compute.layout import JobFolders
 from compute.lease import Lease
+from compute.logmarks import LogMarks
 from compute.models import Image, Job, StageRun, Termination
 from compute.space import Space
 from compute.staging import Stager, local_mounts
@@ -65,6 +66,7 @@ class Steps:
         self._space = space
         self._vault = vault
         self._data_dir = data_dir
+        self._marks = LogMarks(data_dir)
         self._clock = clock
         self._environment_of = environment_of
         self._acts: dict[type[Any], Callable[[Job, Any], Awaitable[Job]]] = {
@@ -194,6 +196,9 @@ class Steps:
             known = partial.name.removesuffix(".partial") in unfinished
             if not known and (alone or _is_old(partial)):
                 await asyncio.to_thread(_remove_tree, partial)
+        for job_id in await asyncio.to_thread(self._marks.marked):
+            if job_id not in unfinished and not (self._data_dir / "results" / job_id).exists():
+                await asyncio.to_thread(self._marks.forget, job_id)
 
     # one method a step
 
@@ -315,6 +320,7 @@ class Steps:
         folders.log.mkdir(parents=True, exist_ok=True)
         log_file = folders.log / layout.log_name(job.spec, job.stage)
         await self._engine.save_log(name, log_file, environment.maxLogMB << 20)
+        await self._compare_log(job, name, log_file, environment.maxLogMB << 20)
         return StageRun(
             stage=job.present.name,
             image_id=job.image_id,
@@ -324,6 +330,15 @@ class Steps:
             oom_killed=seen.oom_killed,
             pid=job.pid,
         )
+
+    async def _compare_log(self, job: Job, name: str, log_file: Path, limit: int) -> None:
+        """Write down when the log that was kept is not all that followers were shown."""
+        shown = await asyncio.to_thread(self._marks.beginning, job.id, job.stage)
+        if not shown:
+            return
+        is_full = (await asyncio.to_thread(log_file.stat)).st_size >= limit
+        if is_full or await self._engine.log_beginning(name) not in (shown, ""):
+            await asyncio.to_thread(self._marks.note_cut, job.id, job.stage)
 
     async def _filter(self, job: Job, step: decide.Filter) -> Job:
         environment, folders = self._environment_of(job), self.folders(job)
@@ -398,6 +413,7 @@ class Steps:
     async def _purge(self, job: Job, step: decide.Purge) -> Job:
         await self.clean_up(job)
         await asyncio.to_thread(_remove_tree, self.folders(job).results)
+        await asyncio.to_thread(self._marks.forget, job.id)
         return await self._move(job, Phase.DELETED, results=())
 
     async def _move(self, job: Job, phase: Phase, *, note: str = "", **changes: Any) -> Job:

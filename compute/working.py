@@ -18,6 +18,7 @@ from compute.engines.base import Engine
 from compute.environments import Environments
 from compute.errors import ComputeError
 from compute.lease import Lease, Terms
+from compute.metrics import Recorder
 from compute.reconciler import Limits, Reconciler, environment_of
 from compute.space import Space
 from compute.staging import Stager
@@ -45,6 +46,7 @@ async def working(
     clock: Callable[[], float],
     limits: Limits,
     terms: Terms | None,
+    recorder: Recorder,
 ) -> AsyncIterator[None]:
     """Work while this is open. ``engine`` is connected already."""
     alone = not store.shared
@@ -88,6 +90,8 @@ async def working(
             ("janitor", _janitor(store, workplace, clock, limits.janitor_s)),
         ):
             tasks.append(asyncio.create_task(work, name=name))
+        recorder.operating(True)
+        tasks[0].add_done_callback(lambda _: recorder.operating(False))
         yield
     finally:
         stop_hearing()

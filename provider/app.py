@@ -22,7 +22,7 @@ from compute.errors import ComputeError
 from compute.operator import Operator
 from compute.space import Space
 from compute.store.base import Database
-from provider import preflight
+from provider import __version__, observing, preflight
 from provider.access import Access
 from provider.admission import Admission
 from provider.assets.encryption import encrypt
@@ -44,9 +44,12 @@ from provider.dialects.ocean.routes import OCEAN_API, OceanApi, Surroundings
 from provider.dialects.shared import configured
 from provider.dialects.shared.surroundings import SiblingSurroundings
 from provider.ground import Clock, note_prices, open_ground
+from provider.hangups import STOPPING
 from provider.jobs import Jobs
 from provider.listening import IDLE_S
+from provider.metrics import Metrics
 from provider.middlewares import guard, on_prepare
+from provider.observing import OBSERVER
 from provider.payments import Payments
 from provider.publishing import Publishing
 from provider.settings import Settings
@@ -54,6 +57,7 @@ from provider.settings import Settings
 log = logging.getLogger(__name__)
 
 SETTINGS = web.AppKey("settings", Settings)
+METRICS = web.AppKey("metrics", Metrics)
 OPERATOR = web.AppKey("operator", Operator)
 JOBS = web.AppKey("jobs", Jobs)
 
@@ -76,13 +80,15 @@ def create_app(
     environments = environments_file.load(settings.environments_file)
     dialects = configured.load(settings.dialects_file, environments)
     note_prices(environments, settings.chain_ids)
+    metrics = Metrics(environments, __version__)
     app = web.Application(
-        middlewares=[guard(render)],
+        middlewares=[guard(render, metrics)],
         client_max_size=settings.max_body_bytes,
         handler_args={"auto_decompress": False, "keepalive_timeout": IDLE_S},
     )
-    app[SETTINGS] = settings
+    app[SETTINGS], app[METRICS] = settings, metrics
     app.on_response_prepare.append(on_prepare)
+    observing.add_routes(app, settings)
     ocean_routes.add_routes(app)
     aquarius_routes.add_routes(app)
     siblings.add_routes(app, dialects)
@@ -114,6 +120,8 @@ async def _build(
         stack,
         at_work=settings.operate,
         clock=clock,
+        metrics=app[METRICS],
+        draining=lambda: STOPPING in app and app[STOPPING].is_set(),
         engine=engine,
         space=space,
     )
@@ -139,6 +147,7 @@ async def _build(
         trail=trail,
     )
     app[OPERATOR], app[JOBS] = operator, jobs
+    app[OBSERVER] = ground.observer
     app[OCEAN_API] = OceanApi(
         Surroundings(
             jobs=jobs,

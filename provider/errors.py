@@ -218,6 +218,32 @@ class NoSuchResult(ProviderError):
     status = 404
 
 
+class LogOutgrown(ProviderError):
+    """A log has lost its oldest part, so that offsets into it mean nothing any more."""
+
+    status = 409
+    field = "offset"
+
+
+class OffsetBeyond(ProviderError):
+    """A log ends before the byte that was asked for."""
+
+    status = 416
+    field = "offset"
+
+
+class TooManyFollowers(ProviderError):
+    """As many logs are being read as this service, or this wallet, may have open."""
+
+    status = 429
+
+    def __init__(self, most: int, whose: str) -> None:
+        super().__init__(
+            f"{most} logs are being followed {whose}, which is the limit. End one of them, or"
+            " try again later."
+        )
+
+
 class TooManyJobs(ProviderError):
     """The environment's queue is full."""
 

@@ -23,6 +23,7 @@ from compute.space import Space, WatchedSpace, best_space
 from compute.store.base import Database
 from compute.store.database import open_database
 from compute.store.jobs import JobStore
+from provider import observing
 from provider.assets.catalogue import Catalogue, FolderCatalogue
 from provider.assets.chain_catalogue import IndexCatalogue
 from provider.assets.fetch import Fetcher, FetchLimits
@@ -39,7 +40,9 @@ from provider.chain.chains import Chains
 from provider.chain.opened import open_chains
 from provider.elsewhere import OtherProviders
 from provider.errors import SettingsInvalid
+from provider.metrics import Metrics
 from provider.migrations import VERSIONS
+from provider.observing import Observer
 from provider.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -59,6 +62,7 @@ class Ground:
     catalogue: Catalogue
     supplier: AssetSupplier
     operator: Operator
+    observer: Observer
 
 
 async def open_ground(
@@ -68,10 +72,13 @@ async def open_ground(
     *,
     at_work: bool,
     clock: Clock,
+    metrics: Metrics,
+    draining: Callable[[], bool],
     engine: Engine | None = None,
     space: Space | None = None,
 ) -> Ground:
-    """Open everything; ``at_work`` says whether this process operates jobs itself.
+    """Open everything; ``at_work`` says whether this process operates jobs itself, and
+    ``draining`` whether it was told to end.
 
     ``engine`` and ``space`` replace the configured ones. Raises ComputeError, SettingsInvalid.
     """
@@ -79,6 +86,7 @@ async def open_ground(
     chains = await open_chains(settings.chains, stack)
     database = await open_database(settings.database_url, migrations=[VERSIONS])
     stack.push_async_callback(database.close)
+    database.measure(metrics)
     trail = Trail(database, key, now=clock, addresses=settings.audit_addresses)
     await stack.enter_async_context(audited(trail, configuration(settings, operates=at_work)))
     fetcher = await stack.enter_async_context(_fetcher(settings))
@@ -111,9 +119,20 @@ async def open_ground(
             cache_bytes=settings.cache_bytes,
             clock=clock,
             at_work=at_work,
+            recorder=metrics,
         )
     )
-    return Ground(chains, database, trail, index, others, catalogue, supplier, operator)
+    around = observing.Surroundings(
+        database=database,
+        data_dir=data_dir,
+        operator=operator if at_work else None,
+        chains=chains,
+        index=index,
+        draining=draining,
+        now=clock,
+    )
+    observer = await stack.enter_async_context(observing.observed(settings, metrics, around))
+    return Ground(chains, database, trail, index, others, catalogue, supplier, operator, observer)
 
 
 def note_prices(environments: Environments, chain_ids: Sequence[int]) -> None:

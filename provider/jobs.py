@@ -10,13 +10,21 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from compute.environments import Environment
-from compute.errors import NameTaken, UnknownJob, UnknownResult
+from compute.errors import (
+    ComputeError,
+    LogCut,
+    LogTooShort,
+    NameTaken,
+    UnknownJob,
+    UnknownResult,
+)
 from compute.fairness import Waiting
 from compute.models import Image, Job, Load, LogPart, Move, Outline, ResultFile
 from compute.operator import WAIT_S, Operator
@@ -29,12 +37,16 @@ from provider.auditing.trail import Trail
 from provider.auth.caller import Caller, Callers, Claim
 from provider.auth.messages import stop_text
 from provider.errors import (
+    LogOutgrown,
     NoSuchJob,
     NoSuchResult,
     NotAllowed,
+    OffsetBeyond,
+    ProviderError,
     SignatureMissing,
     TaskExists,
 )
+from provider.followers import Followers
 from provider.payments import ItemQuote, Payments
 from provider.task_specs import Readiness, Seal, TaskCall, task_spec
 
@@ -42,6 +54,12 @@ log = logging.getLogger(__name__)
 
 MOST_LOG_BYTES = 1 << 20
 MOST_OUTPUT_BYTES = 1 << 20
+
+_LOG_REFUSALS: Mapping[type[ComputeError], type[ProviderError]] = {
+    UnknownResult: NoSuchResult,
+    LogCut: LogOutgrown,
+    LogTooShort: OffsetBeyond,
+}
 
 _NO_SUCH_JOB = "No such job belongs to this address."
 
@@ -128,6 +146,7 @@ class Jobs:
         self._seal = seal
         self._provider_address = provider_address
         self._require_signed_status = require_signed_status
+        self._followers = Followers()
 
     async def start(self, call: StartCall) -> Job:
         """Queue a job. Raises ProviderError, UnknownEnvironment, QueueFull, HoldTaken."""
@@ -244,6 +263,33 @@ class Jobs:
             await self._callers.spend(caller)
             log.info("result_served job=%s index=%s owner=%s", job.id, index, caller.address)
         return file
+
+    @asynccontextmanager
+    async def log_stream(
+        self, claim: Claim, job_id: str, stage: str, *, offset: int, follow: bool
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """What one's own job has printed and prints, from byte ``offset`` on, while one is
+        inside; see :meth:`compute.logstreams.LogStreams.open`. The nonce is used up before
+        the first byte. Raises NoSuchResult for a stage that the job has not, LogOutgrown,
+        OffsetBeyond, TooManyFollowers, EngineUnavailable."""
+        caller = await self._callers.identify(claim)
+        [job] = await self._own(caller, JobQuery(job_id=job_id))
+        with self._followers.enter(caller.address):
+            try:
+                stream = await self._operator.log_stream(job, stage, offset=offset, follow=follow)
+            except (UnknownResult, LogCut, LogTooShort) as error:
+                await self._callers.bind(caller)
+                raise _LOG_REFUSALS[type(error)](error.public) from None
+            async with aclosing(stream):
+                await self._callers.spend(caller)
+                log.info(
+                    "log_served job=%s offset=%s follow=%s owner=%s",
+                    job.id,
+                    offset,
+                    follow,
+                    caller.address,
+                )
+                yield stream
 
     # tasks: jobs of callers without a wallet, whom a dialect has let in
 

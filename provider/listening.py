@@ -33,6 +33,10 @@ class Door:
         self._most = most
         self._told = float("-inf")
 
+    def inside(self) -> int:
+        """How many connections there are."""
+        return len(self._server.connections)
+
     def __call__(self) -> asyncio.Protocol:
         if len(self._server.connections) < self._most:
             return self._server()

@@ -14,16 +14,20 @@ import re
 import secrets
 import traceback
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from provider.auditing.asking import begin, end
 from provider.auditing.refusals import note_refusal
+from provider.logs import REQUEST, Trace
 
 log = logging.getLogger(__name__)
 
 REQUEST_ID = web.RequestKey("request_id", str)
+REFUSED = web.RequestKey("refused", Exception)
+"""Set by handlers that make the answer to an error themselves."""
 LONG = web.RequestKey("long", bool)
 """Set by handlers that answer slowly on purpose, such as a long poll."""
 SLOW_S = 10.0
@@ -36,7 +40,15 @@ _METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 ErrorRenderer = Callable[[Exception], web.Response | None]
 
 
-def guard(render: ErrorRenderer) -> Middleware:
+class Counts(Protocol):
+    """Is told of each answer and of each error that was answered. Must not raise."""
+
+    def answered(self, request: web.Request, status: int, seconds: float) -> None: ...
+
+    def refused(self, error: Exception) -> None: ...
+
+
+def guard(render: ErrorRenderer, counts: Counts | None = None) -> Middleware:
     """Every request passes here. ``render`` makes the answer to an error that a client may
     read; all others leave as a bare 500 with the request's id."""
 
@@ -45,18 +57,26 @@ def guard(render: ErrorRenderer) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = asyncio.get_running_loop().time()
-        request[REQUEST_ID] = _own_id(request) or f"{process}-{next(count):x}"
-        if request.method == "OPTIONS" and not _unknown(request):
-            return _preflight(request)
-        asked = begin(request[REQUEST_ID], request.remote or "")
+        request_id = request[REQUEST_ID] = _own_id(request) or f"{process}-{next(count):x}"
+        REQUEST.set(request_id)
+        asked = begin(request_id, request.remote or "")
         try:
-            response = await handler(request)
+            if request.method == "OPTIONS" and not _unknown(request):
+                response: web.StreamResponse = _preflight(request)
+            else:
+                response = await handler(request)
         except Exception as error:  # the loop guard of HTTP: nothing escapes unanswered
+            request[REFUSED] = error
             response = _rendered(request, render, error)
-            note_refusal(request, error, response.status)
-        finally:
-            end(asked)
-        _note(request, response.status, asyncio.get_running_loop().time() - started)
+        if REFUSED in request:
+            note_refusal(request, request[REFUSED], response.status)
+        end(asked)
+        seconds = asyncio.get_running_loop().time() - started
+        if counts is not None:
+            counts.answered(request, response.status, seconds)
+            if REFUSED in request:
+                counts.refused(request[REFUSED])
+        _note(request, response.status, seconds)
         return response
 
     return middleware
@@ -115,19 +135,23 @@ def _rendered(request: web.Request, render: ErrorRenderer, error: Exception) -> 
     if response is not None and response.status < 500:
         return response
     if response is None:
-        log.error("request_failed id=%s error=%s", request[REQUEST_ID], _without_values(error))
+        log.error("request_failed request=%s error=%s", request[REQUEST_ID], _without_values(error))
         body = {"error": "Internal error", "requestId": request[REQUEST_ID]}
         return web.json_response(body, status=500)
     cause = getattr(error, "cause", "") or type(error).__name__
     log.info(
-        "request_refused id=%s status=%s cause=%r", request[REQUEST_ID], response.status, cause
+        "request_refused request=%s status=%s cause=%r",
+        request[REQUEST_ID],
+        response.status,
+        cause,
     )
     return response
 
 
 def _without_values(error: Exception) -> str:
     """The place in the code without the message, which may quote what was sent."""
-    return type(error).__name__ + "\n" + "".join(traceback.format_tb(error.__traceback__))
+    place = "".join(traceback.format_tb(error.__traceback__))
+    return Trace(f"{type(error).__name__}\n{place}")
 
 
 def _note(request: web.Request, status: int, seconds: float) -> None:
@@ -139,7 +163,7 @@ def _note(request: web.Request, status: int, seconds: float) -> None:
         return
     log.log(
         level,
-        "request id=%s method=%s path=%r status=%s ms=%.1f",
+        "request_answered request=%s method=%s path=%r status=%s ms=%.1f",
         request[REQUEST_ID],
         request.method,
         request.path[:_SHOWN_PATH],

@@ -17,10 +17,11 @@ from contextlib import AsyncExitStack
 from compute import environments as environments_file
 from compute.environments import Environments
 from compute.errors import ComputeError
-from provider import logs, preflight
+from provider import __version__, logs, observing, preflight
 from provider.errors import ProviderError, SettingsInvalid
 from provider.ground import open_ground
 from provider.listening import allow_many_files
+from provider.metrics import Metrics
 from provider.serving import EXIT_BAD_SETTINGS, loop_factory, settle_memory
 from provider.settings import Settings
 
@@ -34,6 +35,7 @@ def operate(settings: Settings) -> int:
     try:
         _require_shared(settings)
         preflight.check(settings)
+        observing.gate_of(settings)
         environments = environments_file.load(settings.environments_file)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_operate(settings, environments))
@@ -61,7 +63,15 @@ async def _operate(settings: Settings, environments: Environments) -> None:
         loop.add_signal_handler(number, stopping.set)
     allow_many_files()
     async with AsyncExitStack() as stack:
-        await open_ground(settings, environments, stack, at_work=True, clock=time.time)
+        await open_ground(
+            settings,
+            environments,
+            stack,
+            at_work=True,
+            clock=time.time,
+            metrics=Metrics(environments, __version__),
+            draining=stopping.is_set,
+        )
         settle_memory()
         log.info("operating address=%s", settings.key.address)
         await stopping.wait()

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from compute.errors import ComputeError
 from provider import logs
-from provider.app import create_app
+from provider.app import METRICS, create_app
 from provider.errors import ProviderError, SettingsInvalid
 from provider.hangups import STOPPING
 from provider.listening import Door, allow_many_files
@@ -63,7 +63,9 @@ async def _serve(app: web.Application, settings: Settings) -> None:
     try:
         await runner.setup()
         most = min(settings.max_connections, allow_many_files() // 2)
-        listening = await _listen(Door(runner.server, most), settings)
+        door = Door(runner.server, most)
+        app[METRICS].show("connections_open", "Connections of clients that are open.", door.inside)
+        listening = await _listen(door, settings)
         host, port = listening.sockets[0].getsockname()[:2]
         address = settings.key.address
         settle_memory()

@@ -65,6 +65,9 @@ _HINTS = {
     "EMPTY_TRUST_LISTS": "write all or none",
     "MAX_CHECKSUM_LENGTH": "write a whole number of bytes, 0 for no checksums",
     "AUDIT_ADDRESSES": "write true or false",
+    "METRICS": "write off, local, token or all",
+    "METRICS_LISTEN": "write host:port, such as 127.0.0.1:9030 or [::1]:9030",
+    "METRICS_TOKEN_FILE": "name a file with a token",
     "LOG_LEVEL": "write debug, info, warning or error",
     "LOG_FORMAT": "write text or json",
 }
@@ -87,6 +90,16 @@ def _addresses(value: object) -> object:
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+def _host_and_port(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    host, _, port = value.rpartition(":")
+    host = host[1:-1] if host[:1] + host[-1:] == "[]" else host
+    if not host or not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
+        raise ValueError("not a host and a port")
+    return host, int(port)
 
 
 def _web_url(url: str) -> str:
@@ -158,6 +171,15 @@ class Settings(BaseModel):
         64 << 20
     )
     audit_addresses: Annotated[bool, Field(alias="AUDIT_ADDRESSES")] = False
+    metrics: Annotated[
+        Literal["off", "local", "token", "all"] | None,
+        BeforeValidator(_lower),
+        Field(alias="METRICS"),
+    ] = None
+    metrics_listen: Annotated[
+        tuple[str, int] | None, BeforeValidator(_host_and_port), Field(alias="METRICS_LISTEN")
+    ] = None
+    metrics_token_file: Annotated[Path | None, Field(alias="METRICS_TOKEN_FILE")] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(_lower),

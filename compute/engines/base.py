@@ -10,7 +10,7 @@ known by a name derived from the job id, and labelled so that leftovers can be f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -144,6 +144,20 @@ class ImageBuild:
 GONE = Observation(ContainerState.GONE)
 
 
+@dataclass(frozen=True, slots=True)
+class LogPiece:
+    """The next bytes of a container's log.
+
+    ``beginning`` is a word for the oldest entry that the engine had when the reading began
+    (see :meth:`Engine.log_beginning`). ``ended`` is true for the last piece of a container
+    that has ended, if nothing was left out on the way to it.
+    """
+
+    data: bytes = field(repr=False)
+    beginning: str
+    ended: bool = False
+
+
 class Engine(ABC):
     """Runs containers. See the module's text for what holds for every verb."""
 
@@ -231,6 +245,26 @@ class Engine(ABC):
 
         Keeps the newest part and at most ``limit_bytes``. A container that is GONE
         leaves an empty file.
+        """
+
+    @abstractmethod
+    def stream_log(
+        self, name: str, *, follow: bool, skip: int = 0
+    ) -> AsyncGenerator[LogPiece, None]:
+        """What the container has printed, oldest first, the bytes that ``save_log`` writes.
+
+        Leaves out the first ``skip`` bytes. The first piece comes with the first entry, if
+        need be without bytes. Ends with what there is now; with ``follow`` when the container
+        has ended or is removed. GONE gives nothing. Reads ahead of who takes the pieces only
+        a little, and lets go of all it has as soon as it is closed. Raises LogCut when the
+        engine may have dropped entries before they could be read.
+        """
+
+    @abstractmethod
+    async def log_beginning(self, name: str) -> str:
+        """A word for the oldest entry of the log that is still there, "" if there is none.
+
+        It becomes another one when older entries are dropped because the log is too large.
         """
 
     @abstractmethod

@@ -15,14 +15,16 @@ from typing import NamedTuple, Unpack
 
 from sqlalchemy import Connection
 
-from compute.errors import HoldTaken, MoveLost, NameTaken, QueueFull, UnknownJob
+from compute.errors import HoldTaken, MoveLost, NameTaken, UnknownJob
 from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
 from compute.store import claims, leases, news, rows, sql, surveys, turns
 from compute.store.base import Action, Database, Work, after_commit, nothing
 from compute.store.claims import Claim, Share
+from compute.store.figures import Stopwatch
 from compute.store.news import Event, News
 from compute.store.recent import Recent
+from compute.store.room import Room, require_room
 from compute.store.rows import Changes
 from compute.store.sql import JobRow
 from compute.store.surveys import Survey
@@ -33,15 +35,6 @@ RECENT_BYTES = 64 << 20
 
 _BYTES_A_JOB = 4096
 _BYTES_A_RESULT = 512
-
-
-class Room(NamedTuple):
-    """How many jobs an environment lets wait, in all and of one owner, beside those that its
-    free ``places`` wait for."""
-
-    queue_limit: int
-    owner_limit: int | None = None
-    places: int = 0
 
 
 Witness = Callable[[Connection, Job], None]
@@ -77,6 +70,7 @@ class JobStore:
         self._database = database
         self._witness = witness
         self._recent: Recent[str, _Copy] = Recent(recent, budget=RECENT_BYTES, weigh=_weight)
+        self._stopwatch = Stopwatch()
 
     async def insert(
         self,
@@ -99,7 +93,7 @@ class JobStore:
             if job.namespace and sql.named(connection, job.namespace, job.name) is not None:
                 raise NameTaken("A job of this name is there already")
             also(connection)
-            _require_room(connection, job, Room(queue_limit, owner_limit, places))
+            require_room(connection, job, Room(queue_limit, owner_limit, places))
             row = sql.insert_job(connection, job)
             if job.phase is Phase.QUEUED:
                 turns.enter(connection, job.environment, job.owner.lower())
@@ -107,6 +101,7 @@ class JobStore:
             if taken is not None:
                 raise HoldTaken(taken)
             sql.append_history(connection, row, job.created_at, "")
+            self._stopwatch.begun(connection, row, self._database.recorder)
             stored = self._changed(connection, row, job.spec)
             news.tell(connection, Event.QUEUED, job.environment, job.id)
             return stored
@@ -115,7 +110,7 @@ class JobStore:
 
     async def require_room(self, job: Job, room: Room) -> None:
         """Raises QueueFull where an insert would at this moment."""
-        await self._database.read(lambda connection: _require_room(connection, job, room))
+        await self._database.read(lambda connection: require_room(connection, job, room))
 
     async def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
@@ -262,6 +257,7 @@ class JobStore:
             started = claims.start_next(connection, claim, now)
             for row in started:
                 sql.append_history(connection, row, now, "")
+                self._stopwatch.claimed(connection, row, now, self._database.recorder)
             return [self._changed(connection, row) for row in started]
 
         return await self._database.write(work)
@@ -408,6 +404,8 @@ class JobStore:
                 sql.free_holds(connection, row, job.spec.holds)
             if job.phase is Phase.QUEUED and row.phase != Phase.QUEUED:
                 turns.leave(connection, job.environment, job.owner.lower())
+            if row.phase != job.phase:
+                self._stopwatch.moved(connection, row, job, now, self._database.recorder)
             if row.phase in TERMINAL:
                 event = Event.GONE if row.phase == Phase.DELETED else Event.ENDED
                 news.tell(connection, event, row.environment, row.id)
@@ -481,25 +479,6 @@ class JobStore:
         present = self._recent.peek(copy.job.id)
         if present is None or present.revision <= copy.revision:
             self._recent.put(copy.job.id, copy)
-
-
-def _require_room(connection: Connection, job: Job, room: Room) -> None:
-    free = max(0, room.places - sql.count_active(connection, job.environment))
-    if not job.retry_at and sql.count_due(connection, job.environment, job.created_at) < free:
-        # A place waits for it, however many jobs wait for their time.
-        return
-    queued = sql.count_queued(connection, job.environment)
-    if queued >= room.queue_limit + free:
-        raise QueueFull("The queue of this compute environment is full")
-    if room.owner_limit is not None and queued >= room.owner_limit + free:
-        _require_room_for(connection, job, room.owner_limit + free)
-
-
-def _require_room_for(connection: Connection, job: Job, limit: int) -> None:
-    if sql.count_queued_of(connection, job.environment, job.owner) >= limit:
-        raise QueueFull(
-            "This wallet has as many jobs waiting in this compute environment as one may have"
-        )
 
 
 def _what_is_kept(job: Job, phase: Phase) -> JobSpec | None:

@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
 from compute.errors import StoreUnavailable
+from compute.metrics import NOBODY, Recorder
 from compute.store.base import MISSED, Listener, T, Work, take_actions, take_announcements
 from compute.store.faults import LOST, fault_in
 from compute.store.postgres_ear import CHANNEL
@@ -86,6 +87,7 @@ class PostgresWriter:
     def __init__(self, server: Server, listeners: Sequence[Listener], *, wait_s: float) -> None:
         self._engine = server.engine()
         self._listeners = listeners
+        self.recorder: Recorder = NOBODY
         self._wait_s = wait_s
         self._id = uuid.uuid4()
         self._number = 0
@@ -175,6 +177,7 @@ class PostgresWriter:
 
     def _blame(self, batch: Sequence[Unit], error: Exception) -> None:
         fault = fault_of(error, "written")
+        self.recorder.commit_failed(len(batch))
         log.error(
             "database_commit_failed units=%s reason=%s",
             len(batch),
@@ -191,6 +194,7 @@ class PostgresWriter:
             for listener in list(self._listeners):
                 self._loop.call_soon(listener, MISSED)
         self._doubtful = None
+        self.recorder.commit_failed(len(batch))
         log.error("database_commit_failed units=%s reason=%s", len(batch), public)
         _fail_all(batch, StoreUnavailable(public))
 
@@ -221,6 +225,7 @@ class PostgresWriter:
         if said:
             await connection.execute(_NOTIFY, {"said": said})
         self._doubtful = number
+        began = self._loop.time()
         try:
             await connection.commit()
         except Exception:
@@ -229,6 +234,7 @@ class PostgresWriter:
                 self._doubtful = None
             raise
         self._doubtful = None
+        self.recorder.committed(len(batch), self._loop.time() - began)
         return True
 
     async def _took_place(self, connection: AsyncConnection) -> bool:

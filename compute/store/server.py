@@ -183,6 +183,8 @@ def _public_text(error: BaseException | None) -> str:
     state = sqlstate_of(error) if error is not None else ""
     if state[:2] in _SAFE_CLASSES or not state:
         return str(error).split("\n")[0] if state else type(error).__name__
-    source = error if isinstance(error, asyncpg.PostgresError) else getattr(error, "__cause__", None)
+    source = (
+        error if isinstance(error, asyncpg.PostgresError) else getattr(error, "__cause__", None)
+    )
     constraint = getattr(source, "constraint_name", None)
     return f"{type(source).__name__} {state}" + (f" at {constraint}" if constraint else "")

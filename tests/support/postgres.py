@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support.service import free_port
 
 from compute.store.database import open_database
 from provider.migrations import VERSIONS
+from support.service import free_port
 
 _USER = "postgres"
 _START_S = 60

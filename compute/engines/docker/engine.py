@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from compute.engines.base import (
     ContainerState,
     Engine,
     ImageBuild,
+    LogPiece,
     Machine,
     Observation,
     PullPolicy,
@@ -38,6 +39,7 @@ from compute.engines.docker.builds import Builds
 from compute.engines.docker.calls import CALL_S, Answer, Calls, Turns, request
 from compute.engines.docker.errors import explanation, public_text
 from compute.engines.docker.events import EventReader
+from compute.engines.docker.follow import LogReader, beginning_of
 from compute.engines.docker.pulls import Pulls
 from compute.errors import EngineRefused, EngineUnavailable, ImageUnavailable
 from compute.models import Image
@@ -71,7 +73,7 @@ class DockerEngine(Engine):
         self._turns = Turns()
         self._pulls = Pulls(self._calls)
         self._builds = Builds(self._calls, operator_id)
-        self._readers: set[EventReader] = set()
+        self._readers: set[EventReader | LogReader] = set()
 
     async def connect(self) -> None:
         self._calls.open()
@@ -199,6 +201,21 @@ class DockerEngine(Engine):
                 for part in logs.payload(response.iter_content(logs.BLOCK)):
                     newest.write(part)
             newest.publish()
+
+    async def stream_log(
+        self, name: str, *, follow: bool, skip: int = 0
+    ) -> AsyncGenerator[LogPiece, None]:
+        reader = LogReader(self._calls, name, follow=follow, skip=skip)
+        self._readers.add(reader)
+        try:
+            async with aclosing(reader.pieces()) as pieces:
+                async for piece in pieces:
+                    yield piece
+        finally:
+            self._readers.discard(reader)
+
+    async def log_beginning(self, name: str) -> str:
+        return await self._calls.run(lambda client: beginning_of(client, name))
 
     async def remove(self, name: str) -> None:
         await self._calls.run(lambda client: _remove(client, name))

@@ -16,10 +16,9 @@ from aiohttp.typedefs import Handler
 
 from compute.errors import ComputeError
 from provider.auditing.asking import asking
-from provider.auditing.refusals import note_refusal
 from provider.dialects.shared.door import Door
 from provider.errors import KeyWrong, ProviderError
-from provider.middlewares import REQUEST_ID
+from provider.middlewares import REFUSED, REQUEST_ID
 
 log = logging.getLogger(__name__)
 
@@ -108,16 +107,16 @@ def _lost(resources: Sequence[web.Resource], render: Render) -> Handler:
 def _answer(request: web.Request, error: Exception, render: Render) -> web.Response | None:
     if isinstance(error, web.HTTPException) and error.status < 400:
         return None
+    request[REFUSED] = error
     answer = render(request, error)
     if answer is None and isinstance(error, KeyWrong):
         answer = web.json_response({"error": error.public}, status=error.status)
     if answer is None:
         return None
-    note_refusal(request, error, answer.status)
     if answer.status == web.HTTPUnauthorized.status_code:
         answer.headers["WWW-Authenticate"] = CHALLENGE
     if answer.status >= 500:
         cause = type(error).__name__
         request_id = request.get(REQUEST_ID, "")
-        log.info("request_refused id=%s status=%s cause=%s", request_id, answer.status, cause)
+        log.info("request_refused request=%s status=%s cause=%s", request_id, answer.status, cause)
     return answer
