@@ -26,6 +26,8 @@ from provider import __version__, observing, preflight
 from provider.access import Access
 from provider.admission import Admission
 from provider.assets.encryption import encrypt
+from provider.auditing.refusals import TRAIL
+from provider.auditing.trail import Trail
 from provider.auth import shown_texts
 from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
@@ -127,7 +129,8 @@ async def _build(
     )
     chains, database, operator = ground.chains, ground.database, ground.operator
     catalogue, supplier = ground.catalogue, ground.supplier
-    callers, sessions = await _gate(settings, database, stack, clock, ground.leases)
+    trail = app[TRAIL] = ground.trail
+    callers, sessions = await _gate(settings, database, trail, stack, clock, ground.leases)
     payments = Payments(chains, key, now=clock, elsewhere=ground.others)
     jobs = Jobs(
         operator=operator,
@@ -143,6 +146,7 @@ async def _build(
         seal=lambda text: encrypt(key.public_key, text.encode()),
         provider_address=key.address,
         require_signed_status=settings.require_signed_status,
+        trail=trail,
     )
     app[OPERATOR], app[JOBS] = operator, jobs
     app[OBSERVER] = ground.observer
@@ -167,7 +171,11 @@ async def _build(
         max_checksum_bytes=settings.max_checksum_bytes,
     )
     publishing = Publishing(
-        key=key, chains=chains, callers=callers, decrypters=settings.authorized_decrypters
+        key=key,
+        chains=chains,
+        callers=callers,
+        decrypters=settings.authorized_decrypters,
+        trail=trail,
     )
     app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains))
     app[AQUARIUS_API] = AquariusApi(ground.index, key)
@@ -178,11 +186,17 @@ async def _build(
         key=key,
         now=clock,
         leases=ground.leases,
+        trail=trail,
     )
 
 
 async def _gate(
-    settings: Settings, database: Database, stack: AsyncExitStack, clock: Clock, leases: Leases
+    settings: Settings,
+    database: Database,
+    trail: Trail,
+    stack: AsyncExitStack,
+    clock: Clock,
+    leases: Leases,
 ) -> tuple[Callers, Sessions]:
     """Who is asking: nonces, tokens, signatures."""
     tokens = Tokens(settings.key.derive(PURPOSE), settings.token_max_age_s)
@@ -199,6 +213,7 @@ async def _gate(
         chain_id=next(iter(settings.chain_ids), None),
         require_typed=settings.require_typed_signatures,
         now=clock,
+        trail=trail,
     )
     purging = asyncio.create_task(_purge(revocations, shown, leases, clock), name="token janitor")
     stack.push_async_callback(_end, purging)

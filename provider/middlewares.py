@@ -19,6 +19,8 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from provider.auditing.asking import begin, end
+from provider.auditing.refusals import note_refusal
 from provider.logs import REQUEST, Trace
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ def guard(render: ErrorRenderer, counts: Counts | None = None) -> Middleware:
         started = asyncio.get_running_loop().time()
         request_id = request[REQUEST_ID] = _own_id(request) or f"{process}-{next(count):x}"
         REQUEST.set(request_id)
+        asked = begin(request_id, request.remote or "")
         try:
             if request.method == "OPTIONS" and not _unknown(request):
                 response: web.StreamResponse = _preflight(request)
@@ -65,6 +68,9 @@ def guard(render: ErrorRenderer, counts: Counts | None = None) -> Middleware:
         except Exception as error:  # the loop guard of HTTP: nothing escapes unanswered
             request[REFUSED] = error
             response = _rendered(request, render, error)
+        if REFUSED in request:
+            note_refusal(request, request[REFUSED], response.status)
+        end(asked)
         seconds = asyncio.get_running_loop().time() - started
         if counts is not None:
             counts.answered(request, response.status, seconds)

@@ -64,6 +64,7 @@ _HINTS = {
     "ARWEAVE_GATEWAY": "write http://… or https://… of a gateway",
     "EMPTY_TRUST_LISTS": "write all or none",
     "MAX_CHECKSUM_LENGTH": "write a whole number of bytes, 0 for no checksums",
+    "AUDIT_ADDRESSES": "write true or false",
     "METRICS": "write off, local, token or all",
     "METRICS_LISTEN": "write host:port, such as 127.0.0.1:9030 or [::1]:9030",
     "METRICS_TOKEN_FILE": "name a file with a token",
@@ -169,6 +170,7 @@ class Settings(BaseModel):
     max_checksum_bytes: Annotated[int, Field(alias="MAX_CHECKSUM_LENGTH", ge=0, le=1 << 50)] = (
         64 << 20
     )
+    audit_addresses: Annotated[bool, Field(alias="AUDIT_ADDRESSES")] = False
     metrics: Annotated[
         Literal["off", "local", "token", "all"] | None,
         BeforeValidator(_lower),

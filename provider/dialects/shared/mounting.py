@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from compute.errors import ComputeError
+from provider.auditing.asking import asking
 from provider.dialects.shared.door import Door
 from provider.errors import KeyWrong, ProviderError
 from provider.middlewares import REFUSED, REQUEST_ID
@@ -71,7 +72,9 @@ def mount(
 def _guarded(route: Route, door: Door, render: Render) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         try:
-            return await route.handler(request, await door.admit(request))
+            key = await door.admit(request)
+            asking().actor = f"{door.name}:{key}"
+            return await route.handler(request, key)
         except (ProviderError, ComputeError, web.HTTPException) as error:
             answer = _answer(request, error, render)
             if answer is None:
