@@ -121,7 +121,8 @@ class Found:
 
 class Jobs:
     """What consumers can do. ``provider_address`` stands in for environments without an
-    address of their own; ``seal`` closes a secret to the provider's own key."""
+    address of their own; ``seal`` closes a secret to the provider's own key.
+    ``require_open`` raises Stopping when nothing new is to be taken on."""
 
     def __init__(
         self,
@@ -133,7 +134,9 @@ class Jobs:
         seal: Seal,
         provider_address: str,
         require_signed_status: bool,
+        require_open: Callable[[], None] = lambda: None,
     ) -> None:
+        self._require_open = require_open
         self._operator = operator
         self._callers = callers
         self._admission = admission
@@ -145,6 +148,7 @@ class Jobs:
 
     async def start(self, call: StartCall) -> Job:
         """Queue a job. Raises ProviderError, UnknownEnvironment, QueueFull, HoldTaken."""
+        self._require_open()
         owner = call.claim.address
         environment = self._environment(call.environment, owner)
         caller = await self._callers.identify(call.claim)
@@ -290,6 +294,7 @@ class Jobs:
         Raises UnknownEnvironment, KeyedRefusal for an image that the environment does not
         allow, QueueFull, TaskExists when the name is taken.
         """
+        self._require_open()
         environment = self._operator.environments[call.environment]
         spec = task_spec(call, environment, self._seal)
         try:

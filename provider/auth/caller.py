@@ -89,7 +89,8 @@ class Caller:
 
 
 class Callers:
-    """Tells who is asking. ``now`` gives seconds since the epoch."""
+    """Tells who is asking. ``now`` gives seconds since the epoch; ``limit`` counts a request of
+    a wallet that is known to be its own, and may refuse it."""
 
     def __init__(
         self,
@@ -102,7 +103,9 @@ class Callers:
         chain_id: int | None,
         require_typed: bool,
         now: Callable[[], float],
+        limit: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._limit = limit
         self._nonces = nonces
         self._shown = shown
         self._revocations = revocations
@@ -126,6 +129,7 @@ class Callers:
         else:
             caller = Caller(claim.address.lower(), read_nonce(claim.nonce, self._now()))
             await self.read_token(claim.token, claim.address)
+        self._limit(caller.address)
         used = await self._require_fresh(caller)
         await self._show(caller, claim.operation, used, self._shown.claim)
         return caller
@@ -138,8 +142,10 @@ class Callers:
         """
         if not claim.signature:
             claims = await self.read_token(claim.token, claim.address)
+            self._limit(claims.address)
             return Caller(claims.address, None)
         caller = await self._signer(claim)
+        self._limit(caller.address)
         used = await self._require_fresh(caller)
         await self._show(caller, claim.operation, used, self._shown.question)
         return caller
