@@ -210,7 +210,7 @@ async def test_connections_of_one_address_are_bounded_but_not_of_this_machine(
     service: Service,
 ) -> None:
     host, port = own_address(), free_port()
-    variables = {"MAX_CONNECTIONS_PER_ADDRESS": "3", "LISTEN_HOST": "0.0.0.0"}  # noqa: S104
+    variables = {"MAX_CONNECTIONS_PER_ADDRESS": "3", "LISTEN_HOST": "0.0.0.0"}
     await service.start(OUTPUT_QUOTA="watch", LISTEN_PORT=str(port), **variables)
 
     async def connect(to: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
