@@ -15,8 +15,9 @@ import asyncio
 import logging
 import socket
 import struct
+from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,7 @@ LOOK_S: Final = 5.0
 WINDOW_S: Final = 30.0
 """So long an answer may be taken too slowly."""
 
+_NO_LINGERING: Final = struct.pack("ii", 1, 0)
 _INFO_BYTES: Final = 148
 _ACKED: Final = struct.Struct("Q")
 _UNSENT: Final = struct.Struct("I")
@@ -101,7 +103,7 @@ class Watch:
         before, self._windows = self._windows, {}
         for connection in self._server.connections:
             transport = connection.transport
-            if not isinstance(transport, asyncio.Transport) or (acked := _waiting(transport)) < 0:
+            if transport is None or (acked := _waiting(transport)) < 0:
                 continue
             window = before.get(connection) or _Window(now, acked)
             seconds = now - window.since
@@ -111,7 +113,22 @@ class Watch:
                 self._windows[connection] = _Window(now, acked)
             else:
                 self._told.count("answer_taken_too_slowly client=%s", _peer(transport))
-                transport.abort()
+                _cut(transport)
+
+
+def _cut(transport: asyncio.Transport) -> None:
+    """Break the connection, and have the kernel forget what it still has to send.
+
+    A transport of asyncio's that sends a file does not survive an abort
+    (``InvalidStateError``, and the socket stays open), so its socket is shut under it.
+    """
+    connected = transport.get_extra_info("socket")
+    with suppress(OSError):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+        if isinstance(connected, TransportSocket) and not transport.get_write_buffer_size():
+            connected.shutdown(socket.SHUT_RDWR)
+            return
+    transport.abort()
 
 
 def _waiting(transport: asyncio.Transport) -> int:

@@ -64,25 +64,25 @@ async def serving(folder: Path) -> AsyncIterator[int]:
     await runner.cleanup()
 
 
-async def taken(port: int, path: str, piece: int, pause_s: float) -> int:
+async def taken(port: int, path: str, piece: int, pause_s: float, buffer: int = 4096) -> int:
     """How many bytes come for one who takes so many at a time and then pauses; until there
-    are no more, or the connection breaks. His own buffer is small."""
-    loop = asyncio.get_running_loop()
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.setblocking(False)
-        await loop.sock_connect(client, ("127.0.0.1", port))
-        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
-        await loop.sock_sendall(client, head)
-        count = 0
-        try:
-            async with asyncio.timeout(20):
-                while got := await loop.sock_recv(client, piece):
-                    count += len(got)
-                    await asyncio.sleep(pause_s)
-        except ConnectionError:
-            pass
-        return count
+    are no more, or the connection breaks. His own buffer is small, for what it holds counts as
+    taken."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    client.connect(("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=client, limit=buffer)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    count = 0
+    try:
+        async with asyncio.timeout(20):
+            while got := await reader.read(piece):
+                count += len(got)
+                await asyncio.sleep(pause_s)
+    except ConnectionError:
+        pass
+    writer.close()
+    return count
 
 
 @LOOPS
@@ -105,7 +105,7 @@ def test_who_takes_next_to_nothing_is_cut_off(
 def test_who_is_slow_but_fast_enough_gets_all(tmp_path: Path, loop: Loop, path: str) -> None:
     async def scenario() -> None:
         async with serving(tmp_path) as port:
-            assert await taken(port, path, 256 << 10, 0.02) > LARGE
+            assert await taken(port, path, 1 << 20, 0.02, 128 << 10) > LARGE
 
     run(loop, scenario())
 
