@@ -95,6 +95,13 @@ def is_loopback(address: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
+def is_private(address: str) -> bool:
+    """Whether no route of the public network leads to it; the loopback is such an address."""
+    found = _read(address)
+    return found is not None and found.is_private
+
+
+@lru_cache(maxsize=4096)
 def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
     """Whether the address is in one of the networks."""
     found = _read(address)

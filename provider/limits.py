@@ -23,7 +23,7 @@ from typing import Final
 
 from aiohttp import web
 
-from provider.addresses import client_address, is_direct, is_loopback, neighbourhood
+from provider.addresses import client_address, is_direct, is_loopback, is_private, neighbourhood
 from provider.errors import (
     KeyWrong,
     SignatureMalformed,
@@ -119,6 +119,7 @@ class Limiter:
             return
         wait = self._addresses.take(neighbourhood(address))
         if wait:
+            self._look_for_a_proxy(request)
             self._told.count("requests_limited by=address client=%s", address)
             raise TooManyRequests(wait)
 
@@ -145,7 +146,8 @@ class Limiter:
             self._addresses.charge(neighbourhood(address), FAILURE_COST)
 
     def _look_for_a_proxy(self, request: web.BaseRequest) -> None:
-        if "X-Forwarded-For" in request.headers:
+        """For one on this machine, or of a network that is not public."""
+        if "X-Forwarded-For" in request.headers and _is_private(request, client_address(request)):
             self._told_of_proxy.count(
                 "proxy_not_trusted peer=%s fix='name it in TRUSTED_PROXIES'", request.remote
             )
@@ -167,6 +169,12 @@ def _is_limited(address: str) -> bool:
     if not address or address.startswith("127.") or address == "::1":
         return False
     return not (address.startswith("::") and is_loopback(address))
+
+
+def _is_private(request: web.BaseRequest, client: str) -> bool:
+    """Whether the connection itself, which nobody is trusted to forward, is from inside."""
+    peer = request.remote or ""
+    return client == peer and is_private(peer)
 
 
 def _is_of_this_machine(request: web.BaseRequest) -> bool:
