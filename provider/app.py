@@ -24,10 +24,10 @@ from compute.space import Space
 from compute.store.base import Database
 from provider import __version__, observing, preflight
 from provider.access import Access
+from provider.addresses import TRUSTED_PROXIES
 from provider.admission import Admission
 from provider.assets.encryption import encrypt
 from provider.auditing.refusals import TRAIL
-from provider.auditing.trail import Trail
 from provider.auth import shown_texts
 from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
@@ -45,12 +45,14 @@ from provider.dialects.ocean.routes import OCEAN_API, OceanApi, Surroundings
 from provider.dialects.shared import configured
 from provider.dialects.shared.surroundings import SiblingSurroundings
 from provider.ground import Clock, note_prices, open_ground
-from provider.hangups import STOPPING
+from provider.hangups import STOPPING, open_until_told
 from provider.jobs import Jobs
-from provider.listening import IDLE_S
+from provider.limits import LIMITER, Limiter
+from provider.listening import HANDLER_ARGS
 from provider.metrics import Metrics
 from provider.middlewares import guard, on_prepare
 from provider.observing import OBSERVER
+from provider.pace import LEAST_RATE
 from provider.payments import Payments
 from provider.publishing import Publishing
 from provider.settings import Settings
@@ -83,12 +85,17 @@ def create_app(
     dialects = configured.load(settings.dialects_file, environments)
     note_prices(environments, settings.chain_ids)
     metrics = Metrics(environments, __version__)
+    limiter = Limiter(
+        per_address=settings.requests_per_address, per_wallet=settings.requests_per_wallet
+    )
     app = web.Application(
-        middlewares=[guard(render, metrics)],
+        middlewares=[guard(render, metrics, limiter)],
         client_max_size=settings.max_body_bytes,
-        handler_args={"auto_decompress": False, "keepalive_timeout": IDLE_S},
+        handler_args=HANDLER_ARGS,
     )
     app[SETTINGS], app[METRICS] = settings, metrics
+    app[LIMITER], app[LEAST_RATE] = limiter, settings.min_transfer_rate
+    app[TRUSTED_PROXIES] = settings.trusted_proxies
     app.on_response_prepare.append(on_prepare)
     observing.add_routes(app, settings)
     ocean_routes.add_routes(app)
@@ -130,7 +137,7 @@ async def _build(
     chains, database, operator = ground.chains, ground.database, ground.operator
     catalogue, supplier = ground.catalogue, ground.supplier
     trail = app[TRAIL] = ground.trail
-    callers, sessions = await _gate(settings, database, trail, stack, clock, ground.leases)
+    callers, sessions = await _gate(app, database, stack, clock, ground.leases)
     payments = Payments(chains, key, now=clock, elsewhere=ground.others)
     jobs = Jobs(
         operator=operator,
@@ -147,6 +154,7 @@ async def _build(
         provider_address=key.address,
         require_signed_status=settings.require_signed_status,
         trail=trail,
+        require_open=open_until_told(app, settings.drain_delay_s + settings.stop_grace_s),
     )
     app[OPERATOR], app[JOBS] = operator, jobs
     app[OBSERVER] = ground.observer
@@ -191,14 +199,14 @@ async def _build(
 
 
 async def _gate(
-    settings: Settings,
+    app: web.Application,
     database: Database,
-    trail: Trail,
     stack: AsyncExitStack,
     clock: Clock,
     leases: Leases,
 ) -> tuple[Callers, Sessions]:
     """Who is asking: nonces, tokens, signatures."""
+    settings = app[SETTINGS]
     tokens = Tokens(settings.key.derive(PURPOSE), settings.token_max_age_s)
     revocations = Revocations(database)
     nonces = Nonces(database)
@@ -213,7 +221,8 @@ async def _gate(
         chain_id=next(iter(settings.chain_ids), None),
         require_typed=settings.require_typed_signatures,
         now=clock,
-        trail=trail,
+        trail=app[TRAIL],
+        limit=app[LIMITER].admit_wallet,
     )
     purging = asyncio.create_task(_purge(revocations, shown, leases, clock), name="token janitor")
     stack.push_async_callback(_end, purging)

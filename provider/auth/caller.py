@@ -91,7 +91,8 @@ class Caller:
 
 
 class Callers:
-    """Tells who is asking. ``now`` gives seconds since the epoch."""
+    """Tells who is asking. ``now`` gives seconds since the epoch; ``limit`` counts a request of
+    a wallet that is known to be its own, and may refuse it."""
 
     def __init__(
         self,
@@ -105,8 +106,10 @@ class Callers:
         require_typed: bool,
         now: Callable[[], float],
         trail: Trail | None = None,
+        limit: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._trail = trail
+        self._limit = limit
         self._nonces = nonces
         self._shown = shown
         self._revocations = revocations
@@ -132,6 +135,7 @@ class Callers:
             caller = Caller(claim.address.lower(), read_nonce(claim.nonce, self._now()))
             await self.read_token(claim.token, claim.address)
         asking().actor = caller.address
+        self._limit(caller.address)
         used = await self._require_fresh(caller)
         await self._show(caller, claim.operation, used, self._shown.claim)
         return caller
@@ -145,8 +149,10 @@ class Callers:
         _asked(claim)
         if not claim.signature:
             claims = await self.read_token(claim.token, claim.address)
+            self._limit(claims.address)
             return Caller(claims.address, None)
         caller = await self._signer(claim)
+        self._limit(caller.address)
         used = await self._require_fresh(caller)
         await self._show(caller, claim.operation, used, self._shown.question)
         return caller
