@@ -160,7 +160,7 @@ def _preflight(request: web.Request) -> web.Response:
     return web.Response(headers=headers, content_type="text/html")
 
 
-def note_refusal(request: web.Request, error: Exception, response: web.Response) -> None:
+def mark_refusal(request: web.Request, error: Exception, response: web.Response) -> None:
     """What every refusal has, in whatever envelope: when to come again, what it costs."""
     if (limiter := request.app.get(LIMITER)) is not None:
         limiter.failed(request, error)
@@ -175,7 +175,7 @@ def _in_its_envelope(
     response = own(request, error) if own is not None else None
     if response is None:
         return _rendered(request, render, error)
-    note_refusal(request, error, response)
+    mark_refusal(request, error, response)
     return response
 
 
@@ -184,7 +184,7 @@ def _rendered(request: web.Request, render: ErrorRenderer, error: Exception) -> 
         return web.Response(status=_CLIENT_LEFT)
     response = render(error)
     if response is not None:
-        note_refusal(request, error, response)
+        mark_refusal(request, error, response)
     if response is not None and response.status < 500:
         return response
     if response is None:

@@ -18,7 +18,7 @@ from compute.errors import ComputeError
 from provider.auditing.asking import asking
 from provider.dialects.shared.door import Door
 from provider.errors import KeyWrong, ProviderError
-from provider.middlewares import ENVELOPES, REFUSED, REQUEST_ID, note_refusal
+from provider.middlewares import ENVELOPES, REFUSED, REQUEST_ID, mark_refusal
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def _answer(request: web.Request, error: Exception, render: Render) -> web.Respo
         answer = web.json_response({"error": error.public}, status=error.status)
     if answer is None:
         return None
-    note_refusal(request, error, answer)
+    mark_refusal(request, error, answer)
     if answer.status == web.HTTPUnauthorized.status_code:
         answer.headers["WWW-Authenticate"] = CHALLENGE
     if answer.status >= 500:
