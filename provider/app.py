@@ -64,6 +64,7 @@ from provider.jobs import Jobs
 from provider.listening import IDLE_S
 from provider.middlewares import guard, on_prepare
 from provider.migrations import VERSIONS
+from provider.openapi import routes as openapi_routes
 from provider.payments import Payments
 from provider.publishing import Publishing
 from provider.settings import Settings
@@ -104,6 +105,7 @@ def create_app(
     app.on_response_prepare.append(on_prepare)
     ocean_routes.add_routes(app)
     aquarius_routes.add_routes(app)
+    openapi_routes.add_routes(app, dialects.sections(), settings.public_url)
     siblings.add_routes(app, dialects)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
