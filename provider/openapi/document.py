@@ -9,8 +9,9 @@ nothing. HEAD is described by its GET.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -26,7 +27,7 @@ RETRY_AFTER: Final = "Retry-After"
 _SLASHES: Final = re.compile(r"/{2,}")
 _VARIABLE: Final = re.compile(r"\{([^{}]+)\}")
 _RETRIED: Final = (429, 503)
-_BARE: Final = (304, 412, 416)
+_PART: Final = 206
 
 Json = dict[str, Any]
 
@@ -62,16 +63,18 @@ def make(app: web.Application, apis: Sequence[Mounted], *, server: str) -> Json:
     """The document. ``server`` is the address that clients know us by, "/" for where they have
     the document from."""
     routes = served(app)
-    schemas = _Schemas()
+    parts = _Parts()
     paths: dict[str, Json] = {}
     for (method, path), found in described(apis).items():
+        if (method, path) not in routes:
+            continue
         for mounted, operation in found:
-            own = paths.setdefault(_plain(mounted.prefix + operation.path), {})
-            if (method, path) in routes:
-                own[method.lower()] = _Written(mounted.api, operation, schemas).operation()
+            item = paths.setdefault(_plain(mounted.prefix + operation.path), {})
+            written = _Written(mounted.api, operation, parts)
+            item[method.lower()] = written.operation()
             if method == "GET" and ("HEAD", path) in routes:
-                own["head"] = _head(own["get"])
-    document: Json = {
+                item["head"] = written.head()
+    document = {
         "openapi": VERSION,
         "info": {
             "title": "Ocean Compute",
@@ -86,38 +89,23 @@ def make(app: web.Application, apis: Sequence[Mounted], *, server: str) -> Json:
             for mounted in apis
             for name, text in mounted.api.tags.items()
         ],
-        "paths": {path: item for path, item in paths.items() if item},
-        "components": {"schemas": {}, "securitySchemes": prose.SECURITY},
+        "paths": paths,
+        "components": {"responses": parts.refusals, "securitySchemes": prose.SECURITY},
     }
-    filled: Json = schemas.fill(document)
-    filled["components"]["schemas"] = schemas.definitions
-    return filled
+    return parts.filled(document)
 
 
 def _plain(path: str) -> str:
     return _SLASHES.sub("/", path).rstrip("/") or "/"
 
 
-def _head(get: Json) -> Json:
-    """HEAD is answered as GET is, without a body, and never with a part of one."""
-    head = dict(get)
-    head["operationId"] = get["operationId"] + "Head"
-    head["summary"] = get["summary"] + " (headers only)"
-    head["responses"] = {
-        status: {name: part for name, part in answer.items() if name != "content"}
-        for status, answer in get["responses"].items()
-        if status != "206"
-    }
-    return head
-
-
 class _Written:
     """One operation as the document has it; shapes stand in it as marks."""
 
-    def __init__(self, api: Api, operation: Operation, schemas: _Schemas) -> None:
+    def __init__(self, api: Api, operation: Operation, parts: _Parts) -> None:
         self._api = api
         self._operation = operation
-        self._schemas = schemas
+        self._parts = parts
 
     def operation(self) -> Json:
         given, api = self._operation, self._api
@@ -135,14 +123,28 @@ class _Written:
         written["security"] = [dict(each) for each in security]
         return written
 
+    def head(self) -> Json:
+        """HEAD is answered as GET is, without a body, and never with a part of one."""
+        answers = {
+            str(status): self._answer(status, replace(answer, content={}))
+            for status, answer in self._answers().items()
+            if status != _PART
+        }
+        own = {
+            "operationId": self._operation.id + "Head",
+            "summary": self._operation.summary + " (headers only)",
+            "responses": answers,
+        }
+        return self.operation() | own
+
     def _parameters(self) -> Iterator[Json]:
         given = self._operation
         names = _VARIABLE.findall(given.path)
         if names:
-            fields = self._schemas.fields(given.path_values)
+            fields = self._parts.fields(given.path_values)
             for name in names:
                 yield {"name": name, "in": "path", "required": True, **_described(fields[name][1])}
-        for name, (required, schema) in self._schemas.fields(given.query).items():
+        for name, (required, schema) in self._parts.fields(given.query).items():
             yield {"name": name, "in": "query", "required": required, **_described(schema)}
         for name, text in given.headers.items():
             schema = {"type": "string"}
@@ -153,19 +155,28 @@ class _Written:
         written: Json = {
             "required": body.required,
             "content": {
-                media: {"schema": self._schemas.mark(kind)}
+                media: {"schema": self._parts.mark(kind)}
                 | ({"examples": examples} if examples else {})
                 for media, kind in body.content.items()
             },
         }
         return written | ({"description": body.description} if body.description else {})
 
-    def _responses(self) -> Json:
+    def _answers(self) -> dict[int, Answer]:
         given, api = self._operation, self._api
-        answers = dict(given.answers)
-        for status in sorted({*given.refusals, *api.always} - answers.keys()):
-            answers[status] = api.refusals[status]
-        return {str(status): self._answer(status, answers[status]) for status in sorted(answers)}
+        refusals = {status: api.refusals[status] for status in (*given.refusals, *api.always)}
+        return dict(sorted({**refusals, **given.answers}.items()))
+
+    def _responses(self) -> Json:
+        """Refusals are alike in all calls of an API, and written down once."""
+        own = self._operation.answers
+        tag = next(iter(self._api.tags))
+        return {
+            str(status): self._answer(status, answer)
+            if status in own
+            else self._parts.refusal(f"{tag}{status}", partial(self._answer, status, answer))
+            for status, answer in self._answers().items()
+        }
 
     def _answer(self, status: int, answer: Answer) -> Json:
         headers = dict(answer.headers)
@@ -179,7 +190,7 @@ class _Written:
             }
         if answer.content:
             written["content"] = {
-                media: {"schema": self._schemas.mark(kind)}
+                media: {"schema": self._parts.mark(kind)}
                 | ({} if answer.example is None else {"example": answer.example})
                 for media, kind in answer.content.items()
             }
@@ -201,17 +212,27 @@ class _Mark(dict[str, Any]):
         self.number = number
 
 
-class _Schemas:
-    """JSON schemas of shapes. All are made together at the end, so that what they share is
-    defined once; until then marks stand for them."""
+class _Parts:
+    """What operations share: schemas of shapes, and refusals. All schemas are made together at
+    the end, so that each is there once; until then marks stand for them."""
 
     def __init__(self) -> None:
         self._shapes: list[Any] = []
-        self.definitions: Json = {}
+        self.refusals: Json = {}
 
     def mark(self, kind: Any) -> Json:
+        """What stands for the schema of a shape."""
+        for number, known in enumerate(self._shapes):
+            if known is kind:
+                return _Mark(number)
         self._shapes.append(kind)
         return _Mark(len(self._shapes) - 1)
+
+    def refusal(self, name: str, make: Callable[[], Json]) -> Json:
+        """A reference to an answer of this name."""
+        if name not in self.refusals:
+            self.refusals[name] = make()
+        return {"$ref": f"#/components/responses/{name}"}
 
     def fields(self, kind: Any) -> dict[str, tuple[bool, Json]]:
         """Whether it has to be there, and its schema, of each field of a shape."""
@@ -223,8 +244,8 @@ class _Schemas:
             name: (name in required, each) for name, each in schema.get("properties", {}).items()
         }
 
-    def fill(self, document: Any) -> Any:
-        """The document with schemas for marks."""
+    def filled(self, document: Json) -> Json:
+        """The document with schemas for marks, and those that several share as components."""
         made, shared = TypeAdapter.json_schemas(
             [
                 (number, "validation", TypeAdapter(kind))
@@ -232,9 +253,10 @@ class _Schemas:
             ],
             ref_template="#/components/schemas/{model}",
         )
-        self.definitions = _untitled(shared.get("$defs", {}), names=True)
         schemas = {number: _untitled(schema) for (number, _), schema in made.items()}
-        return _filled(document, schemas)
+        filled: Json = _filled(document, schemas)
+        filled["components"]["schemas"] = _untitled(shared.get("$defs", {}), names=True)
+        return filled
 
 
 def _filled(value: Any, schemas: Mapping[Any, Any]) -> Any:

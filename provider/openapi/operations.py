@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import ConfigDict, with_config
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
@@ -22,8 +22,6 @@ MULTIPART: Final = "multipart/form-data"
 
 shape = with_config(ConfigDict(use_attribute_docstrings=True))
 """Makes a TypedDict a shape: the docstrings under its fields become their descriptions."""
-
-ANY_BYTES: Final = Annotated[bytes, Field(description="The bytes of the file.")]
 
 Security = Sequence[Mapping[str, Sequence[str]]]
 """As OpenAPI has it: one of these is enough, and of each all schemes are needed."""

@@ -109,15 +109,16 @@ def _security(document: Json) -> Iterator[str]:
 
 
 def _groups(document: Json) -> Iterator[str]:
+    shared = document["components"]["responses"]
     for tag in document["tags"]:
         yield f"<h2>{escape(tag['name'])}</h2><p>{_text(tag['description'])}</p>"
         for method, path, each in _operations(document, tag["name"]):
             if method != "head":
                 also = "head" in document["paths"][path] and method == "get"
-                yield _call(method, path, each, also)
+                yield _call(method, path, each, also, shared)
 
 
-def _call(method: str, path: str, each: Json, also_head: bool) -> str:
+def _call(method: str, path: str, each: Json, also_head: bool, shared: Json) -> str:
     parts = [
         f'<section class="call" id="{escape(each["operationId"])}">',
         f'<h3><span class="method">{method.upper()}</span><code>{escape(path)}</code></h3>',
@@ -133,7 +134,7 @@ def _call(method: str, path: str, each: Json, also_head: bool) -> str:
     if "requestBody" in each:
         parts += _body(each["requestBody"])
     parts.append("<h4>Answers</h4><table>")
-    parts += [_answer(status, answer) for status, answer in each["responses"].items()]
+    parts += [_answer(status, answer, shared) for status, answer in each["responses"].items()]
     return "\n".join([*parts, "</table>", "</section>"])
 
 
@@ -164,7 +165,9 @@ def _body(body: Json) -> Iterator[str]:
         yield f"<p>Example: {escape(name)}</p>{_shown(example['value'])}"
 
 
-def _answer(status: str, answer: Json) -> str:
+def _answer(status: str, answer: Json, shared: Json) -> str:
+    if "$ref" in answer:
+        answer = shared[answer["$ref"].rpartition("/")[2]]
     content = "".join(
         f"<br>{_code(media)}: {_kind(each['schema'])}"
         for media, each in answer.get("content", {}).items()

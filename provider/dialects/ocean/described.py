@@ -6,8 +6,8 @@ from typing import Final
 
 from provider.dialects.ocean import asset_shapes, shapes
 from provider.dialects.ocean.responses import ROUTES
+from provider.openapi import files
 from provider.openapi.operations import (
-    ANY_BYTES,
     JSON,
     OCTETS,
     TEXT,
@@ -94,31 +94,6 @@ _JOB_OBJECT: Final = {
     "expireTimestamp": None,
 }
 
-FILE_HEADERS: Final = {
-    "ETag": "What the content is known by; of a result its SHA-256.",
-    "Content-Disposition": "The file's name.",
-    "Accept-Ranges": "`bytes` where parts may be asked for.",
-}
-RANGE: Final = {
-    "Range": "A part: `bytes=FIRST-LAST`. What is no such range is ignored.",
-    "If-Range": "An ETag: the part only if the file is still that one, else all of it.",
-}
-CONDITIONS: Final = {
-    **RANGE,
-    "If-Match": "ETags, one of which the file must have.",
-    "If-None-Match": "ETags that are known already.",
-}
-PART: Final = Answer(
-    "The part of the file.",
-    {"*/*": ANY_BYTES},
-    {"Content-Range": "Which part of how many bytes.", **FILE_HEADERS},
-)
-BEYOND: Final = Answer(
-    "The range begins behind the file's end.", headers={"Content-Range": "`bytes */SIZE`."}
-)
-UNCHANGED: Final = Answer("The file is one of those in `If-None-Match`.", headers=FILE_HEADERS)
-ANOTHER: Final = Answer("The file is none of those in `If-Match`.")
-
 
 def _refused(text: str) -> Answer:
     return Answer(text, {JSON: shapes.Refusal})
@@ -144,7 +119,7 @@ REFUSALS: Final = {
     409: _refused("An order is in use for another job."),
     413: _refused("The request is too large."),
     429: _refused("Too much at the moment: a queue is full, or too many requests came."),
-    500: Answer("A fault of this service.", {JSON: shapes.Fault}),
+    500: Answer("A fault of this service.", {JSON: files.Fault}),
     503: _refused("A part of the provider's own does not answer, or it is about to stop."),
 }
 ALWAYS: Final = (408, 413, 429, 500, 503)
@@ -313,17 +288,11 @@ def _jobs_calls() -> list[Operation]:
             "One result of a job",
             "The file with its name, type and SHA-256 (`ETag`); parts of it by `Range`. The text"
             " to sign is `consumerAddress` + `jobId` + `index` + `nonce`.",
-            {
-                200: Answer("The file.", {"*/*": ANY_BYTES}, FILE_HEADERS),
-                206: PART,
-                304: UNCHANGED,
-                412: ANOTHER,
-                416: BEYOND,
-            },
+            files.STORED,
             tag=JOBS,
             query=shapes.ResultQuery,
             refusals=(400, 403, 404),
-            headers=CONDITIONS,
+            headers=files.CONDITIONS,
             security=SIGNED,
         ),
     ]
@@ -393,15 +362,11 @@ def _assets() -> list[Operation]:
             "A file of an asset",
             "Passed on from its origin as it comes; parts of it by `Range` where the origin gives"
             " parts. The text to sign is `documentId` + `nonce`.",
-            {
-                200: Answer("The file.", {"*/*": ANY_BYTES}, FILE_HEADERS),
-                206: PART,
-                416: BEYOND,
-            },
+            files.PASSED_ON,
             tag=ASSETS,
             query=asset_shapes.DownloadQuery,
             refusals=(400, 403, 404),
-            headers=RANGE,
+            headers=files.RANGE,
             security=SIGNED,
         ),
         _call(
@@ -412,7 +377,7 @@ def _assets() -> list[Operation]:
             {201: Answer("The sealed bytes, `0x` and hexadecimal digits.", {TEXT: str})},
             tag=ASSETS,
             query=asset_shapes.EncryptQuery,
-            body=Body({OCTETS: ANY_BYTES}, required=False),
+            body=Body({OCTETS: files.ANY_BYTES}, required=False),
         ),
         _call(
             "decrypt",

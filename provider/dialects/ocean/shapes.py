@@ -67,15 +67,6 @@ class Refusal(TypedDict):
 
 
 @shape
-class Fault(TypedDict):
-    """A fault of this service."""
-
-    error: Literal["Internal error"]
-    requestId: str
-    """By which the service's log tells what happened."""
-
-
-@shape
 class Root(TypedDict):
     """What this provider is and where its calls are."""
 
