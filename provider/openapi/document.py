@@ -247,10 +247,7 @@ class _Parts:
     def filled(self, document: Json) -> Json:
         """The document with schemas for marks, and those that several share as components."""
         made, shared = TypeAdapter.json_schemas(
-            [
-                (number, "validation", TypeAdapter(kind))
-                for number, kind in enumerate(self._shapes)
-            ],
+            [(number, "validation", TypeAdapter(kind)) for number, kind in enumerate(self._shapes)],
             ref_template="#/components/schemas/{model}",
         )
         schemas = {number: _untitled(schema) for (number, _), schema in made.items()}

@@ -1,4 +1,4 @@
-"""What all APIs have alike: answers that are files, and faults of this service."""
+"""What all APIs have alike: answers that are files, faults, what is no HTTP."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from provider.openapi.operations import Answer, shape
+from provider.openapi.operations import TEXT, Answer, shape
 
-ANY_BYTES: Final = Annotated[bytes, Field(description="The bytes of the file.")]
+AnyBytes = Annotated[bytes, Field(description="The bytes of the file.")]
 
 FILE_HEADERS: Final = {
     "ETag": "What the content is known by; of a result its SHA-256.",
@@ -27,7 +27,7 @@ CONDITIONS: Final = {
 }
 PART: Final = Answer(
     "The part of the file.",
-    {"*/*": ANY_BYTES},
+    {"*/*": AnyBytes},
     {"Content-Range": "Which part of how many bytes.", **FILE_HEADERS},
 )
 BEYOND: Final = Answer(
@@ -35,10 +35,13 @@ BEYOND: Final = Answer(
 )
 UNCHANGED: Final = Answer("The file is one of those in `If-None-Match`.", headers=FILE_HEADERS)
 ANOTHER: Final = Answer("The file is none of those in `If-Match`.")
-FILE: Final = Answer("The file.", {"*/*": ANY_BYTES}, FILE_HEADERS)
+FILE: Final = Answer("The file.", {"*/*": AnyBytes}, FILE_HEADERS)
 
 PASSED_ON: Final = {200: FILE, 206: PART, 416: BEYOND}
 """Of a file elsewhere."""
+
+NO_HTTP: Final = {TEXT: str}
+"""Of 400: what is told of a request line or of headers that are too long, or no HTTP at all."""
 
 STORED: Final = {**PASSED_ON, 304: UNCHANGED, 412: ANOTHER}
 """Of a file that lies here."""
@@ -51,3 +54,11 @@ class Fault(TypedDict):
     error: Literal["Internal error"]
     requestId: str
     """By which the service's log tells what happened."""
+
+
+@shape
+class NoSuchPath(TypedDict):
+    """The URL itself is wrong."""
+
+    error: str
+    context: None

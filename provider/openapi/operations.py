@@ -12,16 +12,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pydantic import ConfigDict, with_config
+from provider.openapi.shapes import shape
+
+__all__ = [
+    "JSON",
+    "MULTIPART",
+    "OCTETS",
+    "TEXT",
+    "Answer",
+    "Api",
+    "Body",
+    "Operation",
+    "Security",
+    "shape",
+]
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
 OCTETS: Final = "application/octet-stream"
-FORM: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"
-
-shape = with_config(ConfigDict(use_attribute_docstrings=True))
-"""Makes a TypedDict a shape: the docstrings under its fields become their descriptions."""
 
 Security = Sequence[Mapping[str, Sequence[str]]]
 """As OpenAPI has it: one of these is enough, and of each all schemes are needed."""

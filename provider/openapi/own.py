@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from provider.openapi import files
 from provider.openapi.operations import JSON, Answer, Api, Operation
 
 HTML: Final = "text/html"
@@ -39,5 +40,6 @@ def api(section: object = None) -> Api:
                 refusals=(),
             ),
         ],
-        refusals={},
+        refusals={400: Answer("This is no HTTP.", files.NO_HTTP)},
+        always=(400,),
     )

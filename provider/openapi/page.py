@@ -104,7 +104,8 @@ def _contents(document: Json) -> Iterator[str]:
 def _security(document: Json) -> Iterator[str]:
     yield '<h2 id="access">Who may come in</h2><table>'
     for name, scheme in document["components"]["securitySchemes"].items():
-        yield f"<tr><td><code>{escape(name)}</code></td><td>{_text(scheme['description'])}</td></tr>"
+        text = _text(scheme["description"])
+        yield f"<tr><td>{_code(name)}</td><td>{text}</td></tr>"
     yield "</table>"
 
 

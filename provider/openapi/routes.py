@@ -98,9 +98,7 @@ async def _serve(request: web.Request) -> web.Response:
     known = request.headers.get(hdrs.IF_NONE_MATCH, "")
     if known.strip() == "*" or kept.etag in _etags(known):
         return web.Response(status=304, headers=headers)
-    return web.Response(
-        body=kept.body, content_type=kept.media, charset="utf-8", headers=headers
-    )
+    return web.Response(body=kept.body, content_type=kept.media, charset="utf-8", headers=headers)
 
 
 def _etags(header: str) -> set[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, NotRequired
 
 from pydantic import ConfigDict, Field, with_config
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from provider.dialects.aaas.logs import NOT_READY, TAIL_OFFSET, TASK_END
 from provider.dialects.aaas.requests import MOST_ID_LETTERS, MOST_LINES
@@ -282,8 +282,10 @@ _CALLS: Final = (
 def api(section: AaasSettings) -> Api:
     """The API as the section has it."""
     return Api(
-        tags={TAG: "Tasks by module and name, in namespaces. Arguments come from the query and"
-              " from a JSON body; the query counts where both have one."},
+        tags={
+            TAG: "Tasks by module and name, in namespaces. Arguments come from the query and"
+            " from a JSON body; the query counts where both have one."
+        },
         operations=list(_operations()),
         refusals=described.refusals(AaasError),
         always=described.always(section),

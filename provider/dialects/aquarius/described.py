@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NotRequired
 
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from provider.dialects.aquarius.requests import MAX_FIRST, MAX_SIZE, MAX_TEXT
 from provider.dialects.ocean.described import ALWAYS, REFUSALS
 from provider.dialects.ocean.shapes import Refusal as Refused
+from provider.openapi import files
 from provider.openapi.operations import JSON, Answer, Api, Body, Operation, shape
 
 TAG: Final = "metadata"
@@ -50,9 +51,7 @@ Query = TypedDict(
                 " ids, chains, NFTs, states, types, tokens and texts. All else is refused by name."
             ),
         ],
-        "text": Annotated[
-            str | None, Field(max_length=MAX_TEXT, description="Words to be found.")
-        ],
+        "text": Annotated[str | None, Field(max_length=MAX_TEXT, description="Words to be found.")],
         "from": Annotated[int, Field(ge=0, le=MAX_FIRST, description="How many to leave out.")],
         "size": Annotated[
             int, Field(ge=0, le=1 << 31, description=f"How many to show; {MAX_SIZE} at most.")
@@ -73,7 +72,11 @@ class Total(TypedDict):
     relation: Literal["eq"]
 
 
-Hit = TypedDict("Hit", {"_id": str | None, "_source": dict[str, Any]})
+class Hit(TypedDict):
+    _id: str | None
+    _source: dict[str, Any]
+
+
 """An asset and its document."""
 
 
@@ -157,7 +160,7 @@ def api(section: object = None) -> Api:
                 " document, whatever its media type.",
                 {
                     200: Answer("The proof.", {JSON: Proof}),
-                    400: Answer("The faults.", {JSON: Faults | Refused}),
+                    400: Answer("The faults.", {JSON: Faults | Refused, **files.NO_HTTP}),
                 },
                 body=Body({JSON: dict[str, Any]}, {"document": _DOCUMENT}),
                 refusals=(),

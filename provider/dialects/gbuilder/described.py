@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NotRequired
 
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from provider.dialects.gbuilder.requests import MOST_ID_LENGTH
 from provider.dialects.gbuilder.settings import GBuilderSettings
@@ -38,7 +38,7 @@ class TaskForm(TypedDict):
 
     task_id: TaskId
     """A name for the task: printable characters without / and \\, not only dots."""
-    task_file: files.ANY_BYTES
+    task_file: files.AnyBytes
     """The data. The field may be called `file` as well."""
     immediate: NotRequired[str]
     """There to be answered when the task is over, where the operator allows that."""

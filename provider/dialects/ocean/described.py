@@ -103,12 +103,7 @@ REFUSALS: Final = {
     400: Answer(
         "Something of the request is missing or wrong, or a rule says no: fields are told by"
         " name, rules by a sentence or by resource and code.",
-        {JSON: shapes.FieldErrors | shapes.Refusal},
-        example={
-            "success": False,
-            "message": "Validation error",
-            "errors": {"consumerAddress": ["The consumerAddress field is required."]},
-        },
+        {JSON: shapes.FieldErrors | shapes.Refusal, **files.NO_HTTP},
     ),
     403: _refused("This wallet may not."),
     404: _refused("There is no such thing, or it is not this wallet's."),
@@ -122,7 +117,7 @@ REFUSALS: Final = {
     500: Answer("A fault of this service.", {JSON: files.Fault}),
     503: _refused("A part of the provider's own does not answer, or it is about to stop."),
 }
-ALWAYS: Final = (408, 413, 429, 500, 503)
+ALWAYS: Final = (400, 408, 413, 429, 500, 503)
 
 
 def _jobs(text: str) -> Answer:
@@ -377,7 +372,7 @@ def _assets() -> list[Operation]:
             {201: Answer("The sealed bytes, `0x` and hexadecimal digits.", {TEXT: str})},
             tag=ASSETS,
             query=asset_shapes.EncryptQuery,
-            body=Body({OCTETS: files.ANY_BYTES}, required=False),
+            body=Body({OCTETS: files.AnyBytes}, required=False),
         ),
         _call(
             "decrypt",

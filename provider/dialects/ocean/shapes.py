@@ -6,10 +6,10 @@ here against real requests and answers.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from compute.results import ResultType
 from provider.dialects.ocean.fields import MAX_DOCUMENT_CHARACTERS, MAX_ID_CHARACTERS
@@ -25,12 +25,8 @@ Address = Annotated[
 Did = Annotated[
     str, Field(min_length=1, max_length=MAX_ID_CHARACTERS, examples=["did:op:" + "d1" * 32])
 ]
-ServiceId = Annotated[
-    str, Field(min_length=1, max_length=MAX_ID_CHARACTERS, examples=["compute"])
-]
-Transaction = Annotated[
-    str, Field(pattern="^0x[0-9a-fA-F]{64}$", examples=["0x" + "7a" * 32])
-]
+ServiceId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS, examples=["compute"])]
+Transaction = Annotated[str, Field(pattern="^0x[0-9a-fA-F]{64}$", examples=["0x" + "7a" * 32])]
 JobId = Annotated[str, Field(min_length=1, examples=["0f4c1e0c8a6d4f5a9d3b7a1f2e6c8b90"])]
 Nonce = Annotated[
     int | Annotated[str, Field(pattern="^(0|[1-9][0-9]{0,19})$")],
@@ -215,9 +211,7 @@ class StartRequest(_Signed):
     environment: Annotated[str, Field(min_length=1, examples=["small"])]
     """The id of an environment."""
     dataset: DatasetChoice
-    additionalDatasets: NotRequired[
-        Annotated[list[DatasetChoice], Field(max_length=MAX_DATASETS)]
-    ]
+    additionalDatasets: NotRequired[Annotated[list[DatasetChoice], Field(max_length=MAX_DATASETS)]]
     algorithm: AlgorithmChoice
     output: NotRequired[dict[str, Any]]
     """Taken and not used: results are kept here."""

@@ -54,6 +54,10 @@ _AS_MODEL: Final = {
     "model_input_format": "csv",
     "model_output_format": "json",
 }
+_MISSING: Final = Answer(
+    "There is no such thing, or no such version in the path.",
+    {JSON: shapes.PipelinesError | files.NoSuchPath},
+)
 _FORMS: Final[dict[Kind, Any]] = {
     Kind.PIPELINE: shapes.PipelineForm,
     Kind.DATASET: shapes.DatasetForm,
@@ -74,7 +78,7 @@ def api(section: PipelinesSettings) -> Api:
             REGISTRY: "What users hand in: pipelines, datasets, configs, build files, models.",
         },
         operations=[*calls, *registry],
-        refusals=described.refusals(shapes.PipelinesError),
+        refusals=described.refusals(shapes.PipelinesError, {404: _MISSING}),
         always=tuple({*described.always(section), 401}),
         security=inside,
     )
@@ -200,7 +204,9 @@ def _registry(kind: Kind) -> list[Operation]:
     whole = shapes.ItemPath
     pipeline = kind is Kind.PIPELINE
 
-    def operation(method: str, path: str, id_: str, summary: str, text: str, **more: Any) -> Operation:
+    def operation(
+        method: str, path: str, id_: str, summary: str, text: str, **more: Any
+    ) -> Operation:
         return Operation(method, path, f"pipelines{id_}", summary, text, tag=REGISTRY, **more)
 
     content = {MULTIPART: _FORMS[kind]} | ({JSON: _FORMS[kind]} if pipeline else {})

@@ -5,10 +5,10 @@ The rules themselves are in ``requests`` and ``registry_requests``.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from provider.dialects.pipelines.fields import MOST_NAME, MOST_TEXT
 from provider.openapi import files
@@ -261,7 +261,7 @@ class PipelineForm(TypedDict):
 class _WithContent(PipelineForm):
     pipeline_uid: Uid
     """Where it belongs."""
-    file: files.ANY_BYTES
+    file: files.AnyBytes
     """The content."""
 
 

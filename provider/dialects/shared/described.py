@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from provider.dialects.shared.sections import DialectSection
+from provider.openapi import files
 from provider.openapi.operations import JSON, Answer, Security
-from provider.openapi.files import Fault
 
 KEYS: Final[Security] = ({"bearerKey": []}, {"passwordKey": []}, {"headerKey": []})
 
@@ -35,12 +35,13 @@ def security(section: DialectSection) -> Security:
 def refusals(kind: Any, changed: Mapping[int, Answer] | None = None) -> dict[int, Answer]:
     """The errors of an API whose envelope is of one shape; ``changed`` are those that differ."""
     found = {status: Answer(text, {JSON: kind}) for status, text in _TEXTS.items()}
+    found[400] = Answer(_TEXTS[400], {JSON: kind, **files.NO_HTTP})
     found[401] = Answer(_TEXTS[401], {JSON: kind}, {"WWW-Authenticate": "`Bearer`"})
     found[405] = Answer(_TEXTS[405], {JSON: kind}, {"Allow": "The methods."})
-    found[500] = Answer("A fault of this service.", {JSON: Fault})
+    found[500] = Answer("A fault of this service.", {JSON: files.Fault})
     return found | dict(changed or {})
 
 
 def always(section: DialectSection) -> tuple[int, ...]:
     """What any call may meet. 401 where there are keys; 403 where there are none."""
-    return (401 if section.keys else 403, 408, 413, 429, 500, 503)
+    return (400, 401 if section.keys else 403, 408, 413, 429, 500, 503)
