@@ -45,7 +45,7 @@ def sections(root: Path) -> Json:
 def running(root: Path) -> Iterator[Service]:
     """The service; at the end its log has no trace of a fault."""
     service = Service(root / "described")
-    service.environments({})
+    service.environments({"id": "test"}, {"id": "small"})
     service.dialects(sections(root))
     asyncio.run(service.start())
     try:
