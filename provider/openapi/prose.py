@@ -25,7 +25,7 @@ take is 405 with `Allow`.
 
 **Request ids.** Each answer has `X-Request-Id`: the one that the request came with, or a new one.
 
-Every path is served with repeated slashes as well, and answers any origin (CORS).
+Calls answer any origin (CORS), and those of the Ocean API paths with repeated slashes as well.
 """
 
 SECURITY: Final[dict[str, Any]] = {

@@ -23,6 +23,11 @@ def shape(cls: _Class) -> _Class:
     return with_config(ConfigDict(json_schema_extra=partial(_describe, cls)))(cls)
 
 
+def described(schema: dict[str, Any], cls: type) -> None:
+    """For ``json_schema_extra`` of a model: add what the docstrings under its fields say."""
+    _describe(cls, schema)
+
+
 def _describe(cls: type, schema: dict[str, Any]) -> None:
     """Add what the docstrings say of the fields, those of bases included."""
     properties = schema.get("properties", {})
@@ -33,7 +38,7 @@ def _describe(cls: type, schema: dict[str, Any]) -> None:
 
 def _told(cls: type) -> dict[str, str]:
     found: dict[str, str] = {}
-    for base in getattr(cls, "__orig_bases__", ()):
+    for base in getattr(cls, "__orig_bases__", cls.__bases__):
         if isinstance(base, type) and base is not cls:
             found |= _told(base)
     return found | _docstrings(cls.__module__).get(cls.__name__, {})
@@ -41,10 +46,11 @@ def _told(cls: type) -> dict[str, str]:
 
 @lru_cache(maxsize=64)
 def _docstrings(module: str) -> dict[str, dict[str, str]]:
-    """The docstrings of fields, by class and field; none where there is no source."""
+    """The docstrings of fields, by class and field; none where there is no source, as of
+    what is built in."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except OSError:
+    except (OSError, TypeError):
         return {}
     classes = [each for each in tree.body if isinstance(each, ast.ClassDef)]
     return {each.name: _of_fields(each.body) for each in classes}

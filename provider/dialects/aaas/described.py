@@ -54,12 +54,15 @@ class RunBody(RunArguments):
     bind_arg: NotRequired[dict[str, Any]]
     """Arguments by `task.method.argument`, dotted or nested."""
     run_opts: NotRequired[dict[str, Any]]
+    """Further options, as if they stood beside the others."""
     extra: NotRequired[dict[str, Any]]
+    """Kept with the task; `configs` may be in here."""
 
 
 @shape
 class TaskArguments(TypedDict):
     task_id: Annotated[Id, Field(min_length=1)]
+    """The task."""
     task_ns: NotRequired[Id]
     """The namespace; left out, the nameless one."""
 
@@ -87,6 +90,7 @@ class LogArguments(TaskArguments):
     tail_mode: NotRequired[Literal["", "0", "1", "true", "false", "yes", "no", "on", "off"]]
     """True for the last `tail_line` lines."""
     tail_line: NotRequired[Annotated[int, Field(ge=0, le=MOST_LINES)]]
+    """How many lines from the end."""
     tail_follow: NotRequired[Literal["", "0", "1", "true", "false", "yes", "no", "on", "off"]]
     """True to wait for lines that come."""
 

@@ -77,8 +77,11 @@ class DecryptRequest(TypedDict):
     decrypterAddress: Address
     """The wallet that asks."""
     chainId: WholeNumber
+    """The chain that it was published on."""
     dataNftAddress: Address
+    """The asset's data NFT."""
     transactionId: NotRequired[Transaction]
+    """The transaction that published it."""
     encryptedDocument: NotRequired[str]
     """`0x` and hexadecimal digits; needed without `transactionId`, as the next two are."""
     flags: NotRequired[WholeNumber]
@@ -86,6 +89,7 @@ class DecryptRequest(TypedDict):
     documentHash: NotRequired[str]
     """SHA-256 of the document, `0x` and hexadecimal digits."""
     nonce: Nonce
+    """Greater than any that this wallet has used."""
     signature: NotRequired[Signature]
     """Left out with a token."""
     expiry: NotRequired[WholeNumber]
@@ -98,15 +102,21 @@ class FileInfoRequest(TypedDict):
     type has)."""
 
     did: NotRequired[Did]
+    """The asset's DID."""
     serviceId: NotRequired[ServiceId]
+    """Which of its services."""
     userdata: NotRequired[Any]
     """Parameters that the service asks for: an object, or its JSON text, at most 64 KiB."""
     checksum: NotRequired[bool | str]
     """True to have SHA-256 told as well, of files up to a size."""
     type: NotRequired[Annotated[str, Field(json_schema_extra={"enum": list(RAW_TYPES)})]]
+    """What kind of file object this is."""
     url: NotRequired[Any]
+    """Of `url`: the address."""
     method: NotRequired[Any]
+    """Of `url`: GET or POST."""
     headers: NotRequired[Any]
+    """Of `url`: an object of texts, or its JSON text."""
     hash: NotRequired[Any]
     """Of `ipfs`."""
     transactionId: NotRequired[Any]

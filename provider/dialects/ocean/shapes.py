@@ -180,7 +180,9 @@ class AlgorithmChoice(TypedDict):
     """An asset (`documentId` and `serviceId`) or an algorithm that is none (`meta`)."""
 
     documentId: NotRequired[Did]
+    """The algorithm's DID."""
     serviceId: NotRequired[ServiceId]
+    """Which of its services."""
     transferTxId: NotRequired[Transaction]
     """The order's transaction; left out where nothing is sold."""
     meta: NotRequired[AlgorithmMeta]
@@ -212,6 +214,7 @@ class StartRequest(_Signed):
     """The id of an environment."""
     dataset: DatasetChoice
     additionalDatasets: NotRequired[Annotated[list[DatasetChoice], Field(max_length=MAX_DATASETS)]]
+    """Further datasets that the job reads."""
     algorithm: AlgorithmChoice
     output: NotRequired[dict[str, Any]]
     """Taken and not used: results are kept here."""
@@ -234,6 +237,7 @@ class InitializeComputeRequest(TypedDict):
     algorithm: AlgorithmChoice
     compute: Quoted
     consumerAddress: Address
+    """The wallet that will order."""
 
 
 @shape
@@ -320,20 +324,28 @@ class Job(TypedDict):
     documentId: str
     """The main dataset."""
     jobId: str
+    """By which all calls about it name it."""
     agreementId: str
     """The order's transaction."""
     dateCreated: str
+    """When it was accepted."""
     dateFinished: str | None
     """There exactly when the job is over."""
     status: int
     """1 waiting, 10 to 60 at work, 70 completed; 2, 7, 8, 11, 21, 22, 31, 32, 41, 42 and 61 are
     other ends."""
     statusText: str
+    """The same in words."""
     environment: str
+    """The environment's id."""
     algoDID: str
+    """Empty for an algorithm that is no asset."""
     inputDID: list[str]
+    """All datasets."""
     results: list[Result]
+    """Empty until there are some."""
     algorithmLogUrl: str
+    """Where the log is, once there is one; empty before."""
     resultsUrls: list[str]
     """Addresses of results, which still want a nonce and a signature."""
     resultsDid: str
@@ -353,6 +365,7 @@ class JobQuery(TypedDict):
     consumerAddress: NotRequired[Address]
     """The wallet."""
     jobId: NotRequired[JobId]
+    """Only this job."""
     documentId: NotRequired[Did]
     """Only jobs on this dataset."""
     agreementId: NotRequired[Annotated[str, Field(min_length=1)]]
@@ -374,6 +387,7 @@ class WishQuery(TypedDict):
     consumerAddress: Address
     """The wallet whose job it is."""
     jobId: NotRequired[JobId]
+    """The job."""
     documentId: NotRequired[Did]
     """Jobs on this dataset."""
     agreementId: NotRequired[Annotated[str, Field(min_length=1)]]
@@ -390,6 +404,7 @@ class WishQuery(TypedDict):
 @shape
 class ResultQuery(_Signed):
     jobId: JobId
+    """The job."""
     index: WholeNumber
     """Of the result, as the job lists it."""
     consumerAddress: Address
