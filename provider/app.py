@@ -52,6 +52,7 @@ from provider.listening import HANDLER_ARGS
 from provider.metrics import Metrics
 from provider.middlewares import guard, on_prepare
 from provider.observing import OBSERVER
+from provider.openapi import routes as openapi_routes
 from provider.pace import LEAST_RATE
 from provider.payments import Payments
 from provider.publishing import Publishing
@@ -100,6 +101,7 @@ def create_app(
     observing.add_routes(app, settings)
     ocean_routes.add_routes(app)
     aquarius_routes.add_routes(app)
+    openapi_routes.add_routes(app, dialects.sections(), settings.public_url)
     siblings.add_routes(app, dialects)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:

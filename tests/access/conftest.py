@@ -26,6 +26,7 @@ from access_world import (
 )
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from support.witness import Witness
 
 from compute.store.base import Database
 from compute.store.database import open_database
@@ -115,6 +116,7 @@ async def _world(
         Fetcher(allowed_networks=networks(["127.0.0.0/8"]), limits=LIMITS)
     )
     app = _app(_api(folder, database, fetcher, chains, now, decrypters), max_body)
+    stack.callback(Witness(app).testify)
     client = TestClient(TestServer(app))
     await client.start_server()
     stack.push_async_callback(client.close)
