@@ -13,6 +13,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     ColumnElement,
     Connection,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    cast,
     delete,
     exists,
     func,
@@ -460,13 +462,15 @@ def _within_bounds(connection: Connection, dids: Iterable[str]) -> Iterator[Entr
 def _matching(query: Query) -> Select[Any]:
     """The DIDs of what meets a query's conditions."""
     found = select(assets.c.did).join_from(assets, asset_versions, _IS_NEWEST)
-    for column, values in (
+    conditions: tuple[tuple[ColumnElement[Any], Collection[Any]], ...] = (
         (assets.c.chain_id, query.chain_ids),
         (assets.c.did, query.dids),
         (assets.c.nft, [nft.lower() for nft in query.nfts]),
-        (assets.c.state, query.states),
+        # Strangers ask for states that no column of this size holds.
+        (cast(assets.c.state, BigInteger), query.states),
         (asset_versions.c.kind, [kind.lower() for kind in query.kinds]),
-    ):
+    )
+    for column, values in conditions:
         if values:
             found = found.where(column.in_(values))
     if query.tokens:
