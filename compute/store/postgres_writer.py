@@ -27,7 +27,7 @@ from sqlalchemy.types import Text
 
 from compute.errors import StoreUnavailable
 from compute.metrics import NOBODY, Recorder
-from compute.store.base import MISSED, Listener, T, Work, take_actions, take_announcements
+from compute.store.base import MISSED, Listener, T, Work
 from compute.store.faults import LOST, fault_in
 from compute.store.postgres_ear import CHANNEL
 from compute.store.server import Server, fault_of, reason_to_retry, take_failed
@@ -281,7 +281,7 @@ def _fail_all(batch: Sequence[Unit], error: Exception) -> None:
 def _run_together(connection: Connection, batch: Sequence[Unit], driver: Any) -> bool:
     """Run units until one fails. False if one did, even if it says otherwise: a statement
     that failed has spoilt the transaction for all."""
-    _forget(connection)
+    take_failed(connection)
     for unit in batch:
         _run(unit, connection, driver)
         if take_failed(connection) is not None or unit.error is not None:
@@ -291,7 +291,7 @@ def _run_together(connection: Connection, batch: Sequence[Unit], driver: Any) ->
 
 def _run_apart(connection: Connection, batch: Sequence[Unit], driver: Any) -> bool:
     """Run each unit in a savepoint: one that fails takes back itself only."""
-    _forget(connection)
+    take_failed(connection)
     for unit in batch:
         savepoint = connection.begin_nested()
         _run(unit, connection, driver)
@@ -312,18 +312,11 @@ def _run(unit: Unit, connection: Connection, driver: Any) -> None:
     try:
         unit.run(connection)
     except Exception as error:
-        reason = reason_to_retry(error) if take_failed(connection) is error else None
         if driver.is_closed():
             raise _Lost from error
-        if reason is not None:
+        if take_failed(connection) is error and reason_to_retry(error) is not None:
             raise
         unit.fail(fault_in(error, "written") or error)
     if driver.is_closed():
         raise _Lost
 
-
-def _forget(connection: Connection) -> None:
-    """What units of an attempt that was broken off have left on the connection."""
-    take_actions(connection)
-    take_announcements(connection)
-    take_failed(connection)

@@ -28,15 +28,15 @@ class Unit:
         self.announced: Sequence[str] = ()
 
     def run(self, connection: Connection) -> None:
-        """Carry the unit out. Raises what it raises, and nothing of it is left in memory then."""
+        """Carry the unit out. Raises what it raises."""
         self.result, self.error = None, None
         self.actions = self.announced = ()
-        try:
-            self.result = self.work(connection)
-        finally:
-            # Taken off the connection in any case: the next unit is not to find them there.
-            actions, announced = take_actions(connection), take_announcements(connection)
-        self.actions, self.announced = actions, announced
+        # What a unit that failed has asked for lies there still.
+        take_actions(connection)
+        take_announcements(connection)
+        self.result = self.work(connection)
+        self.actions = take_actions(connection)
+        self.announced = take_announcements(connection)
 
     def fail(self, error: Exception) -> None:
         if isinstance(error, StopIteration):
