@@ -107,6 +107,7 @@ class Crowd:
         self.wanted: dict[str, int] = {}
         self.owner: dict[str, list[Consumer]] = {}
         self._checksum = checksum
+        self._turn = [asyncio.Lock() for _ in range(WALLETS)]
         self._turns = itertools.count()
 
     async def start_all(self) -> None:
@@ -125,11 +126,14 @@ class Crowd:
             code, status = FAILS, 41
         elif number % 20 == 7:
             code, status = SLEEPS, 7
-        job = await self._any(wallet).start(raw(code, checksum=self._checksum), [DATASET])
+        # Nonces of one wallet must arrive in their order.
+        async with self._turn[number % WALLETS]:
+            job = await self._any(wallet).start(raw(code, checksum=self._checksum), [DATASET])
         self.wanted[job["jobId"]], self.owner[job["jobId"]] = status, wallet
         if status == 7:
             await asyncio.sleep(number % 5)
-            await self._any(wallet).stop(job["jobId"])
+            async with self._turn[number % WALLETS]:
+                await self._any(wallet).stop(job["jobId"])
 
     async def statuses(self) -> dict[str, int]:
         found: dict[str, int] = {}
