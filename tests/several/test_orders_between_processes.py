@@ -29,7 +29,8 @@ def a_job() -> Job:
 async def test_an_order_is_used_once(here: Process, there: Process) -> None:
     stores = [JobStore(here), JobStore(there)]
     outcomes = await asyncio.gather(
-        *(stores[number % 2].insert(a_job()) for number in range(10)), return_exceptions=True
+        *(stores[number % 2].insert(a_job(), queue_limit=20) for number in range(10)),
+        return_exceptions=True,
     )
     jobs = [each for each in outcomes if isinstance(each, Job)]
     assert len(jobs) == 1

@@ -37,4 +37,4 @@ async def test_who_does_not_operate_waits_for_the_end_too(serves: Serves) -> Non
         results = [await each.results("7") for each in (here, there)]
         assert results[0].status == 200
         assert results[0].body == results[1].body
-        assert (await here.post("7", COPY))[0] == (await there.post("7", COPY))[0] == 400
+        assert (await here.post("7", COPY))[0] == (await there.post("7", COPY))[0] == 409
