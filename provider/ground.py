@@ -32,6 +32,8 @@ from provider.assets.origins.contract import ChainContracts
 from provider.assets.origins.http import Gateways
 from provider.assets.remote import Remotes
 from provider.assets.supplier import AssetSupplier
+from provider.auditing.facts import configuration
+from provider.auditing.trail import Trail, audited
 from provider.chain.chains import Chains
 from provider.chain.opened import open_chains
 from provider.elsewhere import OtherProviders
@@ -55,6 +57,7 @@ class Ground:
     chains: Chains
     database: Database
     leases: Leases
+    trail: Trail
     index: AssetIndex
     others: OtherProviders
     catalogue: Catalogue
@@ -85,6 +88,8 @@ async def open_ground(
     database = await open_database(settings.database_url, migrations=[VERSIONS])
     stack.push_async_callback(database.close)
     database.measure(metrics)
+    trail = Trail(database, key, now=clock, addresses=settings.audit_addresses)
+    await stack.enter_async_context(audited(trail, configuration(settings, operates=at_work)))
     fetcher = await stack.enter_async_context(_fetcher(settings))
     leases = Leases(database, now=clock)
     remotes = Remotes(fetcher, key, leases=leases)
@@ -108,7 +113,7 @@ async def open_ground(
         operating(
             environments=environments,
             engine=engine or _docker(settings, data_dir),
-            store=JobStore(database),
+            store=JobStore(database, witness=trail.witness),
             supplier=supplier,
             space=space,
             data_dir=data_dir,
@@ -129,7 +134,9 @@ async def open_ground(
         now=clock,
     )
     observer = await stack.enter_async_context(observing.observed(settings, metrics, around))
-    return Ground(chains, database, leases, index, others, catalogue, supplier, operator, observer)
+    return Ground(
+        chains, database, leases, trail, index, others, catalogue, supplier, operator, observer
+    )
 
 
 def note_prices(environments: Environments, chain_ids: Sequence[int]) -> None:

@@ -31,6 +31,9 @@ from compute.operator import WAIT_S, Operator
 from compute.status import Phase
 from compute.store.base import Work, nothing
 from provider.admission import Admission, AlgorithmChoice, DatasetChoice
+from provider.auditing import facts, records
+from provider.auditing.asking import asking
+from provider.auditing.trail import Trail
 from provider.auth.caller import Caller, Callers, Claim
 from provider.auth.messages import stop_text
 from provider.errors import (
@@ -121,7 +124,8 @@ class Found:
 
 class Jobs:
     """What consumers can do. ``provider_address`` stands in for environments without an
-    address of their own; ``seal`` closes a secret to the provider's own key."""
+    address of their own; ``seal`` closes a secret to the provider's own key.
+    ``require_open`` raises Stopping when nothing new is to be taken on."""
 
     def __init__(
         self,
@@ -133,7 +137,11 @@ class Jobs:
         seal: Seal,
         provider_address: str,
         require_signed_status: bool,
+        trail: Trail | None = None,
+        require_open: Callable[[], None] = lambda: None,
     ) -> None:
+        self._trail = trail
+        self._require_open = require_open
         self._operator = operator
         self._callers = callers
         self._admission = admission
@@ -145,7 +153,10 @@ class Jobs:
 
     async def start(self, call: StartCall) -> Job:
         """Queue a job. Raises ProviderError, UnknownEnvironment, QueueFull, HoldTaken."""
-        owner = call.claim.address
+        owner, asked = call.claim.address, asking()
+        wanted = records.dids([dataset.did for dataset in call.datasets])
+        asked.about("start", environment=records.name(call.environment), dids=wanted)
+        self._require_open()
         environment = self._environment(call.environment, owner)
         caller = await self._callers.identify(call.claim)
         admitted = await self._admission.admit(owner, environment, call.datasets, call.algorithm)
@@ -154,9 +165,11 @@ class Jobs:
         spec = admitted.spec.model_copy(
             update=paid | {"holds": payment.orders, "ends_by": payment.ends_by}
         )
+        job_id = self.new_id()
+        asked.about("start", job_id, **facts.started(spec))
         consume = self._callers.consume(caller)
         return await self._operator.start(
-            owner=owner, environment=environment.id, spec=spec, also=consume
+            owner=owner, environment=environment.id, spec=spec, job_id=job_id, also=consume
         )
 
     async def quote(self, call: QuoteCall) -> Quote:
@@ -217,6 +230,7 @@ class Jobs:
         caller = await self._callers.identify(claim)
         jobs = await self._own(caller, query)
         unfinished = [job.id for job in jobs if not job.phase.terminal]
+        asking().about("stop", *unfinished, jobs=len(unfinished))
         if not unfinished:
             await self._callers.spend(caller)
             return jobs if query.job_id else []
@@ -227,6 +241,7 @@ class Jobs:
         caller = await self._callers.identify(claim)
         jobs = await self._own(caller, query)
         existing = [job.id for job in jobs if job.phase is not Phase.DELETED]
+        asking().about("delete", *existing, jobs=len(existing))
         if not existing:
             await self._callers.spend(caller)
             return jobs
@@ -245,6 +260,7 @@ class Jobs:
         except NoSuchResult:
             await self._callers.bind(caller)
             raise
+        asking().about("result", job.id, index=index, sha256=file[0].sha256)
         if look_only:
             await self._callers.bind(caller)
         else:
@@ -294,8 +310,12 @@ class Jobs:
         Raises UnknownEnvironment, KeyedRefusal for an image that the environment does not
         allow, QueueFull, TaskExists when the name is taken.
         """
+        job_id, asked = job_id or self.new_id(), asking()
+        asked.about("start", job_id, environment=call.environment)
+        self._require_open()
         environment = self._operator.environments[call.environment]
         spec = task_spec(call, environment, self._seal)
+        asked.about("start", **facts.started(spec))
         try:
             return await self._operator.start(
                 owner=call.owner,
@@ -306,7 +326,7 @@ class Jobs:
                 job_id=job_id,
                 files=call.files,
                 delay_s=call.delay_s,
-                also=also,
+                also=self._recording(also),
             )
         except NameTaken as taken:
             raise TaskExists(call.name) from taken
@@ -332,13 +352,21 @@ class Jobs:
 
     async def stop_task(self, job: Job, *, wait_s: float = WAIT_S) -> Job:
         """Have a task stop, wait for it a little, tell how it is. One that is over stays."""
+        asking().about("stop", job.id)
         if job.phase.terminal:
             return job
-        return (await self._operator.stop([job.id], wait_s=wait_s))[0]
+        return (await self._operator.stop([job.id], also=self._recording(), wait_s=wait_s))[0]
 
     async def delete_task(self, job: Job, *, wait_s: float = WAIT_S) -> Job:
         """Stop a task if need be, and remove all that it has; its name is free again."""
-        return (await self._operator.delete([job.id], wait_s=wait_s))[0]
+        asking().about("delete", job.id)
+        return (await self._operator.delete([job.id], also=self._recording(), wait_s=wait_s))[0]
+
+    async def task_shown(self, kind: str, *jobs: Job) -> None:
+        """For the audit log: whoever asks is about to be shown what these tasks have made
+        (``result``, ``log``, ``output``). Durable on return. Raises StoreUnavailable."""
+        if self._trail is not None:
+            await self._trail.shown(kind, jobs)
 
     def task_result(self, job: Job, index: int) -> tuple[ResultFile, Path]:
         """A published file and where it lies. Raises NoSuchResult."""
@@ -401,6 +429,9 @@ class Jobs:
         await self._operator.keep_images(names)
 
     # what all of these share
+
+    def _recording(self, also: Work[object] = nothing) -> Work[object]:
+        return also if self._trail is None else self._trail.recording(also)
 
     def _published(self, job: Job, index: int) -> tuple[ResultFile, Path]:
         if not job.results:

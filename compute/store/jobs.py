@@ -37,6 +37,13 @@ _BYTES_A_JOB = 4096
 _BYTES_A_RESULT = 512
 
 
+Witness = Callable[[Connection, Job], None]
+
+
+def unwitnessed(connection: Connection, job: Job) -> None:
+    """The witness who does nothing."""
+
+
 class _Copy(NamedTuple):
     """A job as of one revision of its row."""
 
@@ -52,10 +59,16 @@ def _weight(copy: _Copy) -> int:
 
 class JobStore:
     """The jobs of one database. Where other processes write into it too, only what never
-    changes of a job is taken from memory."""
+    changes of a job is taken from memory.
 
-    def __init__(self, database: Database, *, recent: int = RECENT_JOBS) -> None:
+    ``witness`` takes part in each transaction in which a job comes to its end or is deleted.
+    """
+
+    def __init__(
+        self, database: Database, *, recent: int = RECENT_JOBS, witness: Witness = unwitnessed
+    ) -> None:
         self._database = database
+        self._witness = witness
         self._recent: Recent[str, _Copy] = Recent(recent, budget=RECENT_BYTES, weigh=_weight)
         self._stopwatch = Stopwatch()
 
@@ -387,26 +400,33 @@ class JobStore:
             row = sql.update_job(connection, job, values)
             if row is None:
                 raise self._lost(connection, job)
-            if row.phase in TERMINAL and job.spec.holds:
-                sql.free_holds(connection, row, job.spec.holds)
-            if job.phase is Phase.QUEUED and row.phase != Phase.QUEUED:
-                turns.leave(connection, job.environment, job.owner.lower())
             if row.phase != job.phase:
-                self._stopwatch.moved(connection, row, job, now, self._database.recorder)
-            if row.phase in TERMINAL:
-                event = Event.GONE if row.phase == Phase.DELETED else Event.ENDED
-                news.tell(connection, event, row.environment, row.id)
+                self._left(connection, job, row, now)
             if record:
                 sql.append_history(connection, row, now, note)
             if spec is not None:
                 sql.replace_spec(connection, row, spec)
-            return self._changed(connection, row, spec or job.spec)
+            changed = self._changed(connection, row, spec or job.spec)
+            if "phase" in values and changed.phase in TERMINAL:
+                self._witness(connection, changed)
+            return changed
 
         try:
             return await self._database.write(work)
         except MoveLost:
             self._recent.drop(job.id)
             raise
+
+    def _left(self, connection: Connection, job: Job, row: JobRow, now: float) -> None:
+        """What goes with a move: holds, the turn in the queue, figures and news."""
+        if row.phase in TERMINAL and job.spec.holds:
+            sql.free_holds(connection, row, job.spec.holds)
+        if job.phase is Phase.QUEUED:
+            turns.leave(connection, job.environment, job.owner.lower())
+        self._stopwatch.moved(connection, row, job, now, self._database.recorder)
+        if row.phase in TERMINAL:
+            event = Event.GONE if row.phase == Phase.DELETED else Event.ENDED
+            news.tell(connection, event, row.environment, row.id)
 
     def _lost(self, connection: Connection, job: Job) -> MoveLost | UnknownJob:
         if sql.job_row(connection, job.id) is None:

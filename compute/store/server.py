@@ -73,7 +73,9 @@ class Server:
                 " (special characters in the password as %-escapes)"
             ) from None
 
-    def engine(self, settings: Mapping[str, str] = MappingProxyType({}), *, readers: int = 0) -> AsyncEngine:
+    def engine(
+        self, settings: Mapping[str, str] = MappingProxyType({}), *, readers: int = 0
+    ) -> AsyncEngine:
         """An engine of single connections, or with a pool for ``readers``, each of whose
         transactions sees one state of the database."""
 

@@ -51,6 +51,7 @@ Details = Mapping[str, Any]
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _DID = re.compile(r"did:op:[0-9a-fA-F]{1,64}", re.ASCII)
+_TRANSACTION = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -144,6 +145,11 @@ def dids(texts: Sequence[str]) -> list[str]:
 def name(text: str) -> str:
     """``text`` if it can be the name of an environment."""
     return text if _NAME.fullmatch(text) else ""
+
+
+def transaction(text: str) -> str:
+    """``text`` if it can be the hash of a transaction."""
+    return text if _TRANSACTION.fullmatch(text) else ""
 
 
 def head_text(sequence: int, hash_: str) -> str:

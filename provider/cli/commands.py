@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from provider.cli.apikeys import api_key_app
+from provider.cli.audit import audit_app
 from provider.cli.chain import chain_app
 
 EXIT_CODES = (
@@ -28,6 +29,7 @@ key_app = typer.Typer(help="Make and look at wallet keys.", no_args_is_help=True
 app.add_typer(key_app, name="key")
 app.add_typer(api_key_app, name="api-key")
 app.add_typer(chain_app, name="chain")
+app.add_typer(audit_app, name="audit")
 
 Url = Annotated[
     str,

@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from compute.store.base import MISSED, Action, Database, Work
+from compute.store.base import MISSED, Action, Database, T, Work, nothing
+from provider.auditing.asking import asking
+from provider.auditing.trail import Trail
 from provider.errors import ProviderError
 from provider.registry import store
 from provider.registry.content import ContentFiles
@@ -35,7 +37,8 @@ OTHERS_S = 3600.0
 class Registry:
     """Of all spaces. ``folder`` is where the contents are, in the service's data folder."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, *, trail: Trail | None = None) -> None:
+        self._trail = trail
         self._database = database
         self._files = ContentFiles(folder)
 
@@ -61,7 +64,7 @@ class Registry:
             await self.require_free(item.uid)
             await self._take_in(item, source)
         try:
-            await self._database.write(store.add(item))
+            await self._record("registry_added", item.kind, item.uid, store.add(item))
         except ProviderError:
             if source is not None:
                 await asyncio.to_thread(self._files.remove, item)
@@ -98,10 +101,20 @@ class Registry:
 
     async def remove(self, space: str, kind: Kind, uid: str) -> Item:
         """Raises UnknownItem, ItemInUse."""
-        item = await self._database.write(store.remove(space, kind, uid))
+        item = await self._record("registry_removed", kind, uid, store.remove(space, kind, uid))
         await asyncio.to_thread(self._files.remove, item)
         log.info("registry_removed kind=%s uid=%s", kind.value, uid)
         return item
+
+    async def shown(self, item: Item) -> None:
+        """For the audit log: the content of an item is about to go out. Durable on return."""
+        await self._record("registry_content", item.kind, item.uid, nothing)
+
+    async def _record(self, what: str, kind: Kind, uid: str, work: Work[T]) -> T:
+        if self._trail is None:
+            return await self._database.write(work)
+        asking().about(what, item=kind.value, uid=uid)
+        return await self._trail.write(work)
 
     def path(self, item: Item) -> Path:
         """Where the content of an item is that has one."""

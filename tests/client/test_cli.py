@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import unused_port
 from click.testing import Result
-from standin_provider import Fault, StandIn, in_a_thread
+from standin_provider import TEXTS, Fault, StandIn, in_a_thread
 from typer.testing import CliRunner
 
 from provider.cli.commands import app

@@ -128,6 +128,17 @@ class Service:
                 stderr=log,
             )
 
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command of the operator's with the settings of the last start."""
+        return subprocess.run(
+            [sys.executable, "-m", "provider", *words],
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     async def restart(self) -> None:
         """Start the process again with the settings of the last start."""
         self._process = self.spawn()

@@ -87,16 +87,19 @@ class Tasks:
         """Of the newest thousand of a namespace, oldest first. The responses and arguments of
         older ones are left out where all together would be too large."""
         shown: list[Mapping[str, Any]] = []
+        with_outcome: list[Job] = []
         room, room_for_arguments = LISTED_OUTCOME_BYTES, LISTED_ARGUMENT_BYTES
         async with self._lists:
             for job in await self._jobs.tasks(whose(key) + task_ns):
                 outcome = await self._outcome(job) if room > 0 else None
                 if outcome is not None:
+                    with_outcome.append(job)
                     room -= len(outcome.response or b"") + len(outcome.traceback)
                 info = await self._told(job, outcome)
                 if room_for_arguments > 0:
                     room_for_arguments -= len(responses.dumps(info["run_opts"]))
                 shown.append(info if room_for_arguments > 0 else {**info, "run_opts": {}})
+            await self._jobs.task_shown("output", *with_outcome)
         return shown[::-1]
 
     async def namespaces(self, key: str) -> Sequence[str]:
@@ -150,7 +153,10 @@ class Tasks:
 
     async def info_of(self, job: Job) -> Mapping[str, Any]:
         """How a task is, with what it left behind."""
-        return await self._told(job, await self._outcome(job))
+        outcome = await self._outcome(job)
+        if outcome is not None:
+            await self._jobs.task_shown("output", job)
+        return await self._told(job, outcome)
 
     async def _start(self, key: str, task: TaskName, run: Run) -> Job:
         algorithm = self._algorithm(run.module, run.name)

@@ -82,6 +82,8 @@ class GBuilderApi:
         job = await self._named(request, key)
         index = responses.handed_out(job, self._settings.output).index
         file, path = self._jobs.task_result(job, index)
+        if request.method == "GET":
+            await self._jobs.task_shown("result", job)
         return FileAnswer(path, filename=file.filename, sha256=file.sha256)
 
     async def stop(self, request: web.Request, key: str) -> web.StreamResponse:

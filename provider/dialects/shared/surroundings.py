@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compute.store.base import Database
+from provider.auditing.trail import Trail
 from provider.keys import ProviderKey
 from provider.sharing.leases import Leases
 
@@ -23,6 +24,7 @@ class SiblingSurroundings:
     key: ProviderKey
     now: Callable[[], float]
     leases: Leases
+    trail: Trail | None = None
 
     @property
     def shared(self) -> bool:
