@@ -132,21 +132,23 @@ async def test_a_revoked_token_is_refused_by_all_at_once(
     until = str(int(time.time()) + 3600)
     made = await here.call("GET", SERVICES + "createAuthToken", params=signed(expiration=until))
     headers = {"AuthToken": made["token"]}
-    job = await there.start(raw("true", checksum=checksum), [DATASET])
-    query = {"consumerAddress": here.address, "jobId": job["jobId"]}
+
+    async def started_by_token(consumer: Consumer) -> tuple[int, Any]:
+        body = here.start_body(raw("true", checksum=checksum), [DATASET], "test")
+        del body["signature"]
+        return await outcome(consumer, "POST", COMPUTE, json=body, headers=headers)
+
     for each in asked:
-        assert (await outcome(each, "GET", COMPUTE, params=query, headers=headers))[0] == 200
-    ended = await third.follow(job["jobId"])
-    assert ended["status"] == 70
+        status, jobs = await started_by_token(each)
+        assert status == 200, jobs
+        await each.follow(jobs[0]["jobId"])
     gone = SERVICES + "deleteAuthToken"
     await there.call("DELETE", gone, params=signed(token=made["token"]))
     for each in asked:
-        nonce = here.nonce()
-        status, refusal = await outcome(
-            each, "PUT", COMPUTE, params={**query, "nonce": nonce}, headers=headers
-        )
-        assert status == 401, refusal
-        assert "deleted" in str(refusal)
+        status, refusal = await started_by_token(each)
+        assert (status, set(refusal["errors"])) == (400, {"signature"})
+    status, refusal = await outcome(third, "DELETE", gone, params=signed(token=made["token"]))
+    assert (status, refusal) == (400, {"error": "Token is deleted."})
 
 
 async def test_all_tell_the_same_of_a_job_and_hand_out_its_results(
