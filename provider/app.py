@@ -160,6 +160,7 @@ async def _build(
     )
     app[OPERATOR], app[JOBS] = operator, jobs
     app[OBSERVER] = ground.observer
+    app[METRICS].show("log_followers", "Clients that read logs of jobs.", jobs.log_followers)
     app[OCEAN_API] = OceanApi(
         Surroundings(
             jobs=jobs,

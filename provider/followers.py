@@ -24,6 +24,10 @@ class Followers:
         self._most_of_one = most_of_one
         self._inside: Counter[str] = Counter()
 
+    def inside(self) -> int:
+        """How many there are."""
+        return self._inside.total()
+
     @contextmanager
     def enter(self, wallet: str) -> Iterator[None]:
         """Have a place while inside. Raises TooManyFollowers."""

@@ -268,6 +268,10 @@ class Jobs:
             log.info("result_served job=%s index=%s owner=%s", job.id, index, caller.address)
         return file
 
+    def log_followers(self) -> int:
+        """How many clients are reading logs at the moment."""
+        return self._followers.inside()
+
     @asynccontextmanager
     async def log_stream(
         self, claim: Claim, job_id: str, stage: str, *, offset: int, follow: bool

@@ -106,6 +106,7 @@ class Metrics(Recorder):
         self.registry = _Registry(auto_describe=False)
         self.at_work = False
         self._environments = tuple(environments)
+        self._shown: list[tuple[Gauge, Callable[[], float]]] = []
         self._bound: dict[tuple[object, str, int], tuple[Counter, Histogram]] = {}
         self._counters()
         self._histograms()
@@ -237,13 +238,15 @@ class Metrics(Recorder):
     # what others show
 
     def show(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """A gauge ``ocean_compute_<name>`` that is read whenever somebody asks. ``read`` must
-        be quick, from any thread, and must not raise."""
-        Gauge(f"{PREFIX}_{name}", text, registry=self.registry).set_function(read)
+        """A gauge ``ocean_compute_<name>`` that is read whenever somebody asks. ``read`` is
+        called on the event loop, must be quick and must not raise."""
+        self._shown.append((Gauge(f"{PREFIX}_{name}", text, registry=self.registry), read))
 
     def see(self, seen: Seen) -> None:
         """What is told of the surroundings from now on."""
         self._looks.seen = seen
+        for gauge, read in self._shown:
+            gauge.set(read())
 
 
 class _Looks(Collector):

@@ -179,8 +179,10 @@ def test_nothing_is_kept_where_other_parts_of_a_process_would_find_it() -> None:
 
 
 def test_the_answer_can_be_read_and_follows_the_practice_for_names(metrics: Metrics) -> None:
+    for name in ("connections_open", "log_followers"):
+        metrics.show(name, "Of others.", lambda: 3)
     metrics.see(EVERYTHING)
-    metrics.show("connections_open", "Open connections.", lambda: 3)
+    assert value(metrics, "connections_open") == 3
     families = list(text_string_to_metric_families(generate_latest(metrics.registry).decode()))
     assert len(families) > 25
     for family in families:
@@ -195,8 +197,10 @@ def test_the_answer_can_be_read_and_follows_the_practice_for_names(metrics: Metr
 
 def test_the_manual_lists_exactly_what_there_is(metrics: Metrics) -> None:
     metrics.answered(make_mocked_request("GET", "/x"), 404, 0.1)
+    for name in ("connections_open", "log_followers"):
+        metrics.show(name, "Of others.", lambda: 3)
     metrics.see(EVERYTHING)
-    metrics.show("connections_open", "Open connections.", lambda: 3)
+    assert value(metrics, "connections_open") == 3
     listed = re.findall(r"^\| `(ocean_compute_\w+)` \|\s*([^|]*?)\s*\|", PAGE, re.MULTILINE)
     assert table_of(metrics.registry) == dict(listed)
     reasons = PAGE[PAGE.index("Reasons of refusals") :].split("\n\n")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pytest
-from job_factory import MakeJob
+from job_factory import MakeJob, claim
 from sqlalchemy import Connection, Select
 
 from compute.errors import MoveLost
@@ -59,7 +59,7 @@ async def insert(store: JobStore, job: Job) -> Job:
 
 
 async def claim_one(store: JobStore, now: float) -> Job:
-    [job] = await store.claim("small", 100, now=now)
+    [job] = await claim(store, "small", 100, now=now)
     return job
 
 
@@ -142,7 +142,7 @@ async def test_what_stands_is_counted_by_environment_and_phase(
     await insert(store, make_job(environment="later", created_at=1040.0, retry_at=3000.0))
     ended = await insert(store, make_job(environment="ended"))
     await store.move(ended, Phase.EXPIRED, now=1001.0)
-    await store.claim("small", 1, now=1050.0)
+    await claim(store, "small", 1, now=1050.0)
     found = await database.read(lambda connection: standing(connection, 2000.0))
     assert sorted(found) == [
         Standing("later", Phase.QUEUED, 1, None),
