@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from provider.openapi import files
+from provider.openapi.observed import ObserverRefusal as Refusal
 from provider.openapi.operations import JSON, Answer, Api, Operation
 
 HTML: Final = "text/html"
@@ -40,6 +41,11 @@ def api(section: object = None) -> Api:
                 refusals=(),
             ),
         ],
-        refusals={400: Answer("This is no HTTP.", files.NO_HTTP)},
-        always=(400,),
+        refusals={
+            400: Answer("This is no HTTP.", files.NO_HTTP),
+            429: Answer("Too many requests came.", {JSON: Refusal}),
+            500: Answer("A fault of this service.", {JSON: files.Fault}),
+            503: Answer("The service is about to stop.", {JSON: Refusal}),
+        },
+        always=(400, 429, 500, 503),
     )

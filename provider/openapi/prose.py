@@ -58,6 +58,11 @@ SECURITY: Final[dict[str, Any]] = {
         "name": "X-Api-Key",
         "description": "A key of this API.",
     },
+    "metricsToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The token of METRICS_TOKEN_FILE, where the operator demands one.",
+    },
     "userAccessKey": {
         "type": "apiKey",
         "in": "header",

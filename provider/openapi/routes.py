@@ -24,6 +24,7 @@ PAGE_PATH: Final = "/docs"
 _ALWAYS: Final = (
     "provider.dialects.ocean.described",
     "provider.dialects.aquarius.described",
+    "provider.openapi.observed",
     "provider.openapi.own",
 )
 """Modules that describe what is served by every process."""

@@ -47,7 +47,8 @@ def running(root: Path) -> Iterator[Service]:
     service = Service(root / "described")
     service.environments({"id": "test"}, {"id": "small"})
     service.dialects(sections(root))
-    asyncio.run(service.start())
+    # Hundreds of requests a second are what the tests are for.
+    asyncio.run(service.start(REQUESTS_PER_ADDRESS="0", REQUESTS_PER_WALLET="0"))
     try:
         yield service
         service.stop()

@@ -48,6 +48,10 @@ SIGNED = {
         "consumerAddress",
         _text("consumerAddress", "jobId", "index", "nonce"),
     ),
+    ("GET", "computeStreamableLogs"): (
+        "consumerAddress",
+        _text("consumerAddress", "jobId", "nonce"),
+    ),
     ("GET", "download"): ("consumerAddress", _text("documentId", "nonce")),
     ("GET", "createAuthToken"): ("address", _text("address", "nonce")),
     ("DELETE", "deleteAuthToken"): ("address", _text("address", "nonce")),

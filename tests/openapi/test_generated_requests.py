@@ -19,7 +19,7 @@ from support.service import Service
 
 pytestmark = pytest.mark.docker
 
-OCEAN = ["provider", "jobs", "tokens", "assets", "metadata", "description"]
+OCEAN = ["provider", "jobs", "tokens", "assets", "metadata", "health", "description"]
 CHECKS = [
     "not_a_server_error",
     "status_code_conformance",

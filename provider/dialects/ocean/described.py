@@ -67,6 +67,8 @@ _ENVIRONMENT: Final = {
     "currentJobs": 1,
     "queuedJobs": 0,
     "maxJobs": 3,
+    "maxJobsPerConsumer": 3,
+    "maxQueueWait": 86400,
     "maxJobDuration": 3600,
     "storageExpiry": 604800,
     "consumerAddress": _WALLET,
@@ -111,8 +113,9 @@ REFUSALS: Final = {
         "The path takes another method.", {JSON: shapes.Refusal}, {"Allow": "The methods."}
     ),
     408: _refused("The body did not arrive in time."),
-    409: _refused("An order is in use for another job."),
+    409: _refused("An order is in use for another job, or a log is no longer complete."),
     413: _refused("The request is too large."),
+    416: _refused("The log is not that long."),
     429: _refused("Too much at the moment: a queue is full, or too many requests came."),
     500: Answer("A fault of this service.", {JSON: files.Fault}),
     503: _refused("A part of the provider's own does not answer, or it is about to stop."),
@@ -276,6 +279,25 @@ def _jobs_calls() -> list[Operation]:
             tag=JOBS,
             query=shapes.WishQuery,
             refusals=(400, 403, 404),
+            security=SIGNED,
+        ),
+        _call(
+            "computeStreamableLogs",
+            "What a job prints",
+            "Live, until the job ends; or what there is, with `follow=false`. An answer that ends"
+            " well is complete, one that cannot be completed is cut off: go on with the `offset`"
+            " after the bytes that came. The text to sign is `consumerAddress` + `jobId` +"
+            " `nonce`.",
+            {
+                200: Answer(
+                    "The log from `offset` on.",
+                    {OCTETS: files.AnyBytes},
+                    {"X-Log-Offset": "Which byte of the log is the first one."},
+                )
+            },
+            tag=JOBS,
+            query=shapes.LogQuery,
+            refusals=(400, 403, 404, 409, 416),
             security=SIGNED,
         ),
         _call(

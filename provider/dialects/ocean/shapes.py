@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from compute.fairness import Reason
 from compute.results import ResultType
 from provider.dialects.ocean.fields import MAX_DOCUMENT_CHARACTERS, MAX_ID_CHARACTERS
 from provider.dialects.ocean.requests import MAX_CODE_CHARACTERS, MAX_DATASETS
@@ -127,6 +128,10 @@ class Environment(TypedDict):
     """Jobs that wait."""
     maxJobs: int
     """Jobs that run at the same time at most."""
+    maxJobsPerConsumer: int
+    """Of these, jobs of one wallet at most."""
+    maxQueueWait: int
+    """Seconds that a job may wait for its start."""
     maxJobDuration: int
     """Seconds that a job may run."""
     storageExpiry: int
@@ -315,6 +320,16 @@ class Stage(TypedDict):
 
 
 @shape
+class QueueShortage(TypedDict):
+    """What the machine lacks for a job."""
+
+    resource: str
+    """cpu, ram (GiB), disk (GiB) or gpu."""
+    needed: float
+    free: float
+
+
+@shape
 class Job(TypedDict):
     """A job. Times are seconds since the epoch as text. To others than its owner only owner, id,
     status and dates are told; the rest is empty."""
@@ -358,6 +373,21 @@ class Job(TypedDict):
     expireTimestamp: float | None
     """When its results are removed, in seconds since the epoch."""
     stages: NotRequired[list[Stage]]
+    """Of a job that has several."""
+    queuePosition: NotRequired[int | None]
+    """Only while it waits, as all that follows; 1 is next."""
+    queueReason: NotRequired[Reason]
+    """What it waits for."""
+    queueDetail: NotRequired[str]
+    """The same for people."""
+    queueShort: NotRequired[list[QueueShortage]]
+    """What the machine lacks."""
+    queueDelayedUntil: NotRequired[str | None]
+    """Until when it was put off."""
+    queueWaitEnds: NotRequired[str | None]
+    """When it expires if it has not started."""
+    queuePlaceFreesBy: NotRequired[str | None]
+    """When a place is free at the latest."""
 
 
 @shape
@@ -409,6 +439,20 @@ class ResultQuery(_Signed):
     """Of the result, as the job lists it."""
     consumerAddress: Address
     """The wallet whose job it is."""
+
+
+@shape
+class LogQuery(_Signed):
+    jobId: JobId
+    """The job."""
+    consumerAddress: Address
+    """The wallet whose job it is."""
+    stage: NotRequired[Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]]
+    """One of several stages; left out, all of them one after the other."""
+    offset: NotRequired[WholeNumber]
+    """Bytes of the log to leave out; 0 where it is left out."""
+    follow: NotRequired[Annotated[str, Field(pattern="^([Tt]rue|[Ff]alse|[01])?$")]]
+    """`false` for what there is; else more is waited for until the job ends."""
 
 
 @shape
