@@ -414,8 +414,7 @@ class JobStore:
             if spec is not None:
                 sql.replace_spec(connection, row, spec)
             changed = self._changed(connection, row, spec or job.spec)
-            if "phase" in values and changed.phase in TERMINAL:
-                self._witness(connection, changed)
+            self._tell_witness(connection, values, changed)
             return changed
 
         try:
@@ -423,6 +422,10 @@ class JobStore:
         except MoveLost:
             self._recent.drop(job.id)
             raise
+
+    def _tell_witness(self, connection: Connection, values: dict[str, object], job: Job) -> None:
+        if "phase" in values and job.phase in TERMINAL:
+            self._witness(connection, job)
 
     def _lost(self, connection: Connection, job: Job) -> MoveLost | UnknownJob:
         if sql.job_row(connection, job.id) is None:
