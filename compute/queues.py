@@ -1,8 +1,8 @@
 """What queued jobs wait for, told to whoever asks.
 
 A look at an environment's queue costs what the queue holds, and clients poll. So a look is
-kept, twenty times as long as it took: small queues are told as they are, and large ones
-never cost more than a twentieth of one reader's time, however many ask.
+kept, twenty times as long as it took, from a twentieth of a second to five: small queues are
+told as they are, and large ones cost little of one reader's time, however many ask.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from compute.store.jobs import JobStore
 from compute.store.surveys import Survey, less_kept
 
 _LEAST_S = 0.05
+_MOST_S = 5.0
 _TIMES = 20
 
 
@@ -78,7 +79,7 @@ class Queues:
             if look is None or look.until <= begun:
                 look = await self._look_anew(self._environments[name])
                 took = time.monotonic() - begun
-                look.until = begun + took + max(_LEAST_S, _TIMES * took)
+                look.until = begun + took + min(_MOST_S, max(_LEAST_S, _TIMES * took))
                 self._looks[name] = look
             return look
 

@@ -24,10 +24,11 @@ from compute.space import Space
 from compute.store.base import Database
 from provider import __version__, observing, preflight
 from provider.access import Access
+from provider.addresses import TRUSTED_PROXIES
 from provider.admission import Admission
 from provider.assets.encryption import encrypt
 from provider.auditing.refusals import TRAIL
-from provider.auditing.trail import Trail
+from provider.auth import shown_texts
 from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
@@ -44,15 +45,19 @@ from provider.dialects.ocean.routes import OCEAN_API, OceanApi, Surroundings
 from provider.dialects.shared import configured
 from provider.dialects.shared.surroundings import SiblingSurroundings
 from provider.ground import Clock, note_prices, open_ground
-from provider.hangups import STOPPING
+from provider.hangups import STOPPING, open_until_told
 from provider.jobs import Jobs
-from provider.listening import IDLE_S
+from provider.limits import LIMITER, Limiter
+from provider.listening import HANDLER_ARGS
 from provider.metrics import Metrics
 from provider.middlewares import guard, on_prepare
 from provider.observing import OBSERVER
+from provider.openapi import routes as openapi_routes
+from provider.pace import LEAST_RATE
 from provider.payments import Payments
 from provider.publishing import Publishing
 from provider.settings import Settings
+from provider.sharing.leases import Leases
 
 log = logging.getLogger(__name__)
 
@@ -81,16 +86,22 @@ def create_app(
     dialects = configured.load(settings.dialects_file, environments)
     note_prices(environments, settings.chain_ids)
     metrics = Metrics(environments, __version__)
+    limiter = Limiter(
+        per_address=settings.requests_per_address, per_wallet=settings.requests_per_wallet
+    )
     app = web.Application(
-        middlewares=[guard(render, metrics)],
+        middlewares=[guard(render, metrics, limiter)],
         client_max_size=settings.max_body_bytes,
-        handler_args={"auto_decompress": False, "keepalive_timeout": IDLE_S},
+        handler_args=HANDLER_ARGS,
     )
     app[SETTINGS], app[METRICS] = settings, metrics
+    app[LIMITER], app[LEAST_RATE] = limiter, settings.min_transfer_rate
+    app[TRUSTED_PROXIES] = settings.trusted_proxies
     app.on_response_prepare.append(on_prepare)
     observing.add_routes(app, settings)
     ocean_routes.add_routes(app)
     aquarius_routes.add_routes(app)
+    openapi_routes.add_routes(app, dialects.sections(), settings.public_url)
     siblings.add_routes(app, dialects)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
@@ -128,7 +139,7 @@ async def _build(
     chains, database, operator = ground.chains, ground.database, ground.operator
     catalogue, supplier = ground.catalogue, ground.supplier
     trail = app[TRAIL] = ground.trail
-    callers, sessions = await _gate(settings, database, trail, stack, clock)
+    callers, sessions = await _gate(app, database, stack, clock, ground.leases)
     payments = Payments(chains, key, now=clock, elsewhere=ground.others)
     jobs = Jobs(
         operator=operator,
@@ -145,6 +156,7 @@ async def _build(
         provider_address=key.address,
         require_signed_status=settings.require_signed_status,
         trail=trail,
+        require_open=open_until_told(app, settings.drain_delay_s + settings.stop_grace_s),
     )
     app[OPERATOR], app[JOBS] = operator, jobs
     app[OBSERVER] = ground.observer
@@ -183,18 +195,24 @@ async def _build(
         data_dir=data_dir,
         key=key,
         now=clock,
+        leases=ground.leases,
         trail=trail,
     )
 
 
 async def _gate(
-    settings: Settings, database: Database, trail: Trail, stack: AsyncExitStack, clock: Clock
+    app: web.Application,
+    database: Database,
+    stack: AsyncExitStack,
+    clock: Clock,
+    leases: Leases,
 ) -> tuple[Callers, Sessions]:
     """Who is asking: nonces, tokens, signatures."""
+    settings = app[SETTINGS]
     tokens = Tokens(settings.key.derive(PURPOSE), settings.token_max_age_s)
     revocations = Revocations(database)
     nonces = Nonces(database)
-    shown = Shown(nonces)
+    shown = shown_texts.shown(database, nonces, clock)
     stack.push_async_callback(shown.write)
     callers = Callers(
         nonces=nonces,
@@ -205,19 +223,22 @@ async def _gate(
         chain_id=next(iter(settings.chain_ids), None),
         require_typed=settings.require_typed_signatures,
         now=clock,
-        trail=trail,
+        trail=app[TRAIL],
+        limit=app[LIMITER].admit_wallet,
     )
-    purging = asyncio.create_task(_purge(revocations, clock), name="token janitor")
+    purging = asyncio.create_task(_purge(revocations, shown, leases, clock), name="token janitor")
     stack.push_async_callback(_end, purging)
     sessions = Sessions(callers=callers, tokens=tokens, revocations=revocations, now=clock)
     return callers, sessions
 
 
-async def _purge(revocations: Revocations, clock: Clock) -> None:
-    """Forget revoked tokens that have expired."""
+async def _purge(revocations: Revocations, shown: Shown, leases: Leases, clock: Clock) -> None:
+    """Forget revoked tokens that have expired, and what else is of no use any more."""
     while True:
         try:
             await revocations.purge(clock())
+            await shown.tidy()
+            await leases.purge()
         except ComputeError as error:
             log.warning("token_purge_failed cause=%s", error.public)
         await asyncio.sleep(_PURGE_S)

@@ -7,8 +7,6 @@ exit stack and ends in reverse order; containers are left running.
 from __future__ import annotations
 
 import logging
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -44,6 +42,8 @@ from provider.metrics import Metrics
 from provider.migrations import VERSIONS
 from provider.observing import Observer
 from provider.settings import Settings
+from provider.sharing.leases import Leases
+from provider.sharing.operator_id import operator_id
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class Ground:
 
     chains: Chains
     database: Database
+    leases: Leases
     trail: Trail
     index: AssetIndex
     others: OtherProviders
@@ -90,9 +91,10 @@ async def open_ground(
     trail = Trail(database, key, now=clock, addresses=settings.audit_addresses)
     await stack.enter_async_context(audited(trail, configuration(settings, operates=at_work)))
     fetcher = await stack.enter_async_context(_fetcher(settings))
-    remotes = Remotes(fetcher, key)
+    leases = Leases(database, now=clock)
+    remotes = Remotes(fetcher, key, leases=leases)
     others = OtherProviders(remotes)
-    index = AssetIndex(chains, database, key, ask=others.open_document, now=clock)
+    index = AssetIndex(chains, database, key, ask=others.open_document, leases=leases, now=clock)
     await stack.enter_async_context(index)
     catalogue = await _catalogue(settings, chains, index, stack)
     supplier = AssetSupplier(
@@ -132,7 +134,9 @@ async def open_ground(
         now=clock,
     )
     observer = await stack.enter_async_context(observing.observed(settings, metrics, around))
-    return Ground(chains, database, trail, index, others, catalogue, supplier, operator, observer)
+    return Ground(
+        chains, database, leases, trail, index, others, catalogue, supplier, operator, observer
+    )
 
 
 def note_prices(environments: Environments, chain_ids: Sequence[int]) -> None:
@@ -167,30 +171,13 @@ def _fetcher(settings: Settings) -> Fetcher:
 def _secrets_dir(settings: Settings, data_dir: Path) -> Path:
     """A folder of this service's own in memory."""
     parent = settings.secrets_dir or Path("/dev/shm")  # noqa: S108 (the folder is made private)
-    return parent.absolute() / f"ocean-compute-{_operator_id(data_dir)}"
+    return parent.absolute() / f"ocean-compute-{operator_id(data_dir)}"
 
 
 def _docker(settings: Settings, data_dir: Path) -> Engine:
     try:
-        return DockerEngine(base_url=settings.docker_host, operator_id=_operator_id(data_dir))
+        return DockerEngine(base_url=settings.docker_host, operator_id=operator_id(data_dir))
     except EngineRefused as error:
         raise SettingsInvalid(
             f"DOCKER_HOST: {error.public}; write unix:///path/to.sock or tcp://host:port"
         ) from None
-
-
-def _operator_id(data_dir: Path) -> str:
-    """The name that this installation's containers carry. Kept with the data, so that a
-    restart finds its own, and two installations on one engine never touch each other's.
-    Processes that start together agree on it: whoever links the file first has named it."""
-    path = data_dir / "operator-id"
-    if not path.exists():
-        mine = data_dir / f".operator-id-{secrets.token_hex(4)}"
-        mine.write_text(secrets.token_hex(8) + "\n", encoding="ascii")
-        try:
-            os.link(mine, path)
-        except FileExistsError:
-            pass
-        finally:
-            mine.unlink()
-    return path.read_text(encoding="ascii").strip()

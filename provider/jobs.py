@@ -124,7 +124,8 @@ class Found:
 
 class Jobs:
     """What consumers can do. ``provider_address`` stands in for environments without an
-    address of their own; ``seal`` closes a secret to the provider's own key."""
+    address of their own; ``seal`` closes a secret to the provider's own key.
+    ``require_open`` raises Stopping when nothing new is to be taken on."""
 
     def __init__(
         self,
@@ -137,8 +138,10 @@ class Jobs:
         provider_address: str,
         require_signed_status: bool,
         trail: Trail | None = None,
+        require_open: Callable[[], None] = lambda: None,
     ) -> None:
         self._trail = trail
+        self._require_open = require_open
         self._operator = operator
         self._callers = callers
         self._admission = admission
@@ -153,6 +156,7 @@ class Jobs:
         owner, asked = call.claim.address, asking()
         wanted = records.dids([dataset.did for dataset in call.datasets])
         asked.about("start", environment=records.name(call.environment), dids=wanted)
+        self._require_open()
         environment = self._environment(call.environment, owner)
         caller = await self._callers.identify(call.claim)
         admitted = await self._admission.admit(owner, environment, call.datasets, call.algorithm)
@@ -304,6 +308,7 @@ class Jobs:
         """
         job_id, asked = job_id or self.new_id(), asking()
         asked.about("start", job_id, environment=call.environment)
+        self._require_open()
         environment = self._operator.environments[call.environment]
         spec = task_spec(call, environment, self._seal)
         asked.about("start", **facts.started(spec))
@@ -391,6 +396,13 @@ class Jobs:
         """Have ``listener`` called on the event loop with each job, of any dialect, that has
         come to its end. Not called for ends before this start: look for these."""
         self._operator.on_end(listener)
+
+    async def is_over(self, job_id: str) -> bool:
+        """Whether the job has come to its end, in whichever process, or is not there."""
+        try:
+            return (await self._operator.job(job_id)).phase.terminal
+        except UnknownJob:
+            return True
 
     async def readiness(self, environment_id: str) -> Readiness:
         """Whether the environment would take one more job. Raises UnknownEnvironment."""

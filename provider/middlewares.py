@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import re
 import secrets
 import traceback
@@ -19,8 +20,12 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from provider.addresses import client_address
 from provider.auditing.asking import begin, end
 from provider.auditing.refusals import note_refusal
+from provider.errors import ProviderError, TooManyRequests
+from provider.hangups import STOPPING
+from provider.limits import LIMITER, Limiter
 from provider.logs import REQUEST, Trace
 
 log = logging.getLogger(__name__)
@@ -32,12 +37,20 @@ LONG = web.RequestKey("long", bool)
 """Set by handlers that answer slowly on purpose, such as a long poll."""
 SLOW_S = 10.0
 _SHOWN_PATH = 200
+_CLIENT_LEFT = 499
+"""Nobody reads it."""
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SLASHES = re.compile(r"/{2,}")
 _METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 ErrorRenderer = Callable[[Exception], web.Response | None]
+
+
+ENVELOPES = web.AppKey(
+    "envelopes", dict[Handler, Callable[[web.Request, Exception], web.Response | None]]
+)
+"""How handlers tell the errors of what comes before them, where that is not the app's way."""
 
 
 class Counts(Protocol):
@@ -48,9 +61,11 @@ class Counts(Protocol):
     def refused(self, error: Exception) -> None: ...
 
 
-def guard(render: ErrorRenderer, counts: Counts | None = None) -> Middleware:
-    """Every request passes here. ``render`` makes the answer to an error that a client may
-    read; all others leave as a bare 500 with the request's id."""
+def guard(
+    render: ErrorRenderer, counts: Counts | None = None, limiter: Limiter | None = None
+) -> Middleware:
+    """Every request passes here, if the limiter lets it. ``render`` makes the answer to an
+    error that a client may read; all others leave as a bare 500 with the request's id."""
 
     process, count = secrets.token_hex(4), itertools.count(1)
 
@@ -59,12 +74,17 @@ def guard(render: ErrorRenderer, counts: Counts | None = None) -> Middleware:
         started = asyncio.get_running_loop().time()
         request_id = request[REQUEST_ID] = _own_id(request) or f"{process}-{next(count):x}"
         REQUEST.set(request_id)
-        asked = begin(request_id, request.remote or "")
+        asked = begin(request_id, client_address(request))
         try:
+            if limiter is not None:
+                limiter.admit(request)
             if request.method == "OPTIONS" and not _unknown(request):
                 response: web.StreamResponse = _preflight(request)
             else:
                 response = await handler(request)
+        except TooManyRequests as error:
+            request[REFUSED] = error
+            response = _in_its_envelope(request, render, error)
         except Exception as error:  # the loop guard of HTTP: nothing escapes unanswered
             request[REFUSED] = error
             response = _rendered(request, render, error)
@@ -89,6 +109,11 @@ async def on_prepare(request: web.Request, response: web.StreamResponse) -> None
     if origin:
         response.headers["Vary"] = "Origin"
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+    stopping = request.app.get(STOPPING)
+    if stopping is not None and stopping.is_set():
+        # Clients with a connection of their own would never notice that they have to go.
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 def merging_slashes(
@@ -118,6 +143,11 @@ def _own_id(request: web.Request) -> str | None:
     return given if given is not None and _SANE_ID.fullmatch(given) else None
 
 
+def _has_left(request: web.Request) -> bool:
+    """Whether nobody is there to be answered any more."""
+    return request.transport is None or request.transport.is_closing()
+
+
 def _unknown(request: web.Request) -> bool:
     return isinstance(request.match_info.http_exception, web.HTTPNotFound)
 
@@ -130,8 +160,31 @@ def _preflight(request: web.Request) -> web.Response:
     return web.Response(headers=headers, content_type="text/html")
 
 
+def mark_refusal(request: web.Request, error: Exception, response: web.Response) -> None:
+    """What every refusal has, in whatever envelope: when to come again, what it costs."""
+    if (limiter := request.app.get(LIMITER)) is not None:
+        limiter.failed(request, error)
+    if isinstance(error, ProviderError) and error.retry_after_s:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+
+
+def _in_its_envelope(
+    request: web.Request, render: ErrorRenderer, error: ProviderError
+) -> web.Response:
+    own = request.app.get(ENVELOPES, {}).get(request.match_info.handler)
+    response = own(request, error) if own is not None else None
+    if response is None:
+        return _rendered(request, render, error)
+    mark_refusal(request, error, response)
+    return response
+
+
 def _rendered(request: web.Request, render: ErrorRenderer, error: Exception) -> web.Response:
+    if isinstance(error, ConnectionError) and _has_left(request):
+        return web.Response(status=_CLIENT_LEFT)
     response = render(error)
+    if response is not None:
+        mark_refusal(request, error, response)
     if response is not None and response.status < 500:
         return response
     if response is None:

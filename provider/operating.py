@@ -1,15 +1,14 @@
 """The role that operates jobs and serves nobody: one process, its signals, its end.
 
 It shares DATABASE_URL, DATA_DIR and, with others on its machine, the engine. SIGTERM and
-SIGINT end it; containers go on, and its jobs are another process's at once, or its own after
-the next start.
+SIGINT end it (:mod:`provider.stopping`); containers go on, and its jobs are another process's at
+once, or its own after the next start.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -24,6 +23,7 @@ from provider.listening import allow_many_files
 from provider.metrics import Metrics
 from provider.serving import EXIT_BAD_SETTINGS, loop_factory, settle_memory
 from provider.settings import Settings
+from provider.stopping import Stopping
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +57,8 @@ def _require_shared(settings: Settings) -> None:
 
 
 async def _operate(settings: Settings, environments: Environments) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = Stopping(0.0, settings.stop_grace_s)
+    stopping.listen()
     allow_many_files()
     async with AsyncExitStack() as stack:
         await open_ground(
@@ -70,9 +68,11 @@ async def _operate(settings: Settings, environments: Environments) -> None:
             at_work=True,
             clock=time.time,
             metrics=Metrics(environments, __version__),
-            draining=stopping.is_set,
+            draining=stopping.begun.is_set,
         )
         settle_memory()
         log.info("operating address=%s", settings.key.address)
-        await stopping.wait()
-        log.info("stopping")
+        await stopping.begun.wait()
+        log.info("stopping grace_s=%s", stopping.grace_s)
+    stopping.closed()
+    log.info("stopped")

@@ -1,7 +1,6 @@
 """Running the application: one process, its socket, its signals, its end.
 
-SIGTERM and SIGINT end it: no further connection is taken, open answers get some time, and
-containers go on, to be found again at the next start.
+How it ends is told in :mod:`provider.stopping`.
 """
 
 from __future__ import annotations
@@ -10,10 +9,10 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
@@ -23,13 +22,15 @@ from provider.app import METRICS, create_app
 from provider.errors import ProviderError, SettingsInvalid
 from provider.hangups import STOPPING
 from provider.listening import Door, allow_many_files
+from provider.pace import Watch
 from provider.settings import Settings
+from provider.stopping import Stopping
 
 log = logging.getLogger(__name__)
 
 EXIT_BAD_SETTINGS = 2
-CLOSING_S = 10.0
-"""How long open downloads may go on once the service was told to end."""
+CUT_S = 0.5
+"""For answers that were cut off to take notice."""
 
 DEAF_S = 60
 """How long a client may take nothing of what was sent to it."""
@@ -55,26 +56,62 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(app: web.Application, settings: Settings) -> None:
-    stopping = app[STOPPING] = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_S)
+    stopping = Stopping(settings.drain_delay_s, settings.stop_grace_s)
+    app[STOPPING] = stopping.begun
+    stopping.listen()
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CUT_S)
     try:
         await runner.setup()
+        server = _of(runner)
         most = min(settings.max_connections, allow_many_files() // 2)
-        door = Door(runner.server, most)
+        door = Door(
+            server,
+            most,
+            most_of_one=settings.max_connections_per_address,
+            trusted=settings.trusted_proxies,
+        )
         app[METRICS].show("connections_open", "Connections of clients that are open.", door.inside)
         listening = await _listen(door, settings)
         host, port = listening.sockets[0].getsockname()[:2]
         address = settings.key.address
         settle_memory()
         log.info("ready url=http://%s:%s address=%s", _in_url(host), port, address)
-        await stopping.wait()
-        log.info("stopping")
-        listening.close()
+        async with _watched(server, settings.min_transfer_rate):
+            await stopping.begun.wait()
+            log.info("stopping drain_s=%s grace_s=%s", stopping.drain_s, stopping.grace_s)
+            await asyncio.sleep(stopping.drain_s)
+            listening.close()
+            await _end_answers(server, stopping.answers_s)
     finally:
         await runner.cleanup()
+        stopping.closed()
+    log.info("stopped")
+
+
+def _of(runner: web.AppRunner) -> web.Server:
+    if runner.server is None:
+        raise RuntimeError("the runner is not set up")
+    return runner.server
+
+
+async def _end_answers(server: web.Server, seconds: float) -> None:
+    """Let open answers come to their end; cut off what has not by then. aiohttp gives each
+    the time twice, before it is cut off and after."""
+    server.pre_shutdown()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds + CUT_S):
+            await server.shutdown(seconds)
+
+
+@asynccontextmanager
+async def _watched(server: web.Server, least_rate: int) -> AsyncIterator[None]:
+    watching = asyncio.create_task(Watch(server, least_rate).run(), name="watch of pace")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
 
 
 async def _listen(door: Door, settings: Settings) -> asyncio.Server:

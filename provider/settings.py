@@ -57,6 +57,13 @@ _HINTS = {
     "CACHE_GB": "write a number of gigabytes above 0",
     "MAX_BODY_KB": "write a whole number of kilobytes, from 1 to 1048576",
     "MAX_CONNECTIONS": "write a whole number from 1 to 1000000",
+    "MAX_CONNECTIONS_PER_ADDRESS": "write a whole number from 1 to 1000000",
+    "REQUESTS_PER_ADDRESS": "write a number of requests a second, 0 for no limit",
+    "REQUESTS_PER_WALLET": "write a number of requests a second, 0 for no limit",
+    "MIN_TRANSFER_RATE": "write a whole number of bytes a second, from 1 to 1048576",
+    "TRUSTED_PROXIES": "write networks as 10.0.0.0/8, separated by commas",
+    "DRAIN_DELAY": "write a number of seconds from 0 to 3600",
+    "STOP_GRACE": "write a number of seconds from 1 to 3600",
     "AQUARIUS_URL": "write http://… or https://… of a metadata cache",
     "AUTHORIZED_DECRYPTERS": "write addresses, separated by commas, or a JSON list of them",
     "COMPUTE_DOWNLOADERS": "write addresses, separated by commas, or a JSON list of them",
@@ -113,6 +120,9 @@ def _web_url(url: str) -> str:
     return url.rstrip("/")
 
 
+_RATE = Field(ge=0, le=1e6, allow_inf_nan=False)
+
+
 class Settings(BaseModel):
     """All settings. Make it with :meth:`from_environ`; sizes are bytes, times seconds."""
 
@@ -148,6 +158,21 @@ class Settings(BaseModel):
     cache_gb: Annotated[float, Field(alias="CACHE_GB", gt=0, le=1e6, allow_inf_nan=False)] = 50.0
     max_body_kb: Annotated[int, Field(alias="MAX_BODY_KB", ge=1, le=1 << 20)] = 1024
     max_connections: Annotated[int, Field(alias="MAX_CONNECTIONS", ge=1, le=1_000_000)] = 4096
+    max_connections_per_address: Annotated[
+        int, Field(alias="MAX_CONNECTIONS_PER_ADDRESS", ge=1, le=1_000_000)
+    ] = 512
+    requests_per_address: Annotated[float, _RATE, Field(alias="REQUESTS_PER_ADDRESS")] = 100.0
+    requests_per_wallet: Annotated[float, _RATE, Field(alias="REQUESTS_PER_WALLET")] = 50.0
+    min_transfer_rate: Annotated[int, Field(alias="MIN_TRANSFER_RATE", ge=1, le=1 << 20)] = 1024
+    trusted_proxies: Annotated[
+        tuple[Network, ...], BeforeValidator(_listed), Field(alias="TRUSTED_PROXIES")
+    ] = ()
+    drain_delay_s: Annotated[
+        float, Field(alias="DRAIN_DELAY", ge=0, le=3600, allow_inf_nan=False)
+    ] = 0.0
+    stop_grace_s: Annotated[
+        float, Field(alias="STOP_GRACE", ge=1, le=3600, allow_inf_nan=False)
+    ] = 10.0
     chains: tuple[ChainSettings, ...] = ()
     aquarius_url: Annotated[str | None, AfterValidator(_web_url), Field(alias="AQUARIUS_URL")] = (
         None

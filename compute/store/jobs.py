@@ -400,15 +400,8 @@ class JobStore:
             row = sql.update_job(connection, job, values)
             if row is None:
                 raise self._lost(connection, job)
-            if row.phase in TERMINAL and job.spec.holds:
-                sql.free_holds(connection, row, job.spec.holds)
-            if job.phase is Phase.QUEUED and row.phase != Phase.QUEUED:
-                turns.leave(connection, job.environment, job.owner.lower())
             if row.phase != job.phase:
-                self._stopwatch.moved(connection, row, job, now, self._database.recorder)
-            if row.phase in TERMINAL:
-                event = Event.GONE if row.phase == Phase.DELETED else Event.ENDED
-                news.tell(connection, event, row.environment, row.id)
+                self._left(connection, job, row, now)
             if record:
                 sql.append_history(connection, row, now, note)
             if spec is not None:
@@ -426,6 +419,17 @@ class JobStore:
     def _tell_witness(self, connection: Connection, values: dict[str, object], job: Job) -> None:
         if "phase" in values and job.phase in TERMINAL:
             self._witness(connection, job)
+
+    def _left(self, connection: Connection, job: Job, row: JobRow, now: float) -> None:
+        """What goes with a move: holds, the turn in the queue, figures and news."""
+        if row.phase in TERMINAL and job.spec.holds:
+            sql.free_holds(connection, row, job.spec.holds)
+        if job.phase is Phase.QUEUED:
+            turns.leave(connection, job.environment, job.owner.lower())
+        self._stopwatch.moved(connection, row, job, now, self._database.recorder)
+        if row.phase in TERMINAL:
+            event = Event.GONE if row.phase == Phase.DELETED else Event.ENDED
+            news.tell(connection, event, row.environment, row.id)
 
     def _lost(self, connection: Connection, job: Job) -> MoveLost | UnknownJob:
         if sql.job_row(connection, job.id) is None:

@@ -67,7 +67,7 @@ class PostgresDatabase(Database):
         self._closed = False
         self._wait_s = wait_s
         self._listeners: list[Listener] = []
-        self._readers = server.engine(readers=READERS, **_READ_ONLY)
+        self._readers = server.engine(_READ_ONLY, readers=READERS)
         self._reading: set[asyncio.Task[Any]] = set()
         self._writer = PostgresWriter(server, self._listeners, wait_s=wait_s)
         self._ear = Ear(server, self._heard)
@@ -192,7 +192,7 @@ async def _prepare(server: Server, locations: Sequence[Path]) -> None:
         await _require_suitable(connection)
     finally:
         await connection.close(timeout=5)
-    engine = server.engine(**UPGRADING)
+    engine = server.engine(UPGRADING)
     try:
         async with engine.begin() as upgrading:
             await upgrading.run_sync(_upgrade, locations)

@@ -9,8 +9,9 @@ cannot keep all others from writing for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -72,7 +73,9 @@ class Server:
                 " (special characters in the password as %-escapes)"
             ) from None
 
-    def engine(self, *, readers: int = 0, **settings: str) -> AsyncEngine:
+    def engine(
+        self, settings: Mapping[str, str] = MappingProxyType({}), *, readers: int = 0
+    ) -> AsyncEngine:
         """An engine of single connections, or with a pool for ``readers``, each of whose
         transactions sees one state of the database."""
 

@@ -14,7 +14,9 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     ScalarSelect,
+    Text,
     bindparam,
+    cast,
     delete,
     exists,
     func,
@@ -28,11 +30,12 @@ from compute.fairness import Turn
 from compute.status import Goal
 from compute.store.tables import QUEUED, jobs, queue_turns
 
+_ENVIRONMENT = cast(bindparam("environment", type_=Text), Text)
 _LAST = select(
-    bindparam("environment", literal_execute=False).label("environment"),
-    bindparam("owner_key").label("owner_key"),
+    _ENVIRONMENT.label("environment"),
+    cast(bindparam("owner_key", type_=Text), Text).label("owner_key"),
     (func.coalesce(func.max(queue_turns.c.turn), 0) + 1).label("turn"),
-).where(queue_turns.c.environment == bindparam("environment"))
+).where(queue_turns.c.environment == _ENVIRONMENT)
 
 ENTER = {
     name: dialect.insert(queue_turns)

@@ -91,7 +91,8 @@ class Caller:
 
 
 class Callers:
-    """Tells who is asking. ``now`` gives seconds since the epoch."""
+    """Tells who is asking. ``now`` gives seconds since the epoch; ``limit`` counts a request of
+    a wallet that is known to be its own, and may refuse it."""
 
     def __init__(
         self,
@@ -105,8 +106,10 @@ class Callers:
         require_typed: bool,
         now: Callable[[], float],
         trail: Trail | None = None,
+        limit: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._trail = trail
+        self._limit = limit
         self._nonces = nonces
         self._shown = shown
         self._revocations = revocations
@@ -132,6 +135,7 @@ class Callers:
             caller = Caller(claim.address.lower(), read_nonce(claim.nonce, self._now()))
             await self.read_token(claim.token, claim.address)
         asking().actor = caller.address
+        self._limit(caller.address)
         used = await self._require_fresh(caller)
         await self._show(caller, claim.operation, used, self._shown.claim)
         return caller
@@ -145,8 +149,10 @@ class Callers:
         _asked(claim)
         if not claim.signature:
             claims = await self.read_token(claim.token, claim.address)
+            self._limit(claims.address)
             return Caller(claims.address, None)
         caller = await self._signer(claim)
+        self._limit(caller.address)
         used = await self._require_fresh(caller)
         await self._show(caller, claim.operation, used, self._shown.question)
         return caller
@@ -183,7 +189,7 @@ class Callers:
     async def last_nonce(self, address: str) -> int:
         """The last nonce used, ``FIRST_NONCE`` for an unknown wallet. Writes nothing."""
         used = await self._nonces.last(address) or FIRST_NONCE
-        return max(used, self._shown.last(address.lower()))
+        return max(used, await self._shown.last(address.lower()))
 
     def _used_up(self, caller: Caller) -> Work[None]:
         if caller.nonce is None:
@@ -218,7 +224,7 @@ class Callers:
         """A client that asked for the last nonce and took the next must not be told the same
         again. Any other nonce may be a stranger's reading and moves nothing."""
         if nonce == await self.last_nonce(wallet) + 1:
-            self._shown.skip(wallet, nonce)
+            await self._shown.skip(wallet, nonce)
 
     async def _signer(self, claim: Claim) -> Caller:
         """The wallet and the nonce that it has signed; None where it signed a text without."""

@@ -26,6 +26,7 @@ from access_world import (
 )
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from support.witness import Witness
 
 from compute.store.base import Database
 from compute.store.database import open_database
@@ -38,7 +39,7 @@ from provider.auditing.trail import Trail
 from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
-from provider.auth.shown import Shown
+from provider.auth.shown import ShownHere
 from provider.auth.tokens import PURPOSE, Tokens
 from provider.chain.chains import ChainAccess, Chains
 from provider.chain.contracts import Contracts
@@ -115,6 +116,7 @@ async def _world(
         Fetcher(allowed_networks=networks(["127.0.0.0/8"]), limits=LIMITS)
     )
     app = _app(_api(folder, database, fetcher, chains, now, decrypters), max_body)
+    stack.callback(Witness(app).testify)
     client = TestClient(TestServer(app))
     await client.start_server()
     stack.push_async_callback(client.close)
@@ -144,7 +146,7 @@ def _api(
     nonces, trail = Nonces(database), Trail(database, PROVIDER, now=lambda: now[0])
     callers = Callers(
         nonces=nonces,
-        shown=Shown(nonces),
+        shown=ShownHere(nonces),
         revocations=Revocations(database),
         tokens=Tokens(PROVIDER.derive(PURPOSE), 3600),
         provider_address=PROVIDER.address,

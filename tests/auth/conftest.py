@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,8 @@ from provider.migrations import VERSIONS
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(f"sqlite:///{tmp_path}/auth.db", migrations=[VERSIONS])
+async def database(both_url: str) -> AsyncIterator[Database]:
+    opened = await open_database(both_url, migrations=[VERSIONS])
     yield opened
     await opened.close()
 

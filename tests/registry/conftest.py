@@ -14,8 +14,8 @@ from provider.registry.registry import Registry
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(f"sqlite:///{tmp_path}/registry.db", migrations=[VERSIONS])
+async def database(both_url: str) -> AsyncIterator[Database]:
+    opened = await open_database(both_url, migrations=[VERSIONS])
     yield opened
     await opened.close()
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from job_factory import ENOUGH, MACHINE, ONE_EACH, MakeJob, a_claim
+from job_factory import ENOUGH, MACHINE, ONE_EACH, MakeJob, a_claim, only_sqlite
 from sqlalchemy import Connection, insert, select, update
 
 from compute.fairness import Resources, Turn
@@ -273,6 +273,7 @@ async def test_jobs_of_before_are_on_the_machine_of_the_first_operator(
     assert await store.claim(claim, now=2.0) == []
 
 
+@only_sqlite
 async def test_alone_a_machine_with_a_new_name_is_the_same(
     store: JobStore, make_job: MakeJob
 ) -> None:
@@ -308,6 +309,7 @@ async def test_a_survey_tells_all_that_a_job_waits_for(store: JobStore, make_job
     assert [(rival.machine, rival.environment) for rival in found.rivals] == [(MACHINE, "large")]
 
 
+@only_sqlite
 async def test_a_machine_that_nobody_tells_of_is_not_there(
     store: JobStore, make_job: MakeJob
 ) -> None:
@@ -367,6 +369,7 @@ async def steps_of_a_claim(database: Database) -> int:
     return await database.write(work)
 
 
+@only_sqlite
 @pytest.mark.parametrize(("wallets", "each"), [(1, 10_000), (1_000, 10), (10_000, 1)])
 async def test_a_claim_costs_the_same_however_long_the_queue_is(
     database: Database, wallets: int, each: int

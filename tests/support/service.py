@@ -118,11 +118,11 @@ class Service:
         self.url = f"http://127.0.0.1:{self._environ['LISTEN_PORT']}"
         await self.restart()
 
-    def spawn(self, **environ: str) -> subprocess.Popen[bytes]:
+    def spawn(self, role: str = "serve", **environ: str) -> subprocess.Popen[bytes]:
         """A process of the service with the settings of the last start, some changed."""
         with (self.root / "service.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "provider", "serve"],
+                [sys.executable, "-m", "provider", role],
                 env={**self._environ, **environ},
                 stdout=log,
                 stderr=log,
@@ -142,11 +142,22 @@ class Service:
     async def restart(self) -> None:
         """Start the process again with the settings of the last start."""
         self._process = self.spawn()
+        await self._until_it_answers(self._process, self.url)
+
+    async def another(self, **environ: str) -> tuple[str, subprocess.Popen[bytes]]:
+        """One more `serve` process beside the first; its URL once it answers, and itself."""
+        port = free_port()
+        process = self.spawn(LISTEN_PORT=str(port), **environ)
+        url = f"http://127.0.0.1:{port}"
+        await self._until_it_answers(process, url)
+        return url, process
+
+    async def _until_it_answers(self, process: subprocess.Popen[bytes], url: str) -> None:
         async with asyncio.timeout(30), aiohttp.ClientSession() as session:
             while True:
-                assert self._process.poll() is None, self.log()
+                assert process.poll() is None, self.log()
                 try:
-                    async with session.get(self.url) as response:
+                    async with session.get(url) as response:
                         if response.status == 200:
                             return
                 except aiohttp.ClientError:

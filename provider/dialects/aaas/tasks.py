@@ -7,7 +7,6 @@ is data. All tasks of one key lie in namespaces that begin with that key's name.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,10 +43,12 @@ def whose(key: str) -> str:
 
 
 class Tasks:
-    """Tasks over the use cases; ``key`` is always the name of the caller's key."""
+    """Tasks over the use cases; ``key`` is always the name of the caller's key. ``ppid`` is told
+    of each task as the process above it."""
 
-    def __init__(self, jobs: Jobs, settings: AaasSettings) -> None:
+    def __init__(self, jobs: Jobs, settings: AaasSettings, ppid: int) -> None:
         self._jobs = jobs
+        self._ppid = ppid
         self._settings = settings
         self._lists = asyncio.Semaphore(_LISTS_AT_ONCE)
         self._cleaning = asyncio.Semaphore(1)
@@ -208,7 +209,7 @@ class Tasks:
 
     async def _told(self, job: Job, outcome: Outcome | None) -> Mapping[str, Any]:
         """In a thread, since a response may be large."""
-        mount, ppid = self._settings.mount, os.getpid()
+        mount, ppid = self._settings.mount, self._ppid
         if outcome is None or not outcome.response:
             return responses.task_info(job, outcome, mount=mount, ppid=ppid)
         return await asyncio.to_thread(responses.task_info, job, outcome, mount=mount, ppid=ppid)

@@ -18,7 +18,7 @@ from compute.errors import ComputeError
 from provider.auditing.asking import asking
 from provider.dialects.shared.door import Door
 from provider.errors import KeyWrong, ProviderError
-from provider.middlewares import REFUSED, REQUEST_ID
+from provider.middlewares import ENVELOPES, REFUSED, REQUEST_ID, mark_refusal
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +55,17 @@ def mount(
     An entry "/" at the root says nothing, for all other APIs are there.
     """
     root = "" if prefix == "/" else prefix
+    envelopes = app.setdefault(ENVELOPES, {})
     resources: dict[str, web.Resource] = {}
     for route in routes:
         for path in (root + route.path, root + "/" + route.path):
             resource = resources.get(path) or app.router.add_resource(path)
-            resource.add_route(route.method, _guarded(route, door, render))
+            handler = _guarded(route, door, render)
+            resource.add_route(route.method, handler)
+            envelopes[handler] = render
             resources[path] = resource
     lost = _lost(list(resources.values()), render)
+    envelopes[lost] = render
     for each in below:
         top = root + each.rstrip("/")
         if top:
@@ -113,6 +117,7 @@ def _answer(request: web.Request, error: Exception, render: Render) -> web.Respo
         answer = web.json_response({"error": error.public}, status=error.status)
     if answer is None:
         return None
+    mark_refusal(request, error, answer)
     if answer.status == web.HTTPUnauthorized.status_code:
         answer.headers["WWW-Authenticate"] = CHALLENGE
     if answer.status >= 500:
