@@ -407,7 +407,8 @@ class JobStore:
             if spec is not None:
                 sql.replace_spec(connection, row, spec)
             changed = self._changed(connection, row, spec or job.spec)
-            self._tell_witness(connection, values, changed)
+            if row.phase != job.phase and changed.phase in TERMINAL:
+                self._witness(connection, changed)
             return changed
 
         try:
@@ -415,10 +416,6 @@ class JobStore:
         except MoveLost:
             self._recent.drop(job.id)
             raise
-
-    def _tell_witness(self, connection: Connection, values: dict[str, object], job: Job) -> None:
-        if "phase" in values and job.phase in TERMINAL:
-            self._witness(connection, job)
 
     def _left(self, connection: Connection, job: Job, row: JobRow, now: float) -> None:
         """What goes with a move: holds, the turn in the queue, figures and news."""
