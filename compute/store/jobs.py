@@ -407,7 +407,7 @@ class JobStore:
             if spec is not None:
                 sql.replace_spec(connection, row, spec)
             changed = self._changed(connection, row, spec or job.spec)
-            if "phase" in values and changed.phase in TERMINAL:
+            if row.phase != job.phase and changed.phase in TERMINAL:
                 self._witness(connection, changed)
             return changed
 
