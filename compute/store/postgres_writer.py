@@ -319,4 +319,3 @@ def _run(unit: Unit, connection: Connection, driver: Any) -> None:
         unit.fail(fault_in(error, "written") or error)
     if driver.is_closed():
         raise _Lost
-
