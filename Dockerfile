@@ -37,6 +37,6 @@ VOLUME /data
 EXPOSE 8030
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python3", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['LISTEN_PORT'] + '/', timeout=4)"]
+    CMD ["python3", "-c", "import os, urllib.request as u; u.urlopen('http://' + (os.environ.get('METRICS_LISTEN') or '127.0.0.1:' + os.environ['LISTEN_PORT']) + '/health/live', timeout=4)"]
 ENTRYPOINT ["ocean-compute"]
 CMD ["serve"]

@@ -2,8 +2,8 @@
 
 Rounds alternate between the figure and its reference, medians are compared, so that a
 machine that is slow for a while is slow for both. Run it with ``make bench``; ``--json FILE``
-keeps the figures, ``--only chain`` leaves out those that need no chain, ``--only base``
-the others.
+keeps the figures, ``--only`` measures those of a bare service (``base``), of one with much in
+its store (``scale``) or of one with a chain (``chain``).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from benchmarks.load import drive, fetch
 from benchmarks.market import open_market
 from benchmarks.orders import order_checks
 from benchmarks.paid_jobs import paid_jobs
+from benchmarks.scale import scale
 
 REQUESTS = 4000
 CLIENTS = 16
@@ -194,8 +195,14 @@ async def measure_chain(rounds: int) -> list[Figure]:
 
 
 async def measure(rounds: int, only: str | None) -> list[Figure]:
-    base = [] if only == "chain" else await measure_base(rounds)
-    return base if only == "base" else [*base, *await measure_chain(rounds)]
+    figures: list[Figure] = []
+    if only in {None, "base"}:
+        figures += await measure_base(rounds)
+    if only in {None, "scale"}:
+        figures += await scale(rounds)
+    if only in {None, "chain"}:
+        figures += await measure_chain(rounds)
+    return figures
 
 
 async def _any(consumer: Consumer) -> dict[str, str]:
@@ -208,7 +215,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--only", choices=["base", "chain"])
+    parser.add_argument("--only", choices=["base", "chain", "scale"])
     options = parser.parse_args()
     figures = asyncio.run(measure(options.rounds, options.only))
     table = Table("figure", "ours", "reference", "ratio", "goal", "")

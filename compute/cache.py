@@ -22,12 +22,13 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compute.errors import InputUnavailable
+from compute.metrics import NOBODY, Recorder
 from compute.supply import Download, InputFile
 
 BATCH_BYTES = 1 << 20
@@ -40,6 +41,9 @@ ALGORITHM_BYTES = 64 << 20
 """The largest algorithm that a consumer may bring along."""
 
 _LOOK_BYTES = 64 << 20
+
+ABANDONED_S = 3600.0
+"""What nobody has written to for so long, nobody will go on with."""
 
 FRESH_S = 30.0
 """How long an origin that offers no validator is not asked again."""
@@ -63,22 +67,31 @@ class InputCache:
     """Files by content, origins by identity, in one folder."""
 
     def __init__(
-        self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.time
+        self,
+        folder: Path,
+        max_bytes: int,
+        clock: Callable[[], float] = time.time,
+        recorder: Recorder = NOBODY,
     ) -> None:
         self._contents = folder / "contents"
         self._origins = folder / "origins"
         self._partial = folder / "partial"
         self._max_bytes = max_bytes
         self._clock = clock
+        self._recorder = recorder
         self._locks: dict[str, asyncio.Lock] = {}
         self._holders: Counter[str] = Counter()
 
-    def open(self) -> None:
+    def open(self, *, alone: bool = True) -> None:
         """Make the folders; remove what a crash left half-fetched, and what is known of
-        origins whose content has been evicted."""
-        shutil.rmtree(self._partial, ignore_errors=True)
+        origins whose content has been evicted. Not ``alone``, others may be fetching."""
         for folder in (self._contents, self._origins, self._partial):
             folder.mkdir(parents=True, exist_ok=True)
+        abandoned = time.time() - ABANDONED_S
+        for partial in self._partial.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if alone or partial.stat().st_mtime < abandoned:
+                    partial.unlink()
         for origin in self._origins.iterdir():
             if self._recall(origin.name) is None:
                 origin.unlink(missing_ok=True)
@@ -90,9 +103,10 @@ class InputCache:
         """
         async with self._sole(file.identity):
             for _ in range(_FETCHES):
-                path = await self._current(file)
+                path, fetched = await self._current(file)
                 with contextlib.suppress(FileNotFoundError):
                     os.utime(path)
+                    self._recorder.input_taken(path.stat().st_size, fetched=fetched)
                     return path
         raise InputUnavailable("the provider's cache is too small for its jobs", temporary=True)
 
@@ -109,19 +123,20 @@ class InputCache:
             if not self._holders[identity]:
                 del self._holders[identity], self._locks[identity]
 
-    async def _current(self, file: InputFile) -> Path:
+    async def _current(self, file: InputFile) -> tuple[Path, bool]:
+        """Where the content lies, and whether it had to be fetched."""
         promised = (file.sha256 or "").lower()
         if _DIGEST.fullmatch(promised) and self._path(promised).exists():
-            return self._path(promised)
+            return self._path(promised), False
         known = self._recall(file.identity)
         if known and known.validator is None and self._clock() - known.at < FRESH_S:
-            return self._promised(file, known.sha256)
+            return self._promised(file, known.sha256), False
         async with file.open(known.validator if known else None) as download:
             if download.unchanged and known:
-                return self._promised(file, known.sha256)
+                return self._promised(file, known.sha256), False
             digest = await self._keep(download)
             self._remember(file.identity, Known(digest, download.validator, self._clock()))
-        return self._promised(file, digest)
+        return self._promised(file, digest), True
 
     def _promised(self, file: InputFile, digest: str) -> Path:
         if file.sha256 and digest != file.sha256.lower():
@@ -167,10 +182,7 @@ class InputCache:
 
         ``already`` of them are on the disk; the rest, and a reserve, must still fit there.
         """
-        held = sorted(
-            ((entry.stat(), entry) for entry in self._contents.iterdir()),
-            key=lambda pair: pair[0].st_mtime,
-        )
+        held = sorted(_stats(self._contents), key=lambda pair: pair[0].st_mtime)
         total = sum(stat.st_size for stat, _ in held)
         for stat, entry in held:
             if total + size <= self._max_bytes:
@@ -202,6 +214,13 @@ class InputCache:
             raise _disk_fault(error) from error
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _stats(folder: Path) -> Iterator[tuple[os.stat_result, Path]]:
+    """The folder's entries, but for those that another process evicts meanwhile."""
+    for entry in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield entry.stat(), entry
 
 
 async def pour(file: InputFile, target: Path) -> None:

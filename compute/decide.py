@@ -215,6 +215,15 @@ def queue_end(job: Job, environment: Environment) -> float:
     return expiry if job.spec.ends_by is None else min(expiry, job.spec.ends_by)
 
 
+def latest_end(job: Job, environment: Environment) -> float | None:
+    """When a running job's algorithm has ended at the latest; None where more of it is to come,
+    whose start nobody knows."""
+    if job.started_at is None or not job.in_last_stage or environment.filterImage:
+        return None
+    end = job.started_at + job.present.max_duration_s
+    return (end if job.spec.ends_by is None else min(end, job.spec.ends_by)) + environment.stopGrace
+
+
 def paid_time_over(job: Job, now: float) -> bool:
     """True when the job's algorithm must not run any more."""
     return job.spec.ends_by is not None and now >= job.spec.ends_by

@@ -28,6 +28,7 @@ from pydantic import (
 from compute import references, yaml_files
 from compute.engines.base import PullPolicy, is_built
 from compute.errors import EnvironmentsInvalid, UnknownEnvironment
+from compute.fairness import Resources
 from compute.models import Image
 
 _NOBODY = "65534:65534"
@@ -162,6 +163,36 @@ class Images(_Section):
         return [each for each in map(_Pattern.of, self.allow) if each.matches(image)]
 
 
+_Devices = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], Field(strict=False)
+]
+
+
+class MachineSection(_Section):
+    """What jobs may take of the machine together. What is not written is what the engine and
+    the file system of DATA_DIR say; GPUs are none unless written, as a number (devices 0, 1, …)
+    or as a list of the engine's names for them. Room is kept for a job that has not fitted for
+    ``keepAfter`` seconds."""
+
+    cpu: Annotated[float, Field(gt=0, le=65536)] | None = None
+    ramGB: Annotated[float, Field(gt=0, le=1048576)] | None = None
+    diskGB: Annotated[float, Field(gt=0, le=1073741824)] | None = None
+    gpu: Annotated[int, Field(ge=0, le=1024)] | _Devices = 0
+    keepAfter: Annotated[int, Field(ge=0)] = 60
+
+    @model_validator(mode="after")
+    def _distinct_devices(self) -> MachineSection:
+        if len(set(self.gpu_devices)) != len(self.gpu_devices):
+            raise ValueError("gpu: a device is listed twice; list each once")
+        return self
+
+    @property
+    def gpu_devices(self) -> tuple[str, ...]:
+        if isinstance(self.gpu, int):
+            return tuple(map(str, range(self.gpu)))
+        return self.gpu
+
+
 class Consumers(_Section):
     """Wallets that may use the environment. An empty ``allow`` means everyone not denied."""
 
@@ -191,6 +222,7 @@ class Environment(_Section):
     diskGB: Annotated[float, Field(ge=0.001, le=1048576)] = 1.0
     gpu: Gpu = Gpu()
     maxJobs: Annotated[int, Field(ge=1, le=10000)] = 1
+    maxJobsPerConsumer: Annotated[int, Field(ge=1)] | None = None
     maxQueue: Annotated[int, Field(ge=0)] = 1000
     maxQueuePerConsumer: Annotated[int, Field(ge=1)] = 100
     maxQueueWait: Annotated[int, Field(ge=1)] = 24 * 3600
@@ -228,6 +260,16 @@ class Environment(_Section):
     def disk_bytes(self) -> int:
         return int(self.diskGB * (1 << 30))
 
+    @property
+    def needs(self) -> Resources:
+        """What each job takes of the machine while it is active."""
+        return Resources.of(
+            cpus=self.cpu,
+            memory_bytes=self.memory_bytes,
+            disk_bytes=self.disk_bytes,
+            gpus=self.gpu.count,
+        )
+
     def gives_network(self, stage: str) -> bool:
         """True when a stage of this name may have the environment's network."""
         names = self.networkStages
@@ -240,9 +282,17 @@ class Environment(_Section):
 
 
 class Environments(Mapping[str, Environment]):
-    """The environments by id, in the file's order."""
+    """The environments by id, in the file's order. ``machine`` bounds all of them together;
+    ``source`` names the file in texts."""
 
-    def __init__(self, environments: tuple[Environment, ...]) -> None:
+    def __init__(
+        self,
+        environments: tuple[Environment, ...],
+        machine: MachineSection | None = None,
+        source: str = "environments",
+    ) -> None:
+        self.machine = machine or MachineSection()
+        self.source = source
         self._by_id = {environment.id: environment for environment in environments}
 
     def __getitem__(self, environment_id: str) -> Environment:
@@ -262,6 +312,7 @@ class Environments(Mapping[str, Environment]):
 
 
 class _File(_Section):
+    machine: MachineSection = MachineSection()
     environments: tuple[Environment, ...] = Field(strict=False)
 
     @model_validator(mode="after")
@@ -298,7 +349,8 @@ def parse(text: str, name: str) -> Environments:
             f"{name}: the top level must be `environments:` followed by a list of environments"
         )
     try:
-        return Environments(_File.model_validate(document).environments)
+        file = _File.model_validate(document)
+        return Environments(file.environments, file.machine, name)
     except ValidationError as error:
         lines = yaml_files.explained(error, document, "environments")
         raise EnvironmentsInvalid("\n".join(f"{name}: {line}" for line in lines)) from error

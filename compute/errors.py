@@ -96,5 +96,13 @@ class UnknownResult(ComputeError):
     """The job has no result of this index."""
 
 
+class LogCut(ComputeError):
+    """A log has outgrown its bound: what was asked for of it is not there any more."""
+
+
+class LogTooShort(ComputeError):
+    """A log that will not grow any more ends before the byte that was asked for."""
+
+
 class StoreUnavailable(ComputeError):
     """The database could not be opened, read or written: full, locked, read-only, broken."""

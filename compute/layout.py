@@ -43,7 +43,7 @@ class JobFolders:
     """Where the things of a job's stage lie on the host. Nothing here touches the disk.
 
     ``given`` holds the files that came with the start, ``log`` the logs of all stages that
-    are over, ``looks`` copies of logs that are still growing.
+    are over.
     """
 
     def __init__(self, data_dir: Path, job_id: str, stage: int = 0) -> None:
@@ -57,7 +57,6 @@ class JobFolders:
         self.outputs = self.space / self.space_folders[0]
         self.own_logs = self.space / self.space_folders[1]
         self.log = self.root / "log"
-        self.looks = self.root / "looks"
         self.local_files = self.root / "local-files.json"
         self.results = data_dir / "results" / job_id
 
@@ -154,6 +153,7 @@ def algorithm_container(
         memory_bytes=environment.memory_bytes,
         pids=environment.pids,
         gpus=environment.gpu.count,
+        gpu_devices=job.gpu_devices,
         tmp_bytes=environment.tmpMB << 20,
         writable_root=environment.writableRoot,
         log_bytes=environment.maxLogMB << 20,

@@ -2,8 +2,8 @@
 
 An algorithm is hostile at any time: its files are opened without following a link, only if
 they are regular ones, and read up to a bound. What an environment's filter has to see first
-is not shown before the end. A running container's log is copied for each look, since the
-engine cannot give a part of it; looks are bounded in number.
+is not shown before the end. The engine cannot give a part of a running container's log, so
+each look reads all of it and keeps what was asked for; looks are bounded in number.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import stat
-import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 from compute import layout
 from compute.engines.base import Engine
 from compute.environments import Environment
 from compute.errors import UnknownResult
+from compute.logmarks import LogMarks
+from compute.logstreams import LogStreams
 from compute.models import Job, LogPart
 from compute.results import path_of
 from compute.status import Phase
@@ -46,23 +47,43 @@ class Looks:
         self._store = store
         self._environments = environments
         self._data_dir = data_dir
-        self._copies = data_dir / "looks"
         self._turns = asyncio.Semaphore(_LOOKS_AT_ONCE)
+        self._streams = LogStreams(engine=engine, store=store, marks=LogMarks(data_dir), logs=self)
 
-    def open(self) -> None:
-        """Remove the copies that a crash left."""
-        shutil.rmtree(self._copies, ignore_errors=True)
-        self._copies.mkdir(mode=0o700, parents=True)
+    async def stream(
+        self, job: Job, stage: str, *, offset: int, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """The log of one stage, or of all where none is named; see
+        :meth:`compute.logstreams.LogStreams.open`. Raises UnknownResult, too."""
+        numbers = [number_of(job, stage)] if stage else range(len(job.spec.stages))
+        return await self._streams.open(job, numbers, offset=offset, follow=follow)
+
+    def withheld(self, job: Job) -> bool:
+        """Whether what the job prints has to pass a filter first."""
+        environment = self._environments[job.environment] if self._knows(job) else None
+        return environment is None or bool(environment.filterImage)
+
+    def kept_log(self, job: Job, number: int) -> Path | None:
+        """Where the log of a stage lies that is over, None for one that has not been kept
+        yet or will not be."""
+        name, folders = layout.log_name(job.spec, number), self._folders(job)
+        for file in job.results:
+            if (file.type, file.filename) == ("algorithmLog", name):
+                return path_of(folders.results, file)
+        over = number < job.stage or (number == job.stage and job.phase in _OVER)
+        if job.phase.terminal or not over or self.withheld(job):
+            return None
+        return folders.log / name
 
     async def log(self, job: Job, stage: str, *, offset: int, limit: int) -> LogPart:
         """What ``stage`` has printed, of the present one where it is empty. Raises
         UnknownResult when the job has no such stage."""
         while True:
             job = await self._store.get(job.id)
-            number = _number(job, stage)
+            number = number_of(job, stage)
             if job.phase is not Phase.RUNNING or number != job.stage:
                 return await self._settled_log(job, number, offset, limit)
-            if self._withheld(job):
+            if self.withheld(job):
                 return LogPart(b"", offset, 0, ended=False)
             part = await self._growing_log(job, number, offset, limit)
             # The container may have been removed, and its log with it, while we looked.
@@ -78,13 +99,9 @@ class Looks:
         if published:
             path = path_of(folders.results, published[0])
             return await asyncio.to_thread(_beginning, path.parent, path.name, limit)
-        if job.phase.terminal or job.phase is Phase.QUEUED or self._withheld(job):
+        if job.phase.terminal or job.phase is Phase.QUEUED or self.withheld(job):
             return None
         return await asyncio.to_thread(_beginning, folders.outputs, name, limit)
-
-    def _withheld(self, job: Job) -> bool:
-        environment = self._environments[job.environment] if self._knows(job) else None
-        return environment is None or bool(environment.filterImage)
 
     def _knows(self, job: Job) -> bool:
         return job.environment in self._environments
@@ -93,31 +110,25 @@ class Looks:
         return layout.JobFolders(self._data_dir, job.id, job.stage)
 
     async def _settled_log(self, job: Job, number: int, offset: int, limit: int) -> LogPart:
-        name, folders = layout.log_name(job.spec, number), self._folders(job)
-        for file in job.results:
-            if (file.type, file.filename) == ("algorithmLog", name):
-                place = path_of(folders.results, file)
-                return await asyncio.to_thread(_part, place, offset, limit, ended=True)
-        if job.phase.terminal:
-            return LogPart(b"", offset, 0, ended=True)
-        over = number < job.stage or (number == job.stage and job.phase in _OVER)
-        if not over or self._withheld(job):
-            return LogPart(b"", offset, 0, ended=False)
-        return await asyncio.to_thread(_part, folders.log / name, offset, limit, ended=True)
+        path = self.kept_log(job, number)
+        if path is None:
+            return LogPart(b"", offset, 0, ended=job.phase.terminal)
+        return await asyncio.to_thread(_part, path, offset, limit)
 
     async def _growing_log(self, job: Job, number: int, offset: int, limit: int) -> LogPart:
-        copy = self._copies / uuid.uuid4().hex
-        most = self._environments[job.environment].maxLogMB << 20
         name = layout.container_name(job.id, number)
-        async with self._turns:
-            try:
-                await self._engine.save_log(name, copy, most)
-                return await asyncio.to_thread(_part, copy, offset, limit, ended=False)
-            finally:
-                copy.unlink(missing_ok=True)
+        start, size, kept = max(0, offset), 0, bytearray()
+        async with self._turns, aclosing(self._engine.stream_log(name, follow=False)) as pieces:
+            async for piece in pieces:
+                begin = max(0, start - size)
+                kept += piece.data[begin : begin + limit - len(kept)]
+                size += len(piece.data)
+        return LogPart(bytes(kept), min(start, size), size, ended=False)
 
 
-def _number(job: Job, stage: str) -> int:
+def number_of(job: Job, stage: str) -> int:
+    """The number of a stage by its name, of the present one where it is empty. Raises
+    UnknownResult."""
     if not stage:
         return job.stage
     names = [each.name for each in job.spec.stages]
@@ -126,15 +137,15 @@ def _number(job: Job, stage: str) -> int:
     return names.index(stage)
 
 
-def _part(path: Path, offset: int, limit: int, *, ended: bool) -> LogPart:
+def _part(path: Path, offset: int, limit: int) -> LogPart:
     """A piece of a log of ours; one that is not there is empty."""
     try:
         with path.open("rb") as log:
             size = os.fstat(log.fileno()).st_size
             log.seek(min(max(0, offset), size))
-            return LogPart(log.read(limit), offset, size, ended)
+            return LogPart(log.read(limit), offset, size, ended=True)
     except FileNotFoundError:
-        return LogPart(b"", offset, 0, ended)
+        return LogPart(b"", offset, 0, ended=True)
 
 
 def _beginning(folder: Path, name: str, limit: int) -> bytes | None:

@@ -264,7 +264,9 @@ class Job:
     ``started_at``/``ended_at`` are the engine's times for it, ``pid`` is its process on the
     engine's machine. ``runs`` are the stages that are over. ``attempts`` counts tries of the
     present phase, ``retry_at`` is when the next is due. ``termination`` is set from the
-    moment the outcome is known, before the results are published.
+    moment the outcome is known, before the results are published. ``operator`` is the
+    process that works on it, empty while it waits and once it is over; ``machine`` is the
+    engine it was started on, empty while it is queued, and ``gpu_devices`` are its own there.
     """
 
     id: str
@@ -288,6 +290,9 @@ class Job:
     termination: Termination | None = None
     runs: tuple[StageRun, ...] = ()
     results: tuple[ResultFile, ...] = field(default=(), repr=False)
+    operator: str = ""
+    machine: str = ""
+    gpu_devices: tuple[str, ...] = ()
 
     @property
     def present(self) -> Stage:

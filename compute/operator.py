@@ -14,7 +14,16 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,23 +32,30 @@ from compute.builds import Builder
 from compute.cache import InputCache
 from compute.engines.base import Engine
 from compute.environments import Environment, Environments
-from compute.errors import ComputeError, EngineUnavailable, QueueFull, UnknownResult
+from compute.errors import EngineUnavailable, QueueFull, UnknownResult
+from compute.fairness import Waiting
+from compute.lease import Terms
 from compute.looking import Looks
+from compute.metrics import NOBODY, Recorder
 from compute.models import Image, Job, JobSpec, Load, LogPart, Move, Outline, ResultFile
-from compute.reconciler import Limits, Reconciler, environment_of
+from compute.queues import Queues
+from compute.reconciler import Limits
 from compute.results import path_of
 from compute.space import Space
-from compute.staging import Stager, keep_given
+from compute.staging import keep_given
 from compute.status import Goal, Phase
-from compute.steps import Steps
 from compute.store.base import Work, nothing
-from compute.store.jobs import JobStore, Room
+from compute.store.jobs import JobStore
+from compute.store.room import Room
 from compute.supply import InputSupplier
 from compute.vault import Vault
+from compute.waiting import Waiting as Ends
+from compute.working import working
 
 log = logging.getLogger(__name__)
 
-_LEAST_FREE_BYTES = 64 << 20
+LEAST_FREE_BYTES = 64 << 20
+"""With less of the disk free no job is taken."""
 
 _FILES_TAKEN_AT_ONCE = 2
 """A file may be large: copies for jobs that find no place must not fill the disk together."""
@@ -59,18 +75,20 @@ class Operator:
         environments: Environments,
         engine: Engine,
         store: JobStore,
-        reconciler: Reconciler,
+        waiting: Ends,
         looks: Looks,
+        queues: Queues,
         builder: Builder,
         data_dir: Path,
         clock: Callable[[], float],
     ) -> None:
         self._looks = looks
+        self._queues = queues
         self._builder = builder
         self.environments = environments
         self._engine = engine
         self._store = store
-        self._reconciler = reconciler
+        self._waiting = waiting
         self._data_dir = data_dir
         self._clock = clock
         self._taking_files = asyncio.Semaphore(_FILES_TAKEN_AT_ONCE)
@@ -99,7 +117,7 @@ class Operator:
         ``also`` raises; nothing is kept then.
         """
         configured = self.environments[environment]
-        if shutil.disk_usage(self._data_dir).free < _LEAST_FREE_BYTES:
+        if shutil.disk_usage(self._data_dir).free < LEAST_FREE_BYTES:
             raise QueueFull("The provider has no disk space for further jobs")
         now = self._clock()
         job = Job(
@@ -116,7 +134,6 @@ class Operator:
             self._store.insert, job, **_room(configured)._asdict(), also=also
         )
         stored = await self._with_files(job, files, insert)
-        self._reconciler.queued(stored)
         log.info(
             "job_queued job=%s environment=%s owner=%s datasets=%s algorithm=%s images=%s",
             stored.id,
@@ -164,7 +181,7 @@ class Operator:
 
     def on_end(self, listener: Callable[[Job], None]) -> None:
         """Call ``listener``, which must not raise, with each job that ends from now on."""
-        self._reconciler.on_end(listener)
+        self._waiting.on_end(listener)
 
     async def job(self, job_id: str) -> Job:
         """One job. Raises UnknownJob."""
@@ -214,16 +231,7 @@ class Operator:
         jobs = await self._store.wish_all(job_ids, goal, now=now, also=also)
         for job in jobs:
             log.info("job_wish job=%s goal=%s phase=%s", job.id, goal, job.phase)
-        waiting = [
-            asyncio.ensure_future(self._reconciler.settled(job.id, wait_s))
-            for job in jobs
-            if not _is_settled(job)
-        ]
-        await asyncio.sleep(0)
-        for job in jobs:
-            self._reconciler.interrupt(job.id)
-        await asyncio.gather(*waiting)
-        return [await self._store.get(job.id) for job in jobs]
+        return list(await asyncio.gather(*(self._waiting.settled(job.id, wait_s) for job in jobs)))
 
     async def history(self, job_id: str) -> list[Move]:
         """All moves of a job, oldest first."""
@@ -240,6 +248,14 @@ class Operator:
         """What a stage has printed; see :class:`compute.looking.Looks`. Raises
         UnknownResult, EngineUnavailable."""
         return await self._looks.log(job, stage, offset=offset, limit=limit)
+
+    async def log_stream(
+        self, job: Job, stage: str = "", *, offset: int = 0, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """What a stage, or all one after the other, has printed and prints; see
+        :meth:`compute.logstreams.LogStreams.open`. Raises UnknownResult, LogCut,
+        LogTooShort, EngineUnavailable."""
+        return await self._looks.stream(job, stage, offset=offset, follow=follow)
 
     async def output(self, job: Job, name: str, *, limit: int) -> bytes | None:
         """The beginning of an output of the present stage, or of that result."""
@@ -260,6 +276,10 @@ class Operator:
         """Queued and active jobs of each environment."""
         return await self._store.loads()
 
+    async def waits_for(self, jobs: Iterable[Job]) -> dict[str, Waiting]:
+        """By id what the queued ones of ``jobs`` wait for; see :class:`compute.queues.Queues`."""
+        return await self._queues.waiting(jobs)
+
     async def engine_answers(self) -> bool:
         """True when the engine can be reached."""
         try:
@@ -271,11 +291,6 @@ class Operator:
 
 def _room(environment: Environment) -> Room:
     return Room(environment.maxQueue, environment.maxQueuePerConsumer, environment.maxJobs)
-
-
-def _is_settled(job: Job) -> bool:
-    """True when nothing of the wish is left to be done."""
-    return job.phase is Phase.DELETED or (job.phase.terminal and job.goal is not Goal.DELETE)
 
 
 @contextlib.asynccontextmanager
@@ -291,78 +306,50 @@ async def operating(
     cache_bytes: int = 100 << 30,
     clock: Callable[[], float] = time.time,
     limits: Limits | None = None,
+    recorder: Recorder = NOBODY,
+    terms: Terms | None = None,
+    at_work: bool = True,
 ) -> AsyncIterator[Operator]:
-    """An operator at work: resumes what an earlier process left, ends its loop on exit.
+    """An operator: resumes what an earlier process left, ends its loop on exit.
 
     Containers run on after that and are adopted by the next process. ``secrets_dir`` is a
-    folder in memory; without it no job can have secrets.
+    folder in memory; without it no job can have secrets. Not ``at_work`` it only takes wishes
+    and tells what is, for other processes that share the database to carry out.
     """
-    limits = limits or Limits()
     for name in ("jobs", "results"):
         (data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    cache = InputCache(data_dir / "cache", cache_bytes, clock)
-    cache.open()
-    vault = Vault(secrets_dir or data_dir / "secrets")
-    steps = Steps(
-        engine=engine,
-        store=store,
-        stager=Stager(supplier, cache),
-        space=space,
-        vault=vault,
-        data_dir=data_dir,
-        clock=clock,
-        environment_of=lambda job: environment_of(environments, job),
-    )
-    reconciler = Reconciler(
-        environments=environments,
-        engine=engine,
-        store=store,
-        space=space,
-        steps=steps,
-        limits=limits,
-        clock=clock,
-    )
     looks = Looks(engine=engine, store=store, environments=environments, data_dir=data_dir)
-    looks.open()
+    waiting = Ends(store)
     operator = Operator(
         environments=environments,
         engine=engine,
         store=store,
-        reconciler=reconciler,
+        waiting=waiting,
         looks=looks,
+        queues=Queues(environments=environments, store=store, clock=clock),
         builder=Builder(engine=engine, environments=environments),
         data_dir=data_dir,
         clock=clock,
     )
-    tasks: list[asyncio.Task[None]] = []
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(engine.close)
+        stack.push_async_callback(waiting.close)
         await engine.connect()
-        await steps.sweep_folders()
-        await reconciler.resume()
-        janitor = _janitor(store, reconciler, clock, limits.janitor_s)
-        tasks.append(asyncio.create_task(reconciler.run(), name="reconciler"))
-        tasks.append(asyncio.create_task(janitor, name="janitor"))
+        if at_work:
+            await stack.enter_async_context(
+                working(
+                    environments=environments,
+                    engine=engine,
+                    store=store,
+                    supplier=supplier,
+                    space=space,
+                    data_dir=data_dir,
+                    vault=Vault(secrets_dir or data_dir / "secrets"),
+                    cache=InputCache(data_dir / "cache", cache_bytes, clock, recorder),
+                    clock=clock,
+                    limits=limits or Limits(),
+                    terms=terms,
+                    recorder=recorder,
+                )
+            )
         yield operator
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await engine.close()
-        await vault.close()
-
-
-async def _janitor(
-    store: JobStore, reconciler: Reconciler, clock: Callable[[], float], interval_s: float
-) -> None:
-    """Delete jobs whose retention is over."""
-    while True:
-        try:
-            for job in await store.expired(clock()):
-                await store.wish(job.id, Goal.DELETE, now=clock())
-                reconciler.wake(job.id)
-                log.info("job_expired job=%s", job.id)
-        except ComputeError as error:
-            log.warning("janitor_failed cause=%s", error.public)
-        except Exception:
-            log.exception("janitor_failed")
-        await asyncio.sleep(interval_s)

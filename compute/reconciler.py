@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from compute.context import about
 from compute.decide import (
     Kill,
     PrepareImage,
@@ -40,16 +41,22 @@ from compute.errors import (
     VolumeFailed,
 )
 from compute.layout import container_name, filter_name
+from compute.lease import Lease
 from compute.models import Job
 from compute.space import Space
 from compute.status import ACTIVE, Goal, Phase
 from compute.steps import Steps
+from compute.store.claims import MOST_AT_ONCE
 from compute.store.jobs import JobStore
+from compute.store.news import Event, News
+from compute.workplace import Workplace
 from compute.workqueue import WorkQueue, backoff_s
 
 log = logging.getLogger(__name__)
 
-_CLAIM = "claim:"
+_CLAIM = "claim"
+"""What is put on the queue to have free places filled; no job has such an id."""
+
 _TRIES_TOLD = 20
 """Failed tries of a phase that the history tells; what fails for days must not fill it."""
 
@@ -83,9 +90,13 @@ class Reconciler:
         store: JobStore,
         space: Space,
         steps: Steps,
+        lease: Lease,
+        workplace: Workplace,
         limits: Limits,
         clock: Callable[[], float],
     ) -> None:
+        self._lease = lease
+        self._workplace = workplace
         self._environments = environments
         self._engine = engine
         self._store = store
@@ -95,31 +106,41 @@ class Reconciler:
         self._clock = clock
         self._queue = WorkQueue()
         self._acting: dict[str, asyncio.Task[Job]] = {}
-        self._settled: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._unanswered: Counter[str] = Counter()
-        self._listeners: list[Callable[[Job], None]] = []
+        self._lost = asyncio.Event()
 
-    # what the operator calls
+    # what wakes it
 
-    def on_end(self, listener: Callable[[Job], None]) -> None:
-        """Call ``listener``, which must not raise, with each job that ends from now on."""
-        self._listeners.append(listener)
+    def hear(self, news: News) -> None:
+        """Something has happened to a job, here or in another process."""
+        if news.event is Event.QUEUED:
+            job = self._store.recall(news.job_id)
+            self.fill()
+            if job is not None:
+                self.queued(job)
+            else:
+                self.wake(news.job_id)
+        elif news.event is Event.WISHED:
+            self.interrupt(news.job_id)
+        elif news.event is Event.ENDED:
+            self.fill()
+        elif news.event is Event.MISSED:
+            self._lost.set()
 
     def wake(self, job_id: str) -> None:
         """Look at this job now."""
         self._queue.put(job_id)
 
-    def wake_environment(self, environment_id: str) -> None:
-        """Fill this environment's free places from its queue."""
-        if environment_id in self._environments:
-            self._queue.put(_CLAIM + environment_id)
+    def fill(self) -> None:
+        """Start queued jobs wherever there is room for them."""
+        self._queue.put(_CLAIM)
 
     def queued(self, job: Job) -> None:
         """A job has entered the queue: try to place it, and look when its wait is over."""
         environment, now = environment_of(self._environments, job), self._clock()
         due = queue_end(job, environment)
         self._queue.put_in(job.id, (min(due, job.retry_at) if job.retry_at > now else due) - now)
-        self.wake_environment(job.environment)
+        self.fill()
 
     def interrupt(self, job_id: str) -> None:
         """A wish has changed: give up what can be given up, then look at the job."""
@@ -127,22 +148,6 @@ class Reconciler:
         if act is not None:
             act.cancel()
         self._queue.put(job_id)
-
-    async def settled(self, job_id: str, timeout_s: float) -> None:
-        """Return when the job has nothing left to do, or after ``timeout_s``."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._settled[job_id].append(future)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await future
-        except TimeoutError:
-            return
-        finally:
-            waiting = self._settled[job_id]
-            if future in waiting:
-                waiting.remove(future)
-            if not waiting:
-                del self._settled[job_id]
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -153,20 +158,38 @@ class Reconciler:
                 for _ in range(workers):
                     group.create_task(self._work())
                 group.create_task(self._listen())
+                group.create_task(self._catch_up())
         finally:
             self._queue.close()
 
     async def resume(self) -> None:
         """Put everything unfinished on the queue: after a start, and when events were lost."""
         for job in await self._store.unfinished():
+            if not self._may_have(job):
+                continue
             if job.phase is Phase.QUEUED:
                 self.queued(job)
             if job.phase is not Phase.QUEUED or job.goal is not Goal.RUN or not self._knows(job):
                 self.wake(job.id)
-        for environment_id in self._environments:
-            self.wake_environment(environment_id)
+        self.fill()
+
+    def taken(self, jobs: Sequence[Job]) -> None:
+        """These jobs have come to this process from another."""
+        for job in jobs:
+            self.wake(job.id)
 
     # the loop
+
+    async def _catch_up(self) -> None:
+        """Look at all where news may have been missed."""
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            try:
+                await self.resume()
+            except StoreUnavailable:
+                self._lost.set()
+                await asyncio.sleep(self._limits.store_retry_s)
 
     async def _listen(self) -> None:
         """Wake jobs as their containers exit; look at all after each (re)connection."""
@@ -188,10 +211,11 @@ class Reconciler:
         while True:
             key = await self._queue.take()
             try:
-                if key.startswith(_CLAIM):
-                    await self._claim(key.removeprefix(_CLAIM))
+                if key == _CLAIM:
+                    await self._claim()
                 else:
-                    await self._reconcile(key)
+                    with about(key):
+                        await self._reconcile(key)
             except StoreUnavailable as error:
                 log.warning("store_silent key=%s cause=%s", key, error.public)
                 self._queue.put_in(key, self._limits.store_retry_s)
@@ -201,10 +225,21 @@ class Reconciler:
             finally:
                 self._queue.done(key)
 
-    async def _claim(self, environment_id: str) -> None:
-        places = self._environments[environment_id].maxJobs
-        for job in await self._store.claim(environment_id, places, now=self._clock()):
+    async def _claim(self) -> None:
+        if not self._lease.held:
+            self._queue.put_in(_CLAIM, self._limits.store_retry_s)
+            return
+        try:
+            claim = await self._workplace.claim()
+        except EngineUnavailable:
+            self._queue.put_in(_CLAIM, self._limits.first_backoff_s)
+            return
+        claim = replace(claim, operator=self._lease.operator)
+        claimed = await self._store.claim(claim, now=self._clock())
+        for job in claimed:
             self._queue.put(job.id)
+        if len(claimed) >= MOST_AT_ONCE:
+            self.fill()
 
     async def _reconcile(self, job_id: str) -> None:
         """Steps until the job rests. Each round starts from the row as it is."""
@@ -214,14 +249,17 @@ class Reconciler:
                 job = await self._store.get(job_id)
             except UnknownJob:
                 return
+            if not self._may_have(job):
+                return
             try:
                 step = await self._decide(job)
                 if isinstance(step, Rest):
                     self._unanswered.pop(job_id, None)
                     self._rest(job, step)
                     return
-                if killed and isinstance(step, Kill):
-                    self._queue.put_in(job_id, self._limits.first_backoff_s)
+                pause = self._pause(step, killed)
+                if pause is not None:
+                    self._queue.put_in(job_id, pause)
                     return
                 await self._act(job, step)
                 killed = isinstance(step, Kill)
@@ -236,6 +274,12 @@ class Reconciler:
                 await self._failed(job, error)
                 return
 
+    def _pause(self, step: Step, killed: bool) -> float | None:
+        """How long to wait before this step is taken, None for not at all."""
+        if killed and isinstance(step, Kill):
+            return self._limits.first_backoff_s
+        return None if self._lease.held else self._limits.store_retry_s
+
     async def _decide(self, job: Job) -> Step:
         environment = self._environments[job.environment] if self._knows(job) else None
         observation: Observation | None = None
@@ -248,6 +292,10 @@ class Reconciler:
             full = await self._steps.space_full(job)
         return next_step(job, environment, self._clock(), observation, full)
 
+    def _may_have(self, job: Job) -> bool:
+        """True for jobs of this process, and for those that wait for somebody."""
+        return job.operator in {"", self._lease.operator}
+
     def _knows(self, job: Job) -> bool:
         return job.environment in self._environments
 
@@ -258,6 +306,8 @@ class Reconciler:
     async def _act(self, job: Job, step: Step) -> None:
         """Carry a step out; image and staging work can be given up half-way, by a wish or
         when the paid time is over."""
+        if not job.operator:
+            job = await self._store.take(job, self._lease.operator)
         if not isinstance(step, PrepareImage | Provision):
             moved = await self._steps.take(job, step)
             self._after(job, moved)
@@ -291,21 +341,15 @@ class Reconciler:
     def _after(self, before: Job, after: Job) -> None:
         """A place may have become free."""
         if before.phase in ACTIVE and after.phase not in ACTIVE:
-            self.wake_environment(before.environment)
+            self.fill()
             log.info("job_ended job=%s status=%s", after.id, after.phase.number)
-        if after.phase.terminal and not before.phase.terminal:
-            for listener in self._listeners:
-                listener(after)
 
     def _rest(self, job: Job, step: Rest) -> None:
-        """Set the next look; tell those who wait that nothing is left to do."""
+        """Set the next look."""
         if job.phase.terminal:
-            for future in self._settled.get(job.id, ()):
-                if not future.done():
-                    future.set_result(None)
             return
         if job.phase is Phase.QUEUED and job.retry_at <= self._clock():
-            self.wake_environment(job.environment)
+            self.fill()
         delays = [] if step.until is None else [step.until - self._clock()]
         if job.phase in {Phase.RUNNING, Phase.FILTERING}:
             delays.append(self._limits.look_s if self._space.enforced else self._limits.watch_s)

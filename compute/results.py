@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -71,12 +71,18 @@ class _Budget:
 
 
 def publish(
-    sources: Sequence[Source], target: Path, *, max_bytes: int, max_files: int
+    sources: Sequence[Source],
+    target: Path,
+    *,
+    max_bytes: int,
+    max_files: int,
+    may_replace: Callable[[], bool] = lambda: True,
 ) -> Collected:
     """Copy all regular files of the sources into ``target``, numbered and hashed.
 
     Replaces what an interrupted call left there. ``max_bytes`` and ``max_files`` bound what
-    is budgeted. Blocking: call it in a thread.
+    is budgeted. ``may_replace`` is asked before anything takes the place of what is there: a
+    process that stood still may have lost the job. Blocking: call it in a thread.
     Raises PublishingFailed.
     """
     partial = target.with_name(target.name + ".partial")
@@ -85,6 +91,8 @@ def publish(
         partial.mkdir(parents=True)
         collected = _collect(sources, partial, _Budget(max_bytes, max_files))
         _make_durable(partial)
+        if not may_replace():
+            raise PublishingFailed("results were not stored: the job is another process's by now")
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     except OSError as error:

@@ -12,22 +12,27 @@ import functools
 import logging
 import secrets
 import shutil
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from compute import decide, layout, results
+from compute.cache import ABANDONED_S
 from compute.engines.base import Engine
 from compute.environments import Environment
 from compute.errors import (
     EngineRefused,
     InputUnavailable,
+    MoveLost,
     PublishingFailed,
     UnknownJob,
     VolumeFailed,
 )
 from compute.layout import JobFolders
+from compute.lease import Lease
+from compute.logmarks import LogMarks
 from compute.models import Image, Job, StageRun, Termination
 from compute.space import Space
 from compute.staging import Stager, local_mounts
@@ -52,13 +57,16 @@ class Steps:
         data_dir: Path,
         clock: Callable[[], float],
         environment_of: Callable[[Job], Environment],
+        lease: Lease,
     ) -> None:
+        self._lease = lease
         self._engine = engine
         self._store = store
         self._stager = stager
         self._space = space
         self._vault = vault
         self._data_dir = data_dir
+        self._marks = LogMarks(data_dir)
         self._clock = clock
         self._environment_of = environment_of
         self._acts: dict[type[Any], Callable[[Job, Any], Awaitable[Job]]] = {
@@ -170,13 +178,14 @@ class Steps:
                 log.info("container_swept job=%s", job_id)
                 await self._engine.remove(name)
 
-    async def sweep_folders(self) -> None:
-        """Remove folders and output spaces whose job is over or unknown: once, at start."""
+    async def sweep_folders(self, *, alone: bool) -> None:
+        """Remove folders and output spaces whose job is over or unknown: once, at start. Not
+        ``alone``, only old ones: another process takes files before their job is queued."""
         unfinished = {job.id for job in await self._store.unfinished()}
         await self._vault.sweep(unfinished)
         jobs = self._data_dir / "jobs"
         for root in list(jobs.iterdir()):
-            if root.name not in unfinished:
+            if root.name not in unfinished and (alone or _is_old(root)):
                 log.info("folder_swept job=%s", root.name)
                 try:
                     await self._space.release(root)
@@ -184,8 +193,12 @@ class Steps:
                 except (VolumeFailed, OSError) as error:
                     log.warning("folder_not_swept job=%s cause=%s", root.name, error)
         for partial in (self._data_dir / "results").glob("*.partial"):
-            if partial.name.removesuffix(".partial") not in unfinished:
+            known = partial.name.removesuffix(".partial") in unfinished
+            if not known and (alone or _is_old(partial)):
                 await asyncio.to_thread(_remove_tree, partial)
+        for job_id in await asyncio.to_thread(self._marks.marked):
+            if job_id not in unfinished and not (self._data_dir / "results" / job_id).exists():
+                await asyncio.to_thread(self._marks.forget, job_id)
 
     # one method a step
 
@@ -239,6 +252,10 @@ class Steps:
             raise EngineRefused(f"The entrypoint cannot be used: {error}") from error
         await self._engine.create(spec)
         fresh = await self._store.get(job.id)
+        if (fresh.phase, fresh.operator) != (job.phase, job.operator):
+            if fresh.phase.terminal:
+                await self._engine.remove(spec.name)
+            raise MoveLost("Another process has the job")
         if fresh.goal is not Goal.RUN or decide.paid_time_over(fresh, self._clock()):
             return fresh
         await self._engine.start(spec.name)
@@ -303,6 +320,7 @@ class Steps:
         folders.log.mkdir(parents=True, exist_ok=True)
         log_file = folders.log / layout.log_name(job.spec, job.stage)
         await self._engine.save_log(name, log_file, environment.maxLogMB << 20)
+        await self._compare_log(job, name, log_file, environment.maxLogMB << 20)
         return StageRun(
             stage=job.present.name,
             image_id=job.image_id,
@@ -312,6 +330,15 @@ class Steps:
             oom_killed=seen.oom_killed,
             pid=job.pid,
         )
+
+    async def _compare_log(self, job: Job, name: str, log_file: Path, limit: int) -> None:
+        """Write down when the log that was kept is not all that followers were shown."""
+        shown = await asyncio.to_thread(self._marks.beginning, job.id, job.stage)
+        if not shown:
+            return
+        is_full = (await asyncio.to_thread(log_file.stat)).st_size >= limit
+        if is_full or await self._engine.log_beginning(name) not in (shown, ""):
+            await asyncio.to_thread(self._marks.note_cut, job.id, job.stage)
 
     async def _filter(self, job: Job, step: decide.Filter) -> Job:
         environment, folders = self._environment_of(job), self.folders(job)
@@ -379,12 +406,14 @@ class Steps:
                 folders.results,
                 max_bytes=environment.disk_bytes,
                 max_files=environment.maxOutputFiles,
+                may_replace=lambda: self._lease.held,
             )
         )
 
     async def _purge(self, job: Job, step: decide.Purge) -> Job:
         await self.clean_up(job)
         await asyncio.to_thread(_remove_tree, self.folders(job).results)
+        await asyncio.to_thread(self._marks.forget, job.id)
         return await self._move(job, Phase.DELETED, results=())
 
     async def _move(self, job: Job, phase: Phase, *, note: str = "", **changes: Any) -> Job:
@@ -433,6 +462,14 @@ def _give(folder: Path, uid: int, gid: int) -> None:
             shutil.chown(path, uid, gid)
         except PermissionError:
             path.chmod(0o777 if path.is_dir() else 0o666)
+
+
+def _is_old(folder: Path) -> bool:
+    """True for what nobody is about to use any more."""
+    try:
+        return folder.lstat().st_mtime < time.time() - ABANDONED_S
+    except FileNotFoundError:
+        return False
 
 
 def _remove_tree(folder: Path) -> None:

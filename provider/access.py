@@ -28,6 +28,8 @@ from provider.assets.ddo import Ddo, Service
 from provider.assets.encryption import CANNOT_OPEN
 from provider.assets.origins.base import Part, SourceFile
 from provider.assets.supplier import AssetSupplier
+from provider.auditing import records
+from provider.auditing.asking import asking
 from provider.auth.caller import Caller, Callers, Claim
 from provider.describing import (
     MAX_CHECKSUM_BYTES,
@@ -168,6 +170,13 @@ class Access:
         request headers (RFC 9110). Raises ProviderError, OriginUnavailable, ChainUnavailable,
         NonceTooLow.
         """
+        asking().about(
+            "download",
+            dids=records.dids([ddo.id]),
+            service=records.name(wanted.service_id),
+            index=wanted.file_index or 0,
+            order=records.transaction(wanted.order),
+        )
         service = self._usable(ddo, wanted)
         if not self._gives(service, caller.address):
             raise ProviderError(f"Service with index={service.id} is not an access service.")

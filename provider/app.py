@@ -9,46 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 
 from aiohttp import web
 
 from compute import environments as environments_file
 from compute.engines.base import Engine
-from compute.engines.docker import DockerEngine
 from compute.environments import Environments
-from compute.errors import ComputeError, EngineRefused
-from compute.operator import Operator, operating
-from compute.space import Space, best_space
+from compute.errors import ComputeError
+from compute.operator import Operator
+from compute.space import Space
 from compute.store.base import Database
-from compute.store.database import open_database
-from compute.store.jobs import JobStore
-from provider import preflight
+from provider import __version__, observing, preflight
 from provider.access import Access
+from provider.addresses import TRUSTED_PROXIES
 from provider.admission import Admission
-from provider.assets.catalogue import Catalogue, FolderCatalogue
-from provider.assets.chain_catalogue import IndexCatalogue
 from provider.assets.encryption import encrypt
-from provider.assets.fetch import Fetcher, FetchLimits
-from provider.assets.index import AssetIndex
-from provider.assets.joined_catalogue import JoinedCatalogue
-from provider.assets.metadata_cache import CacheCatalogue, MetadataCache
-from provider.assets.origins.contract import ChainContracts
-from provider.assets.origins.http import Gateways
-from provider.assets.remote import Remotes
-from provider.assets.supplier import AssetSupplier
+from provider.auditing.refusals import TRAIL
+from provider.auth import shown_texts
 from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
 from provider.auth.sessions import Sessions
 from provider.auth.shown import Shown
 from provider.auth.tokens import PURPOSE, Tokens
-from provider.chain.chains import Chains
-from provider.chain.opened import open_chains
 from provider.dialects import siblings
 from provider.dialects.aquarius import routes as aquarius_routes
 from provider.dialects.aquarius.routes import AQUARIUS_API, AquariusApi
@@ -58,25 +44,29 @@ from provider.dialects.ocean.envelopes import render
 from provider.dialects.ocean.routes import OCEAN_API, OceanApi, Surroundings
 from provider.dialects.shared import configured
 from provider.dialects.shared.surroundings import SiblingSurroundings
-from provider.elsewhere import OtherProviders
-from provider.errors import SettingsInvalid
+from provider.ground import Clock, note_prices, open_ground
+from provider.hangups import STOPPING, open_until_told
 from provider.jobs import Jobs
-from provider.listening import IDLE_S
+from provider.limits import LIMITER, Limiter
+from provider.listening import HANDLER_ARGS
+from provider.metrics import Metrics
 from provider.middlewares import guard, on_prepare
-from provider.migrations import VERSIONS
+from provider.observing import OBSERVER
+from provider.openapi import routes as openapi_routes
+from provider.pace import LEAST_RATE
 from provider.payments import Payments
 from provider.publishing import Publishing
 from provider.settings import Settings
+from provider.sharing.leases import Leases
 
 log = logging.getLogger(__name__)
 
 SETTINGS = web.AppKey("settings", Settings)
+METRICS = web.AppKey("metrics", Metrics)
 OPERATOR = web.AppKey("operator", Operator)
 JOBS = web.AppKey("jobs", Jobs)
 
 _PURGE_S = 3600.0
-
-Clock = Callable[[], float]
 
 
 def create_app(
@@ -94,16 +84,24 @@ def create_app(
     preflight.check(settings)
     environments = environments_file.load(settings.environments_file)
     dialects = configured.load(settings.dialects_file, environments)
-    _note_prices(environments, settings.chain_ids)
-    app = web.Application(
-        middlewares=[guard(render)],
-        client_max_size=settings.max_body_bytes,
-        handler_args={"auto_decompress": False, "keepalive_timeout": IDLE_S},
+    note_prices(environments, settings.chain_ids)
+    metrics = Metrics(environments, __version__)
+    limiter = Limiter(
+        per_address=settings.requests_per_address, per_wallet=settings.requests_per_wallet
     )
-    app[SETTINGS] = settings
+    app = web.Application(
+        middlewares=[guard(render, metrics, limiter)],
+        client_max_size=settings.max_body_bytes,
+        handler_args=HANDLER_ARGS,
+    )
+    app[SETTINGS], app[METRICS] = settings, metrics
+    app[LIMITER], app[LEAST_RATE] = limiter, settings.min_transfer_rate
+    app[TRUSTED_PROXIES] = settings.trusted_proxies
     app.on_response_prepare.append(on_prepare)
+    observing.add_routes(app, settings)
     ocean_routes.add_routes(app)
     aquarius_routes.add_routes(app)
+    openapi_routes.add_routes(app, dialects.sections(), settings.public_url)
     siblings.add_routes(app, dialects)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
@@ -114,13 +112,6 @@ def create_app(
 
     app.cleanup_ctx.append(parts)
     return app
-
-
-def _note_prices(environments: Environments, chain_ids: Sequence[int]) -> None:
-    """Say so where a price can never be asked: it looks as if the chain was forgotten."""
-    for environment in environments.values():
-        for chain_id in environment.prices.keys() - set(chain_ids):
-            log.warning("price_unused environment=%s chain=%s", environment.id, chain_id)
 
 
 async def _build(
@@ -134,40 +125,22 @@ async def _build(
 ) -> SiblingSurroundings:
     settings = app[SETTINGS]
     key, data_dir = settings.key, settings.data_dir.absolute()
-    chains = await open_chains(settings.chains, stack)
-    database = await open_database(settings.database_url, migrations=[VERSIONS])
-    stack.push_async_callback(database.close)
-    fetcher = await stack.enter_async_context(_fetcher(settings))
-    remotes = Remotes(fetcher, key)
-    others = OtherProviders(remotes)
-    index = AssetIndex(chains, database, key, ask=others.open_document, now=clock)
-    await stack.enter_async_context(index)
-    catalogue = await _catalogue(settings, chains, index, stack)
-    supplier = AssetSupplier(
-        catalogue,
-        key,
-        fetcher,
-        data_folder=settings.files_dir,
-        gateways=Gateways(settings.ipfs_gateway, settings.arweave_gateway),
-        contracts=ChainContracts(chains),
-        remotes=remotes,
-        empty_trust_allows=settings.empty_trust_lists == "all",
+    ground = await open_ground(
+        settings,
+        environments,
+        stack,
+        at_work=settings.operate,
+        clock=clock,
+        metrics=app[METRICS],
+        draining=lambda: STOPPING in app and app[STOPPING].is_set(),
+        engine=engine,
+        space=space,
     )
-    operator = await stack.enter_async_context(
-        operating(
-            environments=environments,
-            engine=engine or _docker(settings, data_dir),
-            store=JobStore(database),
-            supplier=supplier,
-            space=space or await best_space(data_dir, settings.output_quota),
-            data_dir=data_dir,
-            secrets_dir=_secrets_dir(settings, data_dir),
-            cache_bytes=settings.cache_bytes,
-            clock=clock,
-        )
-    )
-    callers, sessions = await _gate(settings, database, stack, clock)
-    payments = Payments(chains, key, now=clock, elsewhere=others)
+    chains, database, operator = ground.chains, ground.database, ground.operator
+    catalogue, supplier = ground.catalogue, ground.supplier
+    trail = app[TRAIL] = ground.trail
+    callers, sessions = await _gate(app, database, stack, clock, ground.leases)
+    payments = Payments(chains, key, now=clock, elsewhere=ground.others)
     jobs = Jobs(
         operator=operator,
         callers=callers,
@@ -182,8 +155,12 @@ async def _build(
         seal=lambda text: encrypt(key.public_key, text.encode()),
         provider_address=key.address,
         require_signed_status=settings.require_signed_status,
+        trail=trail,
+        require_open=open_until_told(app, settings.drain_delay_s + settings.stop_grace_s),
     )
     app[OPERATOR], app[JOBS] = operator, jobs
+    app[OBSERVER] = ground.observer
+    app[METRICS].show("log_followers", "Clients that read logs of jobs.", jobs.log_followers)
     app[OCEAN_API] = OceanApi(
         Surroundings(
             jobs=jobs,
@@ -205,38 +182,38 @@ async def _build(
         max_checksum_bytes=settings.max_checksum_bytes,
     )
     publishing = Publishing(
-        key=key, chains=chains, callers=callers, decrypters=settings.authorized_decrypters
+        key=key,
+        chains=chains,
+        callers=callers,
+        decrypters=settings.authorized_decrypters,
+        trail=trail,
     )
     app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains))
-    app[AQUARIUS_API] = AquariusApi(index, key)
+    app[AQUARIUS_API] = AquariusApi(ground.index, key)
     return SiblingSurroundings(
-        database=database, uploads=data_dir / "uploads", data_dir=data_dir, key=key, now=clock
+        database=database,
+        uploads=data_dir / "uploads",
+        data_dir=data_dir,
+        key=key,
+        now=clock,
+        leases=ground.leases,
+        trail=trail,
     )
-
-
-async def _catalogue(
-    settings: Settings, chains: Chains, index: AssetIndex, stack: AsyncExitStack
-) -> Catalogue:
-    """The operator's folder; beside it, where chains are followed, what is published there."""
-    folder = FolderCatalogue(settings.assets_dir)
-    folder.check()
-    if not chains:
-        return folder
-    published: list[Catalogue] = [IndexCatalogue(index)]
-    if settings.aquarius_url:
-        cache = CacheCatalogue(MetadataCache(settings.aquarius_url), chains, settings.key)
-        published.append(await stack.enter_async_context(cache))
-    return JoinedCatalogue(folder, published)
 
 
 async def _gate(
-    settings: Settings, database: Database, stack: AsyncExitStack, clock: Clock
+    app: web.Application,
+    database: Database,
+    stack: AsyncExitStack,
+    clock: Clock,
+    leases: Leases,
 ) -> tuple[Callers, Sessions]:
     """Who is asking: nonces, tokens, signatures."""
+    settings = app[SETTINGS]
     tokens = Tokens(settings.key.derive(PURPOSE), settings.token_max_age_s)
     revocations = Revocations(database)
     nonces = Nonces(database)
-    shown = Shown(nonces)
+    shown = shown_texts.shown(database, nonces, clock)
     stack.push_async_callback(shown.write)
     callers = Callers(
         nonces=nonces,
@@ -247,18 +224,22 @@ async def _gate(
         chain_id=next(iter(settings.chain_ids), None),
         require_typed=settings.require_typed_signatures,
         now=clock,
+        trail=app[TRAIL],
+        limit=app[LIMITER].admit_wallet,
     )
-    purging = asyncio.create_task(_purge(revocations, clock), name="token janitor")
+    purging = asyncio.create_task(_purge(revocations, shown, leases, clock), name="token janitor")
     stack.push_async_callback(_end, purging)
     sessions = Sessions(callers=callers, tokens=tokens, revocations=revocations, now=clock)
     return callers, sessions
 
 
-async def _purge(revocations: Revocations, clock: Clock) -> None:
-    """Forget revoked tokens that have expired."""
+async def _purge(revocations: Revocations, shown: Shown, leases: Leases, clock: Clock) -> None:
+    """Forget revoked tokens that have expired, and what else is of no use any more."""
     while True:
         try:
             await revocations.purge(clock())
+            await shown.tidy()
+            await leases.purge()
         except ComputeError as error:
             log.warning("token_purge_failed cause=%s", error.public)
         await asyncio.sleep(_PURGE_S)
@@ -268,37 +249,3 @@ async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-def _fetcher(settings: Settings) -> Fetcher:
-    return Fetcher(
-        allowed_networks=settings.allowed_private_networks,
-        limits=FetchLimits(max_bytes=settings.max_input_bytes),
-    )
-
-
-def _secrets_dir(settings: Settings, data_dir: Path) -> Path:
-    """A folder of this service's own in memory."""
-    parent = settings.secrets_dir or Path("/dev/shm")  # noqa: S108 (the folder is made private)
-    return parent.absolute() / f"ocean-compute-{_operator_id(data_dir)}"
-
-
-def _docker(settings: Settings, data_dir: Path) -> Engine:
-    try:
-        return DockerEngine(base_url=settings.docker_host, operator_id=_operator_id(data_dir))
-    except EngineRefused as error:
-        raise SettingsInvalid(
-            f"DOCKER_HOST: {error.public}; write unix:///path/to.sock or tcp://host:port"
-        ) from None
-
-
-def _operator_id(data_dir: Path) -> str:
-    """The name that this service's containers carry. Kept with the data, so that a restart
-    finds its own, and two services on one engine never touch each other's."""
-    path = data_dir / "operator-id"
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        operator_id = secrets.token_hex(8)
-        path.write_text(operator_id + "\n", encoding="ascii")
-        return operator_id

@@ -8,12 +8,16 @@ ProviderError is a fault of ours and leaves as a bare 500 with a request id.
 
 from __future__ import annotations
 
+import math
+
 
 class ProviderError(Exception):
     """Base of all refusals. ``field`` names the parameter at fault, if it is one."""
 
     status = 400
     field: str = ""
+    retry_after_s = 0.0
+    """When the same request may do better, 0 where nobody knows."""
 
     def __init__(self, public: str, *, field: str | None = None) -> None:
         super().__init__(public)
@@ -218,10 +222,60 @@ class NoSuchResult(ProviderError):
     status = 404
 
 
+class LogOutgrown(ProviderError):
+    """A log has lost its oldest part, so that offsets into it mean nothing any more."""
+
+    status = 409
+    field = "offset"
+
+
+class OffsetBeyond(ProviderError):
+    """A log ends before the byte that was asked for."""
+
+    status = 416
+    field = "offset"
+
+
+class TooManyFollowers(ProviderError):
+    """As many logs are being read as this service, or this wallet, may have open."""
+
+    status = 429
+
+    def __init__(self, most: int, whose: str) -> None:
+        super().__init__(
+            f"{most} logs are being followed {whose}, which is the limit. End one of them, or"
+            " try again later."
+        )
+
+
 class TooManyJobs(ProviderError):
     """The environment's queue is full."""
 
     status = 429
+
+
+class TooManyRequests(ProviderError):
+    """An address, a wallet or a key asks too often."""
+
+    status = 429
+
+    def __init__(self, wait_s: float) -> None:
+        self.retry_after_s = max(1.0, wait_s)
+        seconds = math.ceil(self.retry_after_s)
+        super().__init__(f"Too many requests; send this one again in {seconds} s, and fewer.")
+
+
+class Stopping(ProviderError):
+    """The service was told to end: it takes on nothing new, and forgets nothing it has."""
+
+    status = 503
+
+    def __init__(self, wait_s: float) -> None:
+        self.retry_after_s = max(1.0, wait_s)
+        super().__init__(
+            "The service is being stopped or restarted and takes on nothing new. Nothing of this"
+            f" request was used up: send the same one again in {math.ceil(self.retry_after_s)} s."
+        )
 
 
 class KeyWrong(ProviderError):

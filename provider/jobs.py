@@ -10,26 +10,43 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from compute.environments import Environment
-from compute.errors import NameTaken, UnknownJob, UnknownResult
+from compute.errors import (
+    ComputeError,
+    LogCut,
+    LogTooShort,
+    NameTaken,
+    UnknownJob,
+    UnknownResult,
+)
+from compute.fairness import Waiting
 from compute.models import Image, Job, Load, LogPart, Move, Outline, ResultFile
 from compute.operator import WAIT_S, Operator
 from compute.status import Phase
 from compute.store.base import Work, nothing
 from provider.admission import Admission, AlgorithmChoice, DatasetChoice
+from provider.auditing import facts, records
+from provider.auditing.asking import asking
+from provider.auditing.trail import Trail
 from provider.auth.caller import Caller, Callers, Claim
 from provider.auth.messages import stop_text
 from provider.errors import (
+    LogOutgrown,
     NoSuchJob,
     NoSuchResult,
     NotAllowed,
+    OffsetBeyond,
+    ProviderError,
     SignatureMissing,
     TaskExists,
 )
+from provider.followers import Followers
 from provider.payments import ItemQuote, Payments
 from provider.task_specs import Readiness, Seal, TaskCall, task_spec
 
@@ -37,6 +54,12 @@ log = logging.getLogger(__name__)
 
 MOST_LOG_BYTES = 1 << 20
 MOST_OUTPUT_BYTES = 1 << 20
+
+_LOG_REFUSALS: Mapping[type[ComputeError], type[ProviderError]] = {
+    UnknownResult: NoSuchResult,
+    LogCut: LogOutgrown,
+    LogTooShort: OffsetBeyond,
+}
 
 _NO_SUCH_JOB = "No such job belongs to this address."
 
@@ -90,16 +113,19 @@ class JobQuery:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Whole jobs where the asker may see all of them, else only how they are."""
+    """Whole jobs where the asker may see all of them, else only how they are. ``waiting``
+    tells by id what queued ones of the whole jobs wait for."""
 
     jobs: Sequence[Job] = ()
     outlines: Sequence[Outline] = ()
     in_full: bool = True
+    waiting: Mapping[str, Waiting] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Jobs:
     """What consumers can do. ``provider_address`` stands in for environments without an
-    address of their own; ``seal`` closes a secret to the provider's own key."""
+    address of their own; ``seal`` closes a secret to the provider's own key.
+    ``require_open`` raises Stopping when nothing new is to be taken on."""
 
     def __init__(
         self,
@@ -111,7 +137,11 @@ class Jobs:
         seal: Seal,
         provider_address: str,
         require_signed_status: bool,
+        trail: Trail | None = None,
+        require_open: Callable[[], None] = lambda: None,
     ) -> None:
+        self._trail = trail
+        self._require_open = require_open
         self._operator = operator
         self._callers = callers
         self._admission = admission
@@ -119,10 +149,14 @@ class Jobs:
         self._seal = seal
         self._provider_address = provider_address
         self._require_signed_status = require_signed_status
+        self._followers = Followers()
 
     async def start(self, call: StartCall) -> Job:
         """Queue a job. Raises ProviderError, UnknownEnvironment, QueueFull, HoldTaken."""
-        owner = call.claim.address
+        owner, asked = call.claim.address, asking()
+        wanted = records.dids([dataset.did for dataset in call.datasets])
+        asked.about("start", environment=records.name(call.environment), dids=wanted)
+        self._require_open()
         environment = self._environment(call.environment, owner)
         caller = await self._callers.identify(call.claim)
         admitted = await self._admission.admit(owner, environment, call.datasets, call.algorithm)
@@ -131,9 +165,11 @@ class Jobs:
         spec = admitted.spec.model_copy(
             update=paid | {"holds": payment.orders, "ends_by": payment.ends_by}
         )
+        job_id = self.new_id()
+        asked.about("start", job_id, **facts.started(spec))
         consume = self._callers.consume(caller)
         return await self._operator.start(
-            owner=owner, environment=environment.id, spec=spec, also=consume
+            owner=owner, environment=environment.id, spec=spec, job_id=job_id, also=consume
         )
 
     async def quote(self, call: QuoteCall) -> Quote:
@@ -169,11 +205,17 @@ class Jobs:
             raise SignatureMissing("Invalid signature provided. Status needs one here.")
         if query.job_id:
             job = await self._look_up(query.job_id)
-            return Found([job] if job and query.admits(job) else [])
+            return await self._found([job] if job and query.admits(job) else [])
         if claim is None:
             return Found(outlines=await self._outlines(query), in_full=False)
         jobs = await self._operator.jobs(owner=query.consumer, did=query.did or None)
-        return Found([job for job in jobs if query.admits(job)])
+        return await self._found([job for job in jobs if query.admits(job)])
+
+    async def _found(self, jobs: Sequence[Job]) -> Found:
+        queued = [job for job in jobs if job.phase is Phase.QUEUED]
+        if not queued:
+            return Found(jobs)
+        return Found(jobs, waiting=await self._operator.waits_for(queued))
 
     async def stop(self, claim: Claim, query: JobQuery) -> Sequence[Job]:
         """Stop one job, or all unfinished ones of the owner (of a DID, if given).
@@ -188,6 +230,7 @@ class Jobs:
         caller = await self._callers.identify(claim)
         jobs = await self._own(caller, query)
         unfinished = [job.id for job in jobs if not job.phase.terminal]
+        asking().about("stop", *unfinished, jobs=len(unfinished))
         if not unfinished:
             await self._callers.spend(caller)
             return jobs if query.job_id else []
@@ -198,6 +241,7 @@ class Jobs:
         caller = await self._callers.identify(claim)
         jobs = await self._own(caller, query)
         existing = [job.id for job in jobs if job.phase is not Phase.DELETED]
+        asking().about("delete", *existing, jobs=len(existing))
         if not existing:
             await self._callers.spend(caller)
             return jobs
@@ -216,12 +260,44 @@ class Jobs:
         except NoSuchResult:
             await self._callers.bind(caller)
             raise
+        asking().about("result", job.id, index=index, sha256=file[0].sha256)
         if look_only:
             await self._callers.bind(caller)
         else:
             await self._callers.spend(caller)
             log.info("result_served job=%s index=%s owner=%s", job.id, index, caller.address)
         return file
+
+    def log_followers(self) -> int:
+        """How many clients are reading logs at the moment."""
+        return self._followers.inside()
+
+    @asynccontextmanager
+    async def log_stream(
+        self, claim: Claim, job_id: str, stage: str, *, offset: int, follow: bool
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """What one's own job has printed and prints, from byte ``offset`` on, while one is
+        inside; see :meth:`compute.logstreams.LogStreams.open`. The nonce is used up before
+        the first byte. Raises NoSuchResult for a stage that the job has not, LogOutgrown,
+        OffsetBeyond, TooManyFollowers, EngineUnavailable."""
+        caller = await self._callers.identify(claim)
+        [job] = await self._own(caller, JobQuery(job_id=job_id))
+        with self._followers.enter(caller.address):
+            try:
+                stream = await self._operator.log_stream(job, stage, offset=offset, follow=follow)
+            except (UnknownResult, LogCut, LogTooShort) as error:
+                await self._callers.bind(caller)
+                raise _LOG_REFUSALS[type(error)](error.public) from None
+            async with aclosing(stream):
+                await self._callers.spend(caller)
+                log.info(
+                    "log_served job=%s offset=%s follow=%s owner=%s",
+                    job.id,
+                    offset,
+                    follow,
+                    caller.address,
+                )
+                yield stream
 
     # tasks: jobs of callers without a wallet, whom a dialect has let in
 
@@ -234,8 +310,12 @@ class Jobs:
         Raises UnknownEnvironment, KeyedRefusal for an image that the environment does not
         allow, QueueFull, TaskExists when the name is taken.
         """
+        job_id, asked = job_id or self.new_id(), asking()
+        asked.about("start", job_id, environment=call.environment)
+        self._require_open()
         environment = self._operator.environments[call.environment]
         spec = task_spec(call, environment, self._seal)
+        asked.about("start", **facts.started(spec))
         try:
             return await self._operator.start(
                 owner=call.owner,
@@ -246,7 +326,7 @@ class Jobs:
                 job_id=job_id,
                 files=call.files,
                 delay_s=call.delay_s,
-                also=also,
+                also=self._recording(also),
             )
         except NameTaken as taken:
             raise TaskExists(call.name) from taken
@@ -272,13 +352,21 @@ class Jobs:
 
     async def stop_task(self, job: Job, *, wait_s: float = WAIT_S) -> Job:
         """Have a task stop, wait for it a little, tell how it is. One that is over stays."""
+        asking().about("stop", job.id)
         if job.phase.terminal:
             return job
-        return (await self._operator.stop([job.id], wait_s=wait_s))[0]
+        return (await self._operator.stop([job.id], also=self._recording(), wait_s=wait_s))[0]
 
     async def delete_task(self, job: Job, *, wait_s: float = WAIT_S) -> Job:
         """Stop a task if need be, and remove all that it has; its name is free again."""
-        return (await self._operator.delete([job.id], wait_s=wait_s))[0]
+        asking().about("delete", job.id)
+        return (await self._operator.delete([job.id], also=self._recording(), wait_s=wait_s))[0]
+
+    async def task_shown(self, kind: str, *jobs: Job) -> None:
+        """For the audit log: whoever asks is about to be shown what these tasks have made
+        (``result``, ``log``, ``output``). Durable on return. Raises StoreUnavailable."""
+        if self._trail is not None:
+            await self._trail.shown(kind, jobs)
 
     def task_result(self, job: Job, index: int) -> tuple[ResultFile, Path]:
         """A published file and where it lies. Raises NoSuchResult."""
@@ -313,6 +401,13 @@ class Jobs:
         come to its end. Not called for ends before this start: look for these."""
         self._operator.on_end(listener)
 
+    async def is_over(self, job_id: str) -> bool:
+        """Whether the job has come to its end, in whichever process, or is not there."""
+        try:
+            return (await self._operator.job(job_id)).phase.terminal
+        except UnknownJob:
+            return True
+
     async def readiness(self, environment_id: str) -> Readiness:
         """Whether the environment would take one more job. Raises UnknownEnvironment."""
         environment = self._operator.environments[environment_id]
@@ -334,6 +429,9 @@ class Jobs:
         await self._operator.keep_images(names)
 
     # what all of these share
+
+    def _recording(self, also: Work[object] = nothing) -> Work[object]:
+        return also if self._trail is None else self._trail.recording(also)
 
     def _published(self, job: Job, index: int) -> tuple[ResultFile, Path]:
         if not job.results:

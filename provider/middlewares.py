@@ -10,21 +10,35 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import re
 import secrets
 import traceback
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from provider.addresses import client_address
+from provider.auditing.asking import begin, end
+from provider.auditing.refusals import note_refusal
+from provider.errors import ProviderError, TooManyRequests
+from provider.hangups import STOPPING
+from provider.limits import LIMITER, Limiter
+from provider.logs import REQUEST, Trace
+
 log = logging.getLogger(__name__)
 
 REQUEST_ID = web.RequestKey("request_id", str)
+REFUSED = web.RequestKey("refused", Exception)
+"""Set by handlers that make the answer to an error themselves."""
 LONG = web.RequestKey("long", bool)
 """Set by handlers that answer slowly on purpose, such as a long poll."""
 SLOW_S = 10.0
 _SHOWN_PATH = 200
+_CLIENT_LEFT = 499
+"""Nobody reads it."""
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SLASHES = re.compile(r"/{2,}")
@@ -33,23 +47,56 @@ _METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 ErrorRenderer = Callable[[Exception], web.Response | None]
 
 
-def guard(render: ErrorRenderer) -> Middleware:
-    """Every request passes here. ``render`` makes the answer to an error that a client may
-    read; all others leave as a bare 500 with the request's id."""
+ENVELOPES = web.AppKey(
+    "envelopes", dict[Handler, Callable[[web.Request, Exception], web.Response | None]]
+)
+"""How handlers tell the errors of what comes before them, where that is not the app's way."""
+
+
+class Counts(Protocol):
+    """Is told of each answer and of each error that was answered. Must not raise."""
+
+    def answered(self, request: web.Request, status: int, seconds: float) -> None: ...
+
+    def refused(self, error: Exception) -> None: ...
+
+
+def guard(
+    render: ErrorRenderer, counts: Counts | None = None, limiter: Limiter | None = None
+) -> Middleware:
+    """Every request passes here, if the limiter lets it. ``render`` makes the answer to an
+    error that a client may read; all others leave as a bare 500 with the request's id."""
 
     process, count = secrets.token_hex(4), itertools.count(1)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = asyncio.get_running_loop().time()
-        request[REQUEST_ID] = _own_id(request) or f"{process}-{next(count):x}"
-        if request.method == "OPTIONS" and not _unknown(request):
-            return _preflight(request)
+        request_id = request[REQUEST_ID] = _own_id(request) or f"{process}-{next(count):x}"
+        REQUEST.set(request_id)
+        asked = begin(request_id, client_address(request))
         try:
-            response = await handler(request)
+            if limiter is not None:
+                limiter.admit(request)
+            if request.method == "OPTIONS" and not _unknown(request):
+                response: web.StreamResponse = _preflight(request)
+            else:
+                response = await handler(request)
+        except TooManyRequests as error:
+            request[REFUSED] = error
+            response = _in_its_envelope(request, render, error)
         except Exception as error:  # the loop guard of HTTP: nothing escapes unanswered
+            request[REFUSED] = error
             response = _rendered(request, render, error)
-        _note(request, response.status, asyncio.get_running_loop().time() - started)
+        if REFUSED in request:
+            note_refusal(request, request[REFUSED], response.status)
+        end(asked)
+        seconds = asyncio.get_running_loop().time() - started
+        if counts is not None:
+            counts.answered(request, response.status, seconds)
+            if REFUSED in request:
+                counts.refused(request[REFUSED])
+        _note(request, response.status, seconds)
         return response
 
     return middleware
@@ -62,6 +109,11 @@ async def on_prepare(request: web.Request, response: web.StreamResponse) -> None
     if origin:
         response.headers["Vary"] = "Origin"
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+    stopping = request.app.get(STOPPING)
+    if stopping is not None and stopping.is_set():
+        # Clients with a connection of their own would never notice that they have to go.
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 def merging_slashes(
@@ -91,6 +143,11 @@ def _own_id(request: web.Request) -> str | None:
     return given if given is not None and _SANE_ID.fullmatch(given) else None
 
 
+def _has_left(request: web.Request) -> bool:
+    """Whether nobody is there to be answered any more."""
+    return request.transport is None or request.transport.is_closing()
+
+
 def _unknown(request: web.Request) -> bool:
     return isinstance(request.match_info.http_exception, web.HTTPNotFound)
 
@@ -103,24 +160,51 @@ def _preflight(request: web.Request) -> web.Response:
     return web.Response(headers=headers, content_type="text/html")
 
 
+def mark_refusal(request: web.Request, error: Exception, response: web.Response) -> None:
+    """What every refusal has, in whatever envelope: when to come again, what it costs."""
+    if (limiter := request.app.get(LIMITER)) is not None:
+        limiter.failed(request, error)
+    if isinstance(error, ProviderError) and error.retry_after_s:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+
+
+def _in_its_envelope(
+    request: web.Request, render: ErrorRenderer, error: ProviderError
+) -> web.Response:
+    own = request.app.get(ENVELOPES, {}).get(request.match_info.handler)
+    response = own(request, error) if own is not None else None
+    if response is None:
+        return _rendered(request, render, error)
+    mark_refusal(request, error, response)
+    return response
+
+
 def _rendered(request: web.Request, render: ErrorRenderer, error: Exception) -> web.Response:
+    if isinstance(error, ConnectionError) and _has_left(request):
+        return web.Response(status=_CLIENT_LEFT)
     response = render(error)
+    if response is not None:
+        mark_refusal(request, error, response)
     if response is not None and response.status < 500:
         return response
     if response is None:
-        log.error("request_failed id=%s error=%s", request[REQUEST_ID], _without_values(error))
+        log.error("request_failed request=%s error=%s", request[REQUEST_ID], _without_values(error))
         body = {"error": "Internal error", "requestId": request[REQUEST_ID]}
         return web.json_response(body, status=500)
     cause = getattr(error, "cause", "") or type(error).__name__
     log.info(
-        "request_refused id=%s status=%s cause=%r", request[REQUEST_ID], response.status, cause
+        "request_refused request=%s status=%s cause=%r",
+        request[REQUEST_ID],
+        response.status,
+        cause,
     )
     return response
 
 
 def _without_values(error: Exception) -> str:
     """The place in the code without the message, which may quote what was sent."""
-    return type(error).__name__ + "\n" + "".join(traceback.format_tb(error.__traceback__))
+    place = "".join(traceback.format_tb(error.__traceback__))
+    return Trace(f"{type(error).__name__}\n{place}")
 
 
 def _note(request: web.Request, status: int, seconds: float) -> None:
@@ -132,7 +216,7 @@ def _note(request: web.Request, status: int, seconds: float) -> None:
         return
     log.log(
         level,
-        "request id=%s method=%s path=%r status=%s ms=%.1f",
+        "request_answered request=%s method=%s path=%r status=%s ms=%.1f",
         request[REQUEST_ID],
         request.method,
         request.path[:_SHOWN_PATH],

@@ -21,6 +21,7 @@ _DAC_OVERRIDE = 1 << 1
 def check(settings: Settings) -> None:
     """Make DATA_DIR private. Raises SettingsInvalid."""
     mistakes = [
+        *_roles(settings),
         *_folders(settings),
         *_memory(settings.secrets_dir),
         *_private(settings.data_dir),
@@ -28,6 +29,14 @@ def check(settings: Settings) -> None:
     ]
     if mistakes:
         raise SettingsInvalid("\n".join(mistakes))
+
+
+def _roles(settings: Settings) -> Iterator[str]:
+    if not settings.operate and not settings.database_is_shared:
+        yield (
+            "OPERATE: nobody else can operate the jobs of a SQLite file; write true, or name a"
+            " PostgreSQL database in DATABASE_URL and run `ocean-compute operate` beside this"
+        )
 
 
 def _folders(settings: Settings) -> Iterator[str]:

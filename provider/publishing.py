@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 
 from provider.assets import published
 from provider.assets.encryption import decrypt, encrypt
+from provider.auditing.asking import asking
+from provider.auditing.trail import Trail
 from provider.auth.caller import Callers, Claim
 from provider.chain import events
 from provider.chain.chains import ChainAccess, Chains
@@ -66,7 +68,9 @@ class Publishing:
         chains: Chains,
         callers: Callers,
         decrypters: Collection[str] = (),
+        trail: Trail | None = None,
     ) -> None:
+        self._trail = trail
         self._key = key
         self._chains = chains
         self._callers = callers
@@ -77,7 +81,10 @@ class Publishing:
         no chain is followed any ``chain_id`` will do."""
         if self._chains and chain_id not in {str(each) for each in self._chains}:
             raise UnsupportedChain(chain_id[:40])
-        return await asyncio.to_thread(encrypt, self._key.public_key, content)
+        sealed = await asyncio.to_thread(encrypt, self._key.public_key, content)
+        if self._trail is not None:
+            self._trail.count("encrypt")
+        return sealed
 
     async def open(self, call: OpenCall) -> bytes:
         """The document's bytes, exactly as they were published.
@@ -86,6 +93,7 @@ class Publishing:
         AssetMalformed, ProviderError, ChainUnavailable.
         """
         caller = await self._callers.identify(call.claim)
+        asking().about("decrypt", chain=call.chain_id, nft=call.nft)
         if self._decrypters and caller.address not in self._decrypters:
             raise NotAllowed("Decrypter not authorized")
         access = self._chains[call.chain_id]

@@ -68,7 +68,7 @@ class RelayAnswer(web.StreamResponse):
         except TimeoutError:
             self._cut(request, "consumer_stalled")
         except ConnectionError:
-            log.debug("relay_left id=%s", request.get(REQUEST_ID, ""))
+            log.debug("relay_left request=%s", request.get(REQUEST_ID, ""))
         else:
             if self._part.size not in (None, sent):
                 self._cut(request, "origin_short")
@@ -85,7 +85,7 @@ class RelayAnswer(web.StreamResponse):
         return sent
 
     def _cut(self, request: web.Request, cause: str) -> None:
-        log.warning("relay_cut id=%s cause=%s", request.get(REQUEST_ID, ""), cause)
+        log.warning("relay_cut request=%s cause=%s", request.get(REQUEST_ID, ""), cause)
         if request.transport is not None:
             request.transport.abort()
 

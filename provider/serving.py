@@ -1,7 +1,6 @@
 """Running the application: one process, its socket, its signals, its end.
 
-SIGTERM and SIGINT end it: no further connection is taken, open answers get some time, and
-containers go on, to be found again at the next start.
+How it ends is told in :mod:`provider.stopping`.
 """
 
 from __future__ import annotations
@@ -10,26 +9,28 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
 from compute.errors import ComputeError
 from provider import logs
-from provider.app import create_app
+from provider.app import METRICS, create_app
 from provider.errors import ProviderError, SettingsInvalid
 from provider.hangups import STOPPING
 from provider.listening import Door, allow_many_files
+from provider.pace import Watch
 from provider.settings import Settings
+from provider.stopping import Stopping
 
 log = logging.getLogger(__name__)
 
 EXIT_BAD_SETTINGS = 2
-CLOSING_S = 10.0
-"""How long open downloads may go on once the service was told to end."""
+CUT_S = 0.5
+"""For answers that were cut off to take notice."""
 
 DEAF_S = 60
 """How long a client may take nothing of what was sent to it."""
@@ -43,7 +44,7 @@ def serve(settings: Settings) -> int:
     logs.configure(settings.log_level, settings.log_format)
     try:
         app = create_app(settings)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(app, settings))
     except (ProviderError, ComputeError) as error:
         sys.stderr.write(f"ocean-compute cannot start: {error.public}\n")
@@ -55,24 +56,62 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(app: web.Application, settings: Settings) -> None:
-    stopping = app[STOPPING] = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_S)
+    stopping = Stopping(settings.drain_delay_s, settings.stop_grace_s)
+    app[STOPPING] = stopping.begun
+    stopping.listen()
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CUT_S)
     try:
         await runner.setup()
+        server = _of(runner)
         most = min(settings.max_connections, allow_many_files() // 2)
-        listening = await _listen(Door(runner.server, most), settings)
+        door = Door(
+            server,
+            most,
+            most_of_one=settings.max_connections_per_address,
+            trusted=settings.trusted_proxies,
+        )
+        app[METRICS].show("connections_open", "Connections of clients that are open.", door.inside)
+        listening = await _listen(door, settings)
         host, port = listening.sockets[0].getsockname()[:2]
         address = settings.key.address
-        _settle_memory()
+        settle_memory()
         log.info("ready url=http://%s:%s address=%s", _in_url(host), port, address)
-        await stopping.wait()
-        log.info("stopping")
-        listening.close()
+        async with _watched(server, settings.min_transfer_rate):
+            await stopping.begun.wait()
+            log.info("stopping drain_s=%s grace_s=%s", stopping.drain_s, stopping.grace_s)
+            await asyncio.sleep(stopping.drain_s)
+            listening.close()
+            await _end_answers(server, stopping.answers_s)
     finally:
         await runner.cleanup()
+        stopping.closed()
+    log.info("stopped")
+
+
+def _of(runner: web.AppRunner) -> web.Server:
+    if runner.server is None:
+        raise RuntimeError("the runner is not set up")
+    return runner.server
+
+
+async def _end_answers(server: web.Server, seconds: float) -> None:
+    """Let open answers come to their end; cut off what has not by then. aiohttp gives each
+    the time twice, before it is cut off and after."""
+    server.pre_shutdown()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds + CUT_S):
+            await server.shutdown(seconds)
+
+
+@asynccontextmanager
+async def _watched(server: web.Server, least_rate: int) -> AsyncIterator[None]:
+    watching = asyncio.create_task(Watch(server, least_rate).run(), name="watch of pace")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
 
 
 async def _listen(door: Door, settings: Settings) -> asyncio.Server:
@@ -97,7 +136,7 @@ def _cut_the_deaf(listening: socket.socket) -> None:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAF_S * 1000)
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """What exists now stays: keep the collector from walking it again and again.
 
     Requests make few cycles, so it may also look less often; that is a tenth of what a
@@ -112,7 +151,7 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where it is installed: half again as many requests a second."""
     try:
         import uvloop

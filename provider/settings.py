@@ -46,7 +46,8 @@ _HINTS = {
     "LISTEN_HOST": "write an address of this machine, such as 127.0.0.1 or 0.0.0.0",
     "LISTEN_PORT": "write a number from 0 to 65535",
     "PUBLIC_URL": "write http://… or https://… as clients reach it",
-    "DATABASE_URL": "write sqlite:////absolute/path/file.db",
+    "DATABASE_URL": "write sqlite:////absolute/path/file.db or postgresql://user@host/name",
+    "OPERATE": "write true or false; false needs processes that operate jobs, and PostgreSQL",
     "OUTPUT_QUOTA": "write auto, loop or watch",
     "REQUIRE_SIGNED_STATUS": "write true or false",
     "REQUIRE_TYPED_SIGNATURES": "write true or false",
@@ -56,6 +57,13 @@ _HINTS = {
     "CACHE_GB": "write a number of gigabytes above 0",
     "MAX_BODY_KB": "write a whole number of kilobytes, from 1 to 1048576",
     "MAX_CONNECTIONS": "write a whole number from 1 to 1000000",
+    "MAX_CONNECTIONS_PER_ADDRESS": "write a whole number from 1 to 1000000",
+    "REQUESTS_PER_ADDRESS": "write a number of requests a second, 0 for no limit",
+    "REQUESTS_PER_WALLET": "write a number of requests a second, 0 for no limit",
+    "MIN_TRANSFER_RATE": "write a whole number of bytes a second, from 1 to 1048576",
+    "TRUSTED_PROXIES": "write networks as 10.0.0.0/8, separated by commas",
+    "DRAIN_DELAY": "write a number of seconds from 0 to 3600",
+    "STOP_GRACE": "write a number of seconds from 1 to 3600",
     "AQUARIUS_URL": "write http://… or https://… of a metadata cache",
     "AUTHORIZED_DECRYPTERS": "write addresses, separated by commas, or a JSON list of them",
     "COMPUTE_DOWNLOADERS": "write addresses, separated by commas, or a JSON list of them",
@@ -63,6 +71,10 @@ _HINTS = {
     "ARWEAVE_GATEWAY": "write http://… or https://… of a gateway",
     "EMPTY_TRUST_LISTS": "write all or none",
     "MAX_CHECKSUM_LENGTH": "write a whole number of bytes, 0 for no checksums",
+    "AUDIT_ADDRESSES": "write true or false",
+    "METRICS": "write off, local, token or all",
+    "METRICS_LISTEN": "write host:port, such as 127.0.0.1:9030 or [::1]:9030",
+    "METRICS_TOKEN_FILE": "name a file with a token",
     "LOG_LEVEL": "write debug, info, warning or error",
     "LOG_FORMAT": "write text or json",
 }
@@ -87,6 +99,16 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _host_and_port(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    host, _, port = value.rpartition(":")
+    host = host[1:-1] if host[:1] + host[-1:] == "[]" else host
+    if not host or not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
+        raise ValueError("not a host and a port")
+    return host, int(port)
+
+
 def _web_url(url: str) -> str:
     try:
         parts = urlsplit(url)
@@ -96,6 +118,9 @@ def _web_url(url: str) -> str:
     if not usable or parts.query or parts.fragment or parts.username:
         raise ValueError("not an http or https address of a host")
     return url.rstrip("/")
+
+
+_RATE = Field(ge=0, le=1e6, allow_inf_nan=False)
 
 
 class Settings(BaseModel):
@@ -117,6 +142,7 @@ class Settings(BaseModel):
     public_url: Annotated[str | None, AfterValidator(_web_url), Field(alias="PUBLIC_URL")] = None
     database: Annotated[SecretStr | None, Field(alias="DATABASE_URL")] = None
     docker_host: Annotated[str | None, Field(alias="DOCKER_HOST")] = None
+    operate: Annotated[bool, Field(alias="OPERATE")] = True
     output_quota: Annotated[
         Literal["auto", "loop", "watch"], BeforeValidator(_lower), Field(alias="OUTPUT_QUOTA")
     ] = "auto"
@@ -132,6 +158,21 @@ class Settings(BaseModel):
     cache_gb: Annotated[float, Field(alias="CACHE_GB", gt=0, le=1e6, allow_inf_nan=False)] = 50.0
     max_body_kb: Annotated[int, Field(alias="MAX_BODY_KB", ge=1, le=1 << 20)] = 1024
     max_connections: Annotated[int, Field(alias="MAX_CONNECTIONS", ge=1, le=1_000_000)] = 4096
+    max_connections_per_address: Annotated[
+        int, Field(alias="MAX_CONNECTIONS_PER_ADDRESS", ge=1, le=1_000_000)
+    ] = 512
+    requests_per_address: Annotated[float, _RATE, Field(alias="REQUESTS_PER_ADDRESS")] = 100.0
+    requests_per_wallet: Annotated[float, _RATE, Field(alias="REQUESTS_PER_WALLET")] = 50.0
+    min_transfer_rate: Annotated[int, Field(alias="MIN_TRANSFER_RATE", ge=1, le=1 << 20)] = 1024
+    trusted_proxies: Annotated[
+        tuple[Network, ...], BeforeValidator(_listed), Field(alias="TRUSTED_PROXIES")
+    ] = ()
+    drain_delay_s: Annotated[
+        float, Field(alias="DRAIN_DELAY", ge=0, le=3600, allow_inf_nan=False)
+    ] = 0.0
+    stop_grace_s: Annotated[
+        float, Field(alias="STOP_GRACE", ge=1, le=3600, allow_inf_nan=False)
+    ] = 10.0
     chains: tuple[ChainSettings, ...] = ()
     aquarius_url: Annotated[str | None, AfterValidator(_web_url), Field(alias="AQUARIUS_URL")] = (
         None
@@ -154,6 +195,16 @@ class Settings(BaseModel):
     max_checksum_bytes: Annotated[int, Field(alias="MAX_CHECKSUM_LENGTH", ge=0, le=1 << 50)] = (
         64 << 20
     )
+    audit_addresses: Annotated[bool, Field(alias="AUDIT_ADDRESSES")] = False
+    metrics: Annotated[
+        Literal["off", "local", "token", "all"] | None,
+        BeforeValidator(_lower),
+        Field(alias="METRICS"),
+    ] = None
+    metrics_listen: Annotated[
+        tuple[str, int] | None, BeforeValidator(_host_and_port), Field(alias="METRICS_LISTEN")
+    ] = None
+    metrics_token_file: Annotated[Path | None, Field(alias="METRICS_TOKEN_FILE")] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(_lower),
@@ -188,6 +239,11 @@ class Settings(BaseModel):
         if self.database is not None:
             return self.database.get_secret_value()
         return f"sqlite:///{self.data_dir.absolute() / 'ocean-compute.db'}"
+
+    @property
+    def database_is_shared(self) -> bool:
+        """True for a database that several processes may use at the same time."""
+        return self.database_url.startswith("postgres")
 
     @property
     def max_input_bytes(self) -> int:

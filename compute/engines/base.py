@@ -10,7 +10,7 @@ known by a name derived from the job id, and labelled so that leftovers can be f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -54,6 +54,16 @@ class ContainerState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What an engine runs on. ``id`` is the same after a restart of the engine, and another
+    one for another engine."""
+
+    id: str
+    cpus: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mount:
     """A host path (absolute) shown in the container at ``target``."""
 
@@ -70,6 +80,7 @@ class ContainerSpec:
     ``network`` is ``none`` or the name of an engine network. ``user`` is ``uid:gid``.
     ``tmp_bytes`` sizes the tmpfs on ``/tmp``. ``log_bytes`` bounds the stored log (the
     newest part is kept). ``file_bytes`` is the largest single file it may write.
+    ``gpu_devices`` names the devices that ``gpus`` counts; empty leaves them to the engine.
     """
 
     name: str
@@ -84,6 +95,7 @@ class ContainerSpec:
     memory_bytes: int = 1 << 30
     pids: int = 256
     gpus: int = 0
+    gpu_devices: Sequence[str] = ()
     tmp_bytes: int = 64 << 20
     writable_root: bool = False
     log_bytes: int = 16 << 20
@@ -132,6 +144,20 @@ class ImageBuild:
 GONE = Observation(ContainerState.GONE)
 
 
+@dataclass(frozen=True, slots=True)
+class LogPiece:
+    """The next bytes of a container's log.
+
+    ``beginning`` is a word for the oldest entry that the engine had when the reading began
+    (see :meth:`Engine.log_beginning`). ``ended`` is true for the last piece of a container
+    that has ended, if nothing was left out on the way to it.
+    """
+
+    data: bytes = field(repr=False)
+    beginning: str
+    ended: bool = False
+
+
 class Engine(ABC):
     """Runs containers. See the module's text for what holds for every verb."""
 
@@ -146,6 +172,10 @@ class Engine(ABC):
     @abstractmethod
     async def ping(self) -> None:
         """Return when the engine answers."""
+
+    @abstractmethod
+    async def machine(self) -> Machine:
+        """Which machine this is and how much there is of it."""
 
     @abstractmethod
     async def ensure_image(
@@ -215,6 +245,26 @@ class Engine(ABC):
 
         Keeps the newest part and at most ``limit_bytes``. A container that is GONE
         leaves an empty file.
+        """
+
+    @abstractmethod
+    def stream_log(
+        self, name: str, *, follow: bool, skip: int = 0
+    ) -> AsyncGenerator[LogPiece, None]:
+        """What the container has printed, oldest first, the bytes that ``save_log`` writes.
+
+        Leaves out the first ``skip`` bytes. The first piece comes with the first entry, if
+        need be without bytes. Ends with what there is now; with ``follow`` when the container
+        has ended or is removed. GONE gives nothing. Reads ahead of who takes the pieces only
+        a little, and lets go of all it has as soon as it is closed. Raises LogCut when the
+        engine may have dropped entries before they could be read.
+        """
+
+    @abstractmethod
+    async def log_beginning(self, name: str) -> str:
+        """A word for the oldest entry of the log that is still there, "" if there is none.
+
+        It becomes another one when older entries are dropped because the log is too large.
         """
 
     @abstractmethod

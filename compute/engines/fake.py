@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
@@ -25,16 +25,25 @@ from compute.engines.base import (
     ContainerState,
     Engine,
     ImageBuild,
+    LogPiece,
+    Machine,
     Observation,
     PullPolicy,
     is_built,
 )
-from compute.errors import BuildRefused, EngineRefused, EngineUnavailable, ImageUnavailable
+from compute.errors import (
+    BuildRefused,
+    EngineRefused,
+    EngineUnavailable,
+    ImageUnavailable,
+    LogCut,
+)
 from compute.models import Image
 
 FIRST_PID = 4000
 KILLED = 137
 TERMINATED = 143
+LOG_LOOK_S = 0.01
 
 
 @dataclass(slots=True)
@@ -44,6 +53,7 @@ class FakeRun:
     spec: ContainerSpec
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     log: bytearray = field(default_factory=bytearray)
+    dropped: int = 0
 
     def path(self, target: str) -> Path:
         """The host path of a path inside the container. Raises KeyError outside the mounts."""
@@ -56,6 +66,11 @@ class FakeRun:
     def print(self, text: str) -> None:
         """Write a line to the log."""
         self.log += f"{text}\n".encode()
+
+    def drop(self, count: int) -> None:
+        """Lose the oldest bytes of the log, as an engine does with one that is too large."""
+        del self.log[:count]
+        self.dropped += count
 
 
 Program = Callable[[FakeRun], Awaitable[int]]
@@ -88,10 +103,12 @@ class FakeWorld:
 
     ``programs`` are looked up by image id, then by the command's first word, then "".
     ``built`` are the names of images that were built here, and the operators that did.
+    ``machine`` is what it tells of itself.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
+        self.machine = Machine("fake", cpus=1024.0, memory_bytes=1 << 44)
         self.images: dict[str, str] = {}
         self.registry: dict[str, str] = {}
         self.programs: dict[str, Program] = {"": until_stopped}
@@ -203,6 +220,10 @@ class FakeEngine(Engine):
     async def ping(self) -> None:
         await self._enter("ping")
 
+    async def machine(self) -> Machine:
+        await self._enter("machine")
+        return self.world.machine
+
     async def ensure_image(
         self, image: Image, policy: PullPolicy, *, tag_must_match: bool = False
     ) -> str:
@@ -303,6 +324,39 @@ class FakeEngine(Engine):
         log = bytes(container.run.log) if container is not None else b""
         kept = log[max(0, len(log) - limit_bytes) :]
         await asyncio.to_thread(target.write_bytes, kept)
+
+    async def stream_log(
+        self, name: str, *, follow: bool, skip: int = 0
+    ) -> AsyncGenerator[LogPiece, None]:
+        await self._enter("stream_log", name)
+        container, told = self.world.containers.get(name), False
+        if container is None:
+            return
+        run = container.run
+        beginning, position = str(run.dropped), run.dropped + skip
+        while True:
+            ended = container.ended.is_set()
+            if told and run.dropped > position:
+                raise LogCut("The log grew faster than it was read")
+            data = bytes(run.log[max(0, position - run.dropped) :])
+            if data or (run.log and not told):
+                told, position = True, position + len(data)
+                yield LogPiece(data, beginning)
+            if not follow:
+                return
+            if ended:
+                if told and self.world.containers.get(name) is container:
+                    yield LogPiece(b"", beginning, ended=True)
+                return
+            await asyncio.sleep(LOG_LOOK_S)
+            await self.before("stream_log", name)
+
+    async def log_beginning(self, name: str) -> str:
+        await self._enter("log_beginning", name)
+        container = self.world.containers.get(name)
+        if container is None or not (container.run.log or container.run.dropped):
+            return ""
+        return str(container.run.dropped)
 
     async def remove(self, name: str) -> None:
         await self._enter("remove", name)

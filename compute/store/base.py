@@ -20,6 +20,8 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from compute.metrics import NOBODY, Recorder
+
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 """Statements to be run in one transaction. Short, and free of any other effect: it may be
@@ -89,7 +91,13 @@ def hearing(listeners: list[Listener], listener: Listener) -> Action:
 
 
 class Database(ABC):
-    """One database, opened."""
+    """One database, opened. ``recorder`` is told of its commits and of the jobs in it."""
+
+    recorder: Recorder = NOBODY
+
+    def measure(self, recorder: Recorder) -> None:
+        """Tell ``recorder`` from now on."""
+        self.recorder = recorder
 
     @property
     @abstractmethod

@@ -28,6 +28,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from compute.errors import StoreUnavailable
+from compute.metrics import Recorder
 from compute.store import schema
 from compute.store.base import Action, Database, Listener, T, Work, hearing
 from compute.store.faults import faults_told
@@ -106,6 +107,10 @@ class SqliteDatabase(Database):
 
     def hear(self, listener: Listener) -> Action:
         return hearing(self._listeners, listener)
+
+    def measure(self, recorder: Recorder) -> None:
+        super().measure(recorder)
+        self._writer.recorder = recorder
 
     @classmethod
     async def open(cls, path: Path, locations: Sequence[Path]) -> SqliteDatabase:

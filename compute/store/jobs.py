@@ -9,20 +9,25 @@ only when its row is not older than what is there.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Unpack
 
 from sqlalchemy import Connection
 
-from compute.errors import HoldTaken, MoveLost, NameTaken, QueueFull, UnknownJob
+from compute.errors import HoldTaken, MoveLost, NameTaken, UnknownJob
 from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
-from compute.store import rows, sql
-from compute.store.base import Database, Work, after_commit, nothing
+from compute.store import claims, leases, news, rows, sql, surveys, turns
+from compute.store.base import Action, Database, Work, after_commit, nothing
+from compute.store.claims import Claim, Share
+from compute.store.figures import Stopwatch
+from compute.store.news import Event, News
 from compute.store.recent import Recent
+from compute.store.room import Room, require_room
 from compute.store.rows import Changes
 from compute.store.sql import JobRow
+from compute.store.surveys import Survey
 
 RECENT_JOBS = 4096
 RECENT_BYTES = 64 << 20
@@ -32,13 +37,11 @@ _BYTES_A_JOB = 4096
 _BYTES_A_RESULT = 512
 
 
-class Room(NamedTuple):
-    """How many jobs an environment lets wait, in all and of one owner, beside those that its
-    free ``places`` wait for."""
+Witness = Callable[[Connection, Job], None]
 
-    queue_limit: int
-    owner_limit: int | None = None
-    places: int = 0
+
+def unwitnessed(connection: Connection, job: Job) -> None:
+    """The witness who does nothing."""
 
 
 class _Copy(NamedTuple):
@@ -55,11 +58,19 @@ def _weight(copy: _Copy) -> int:
 
 
 class JobStore:
-    """Jobs in a database that only this process writes."""
+    """The jobs of one database. Where other processes write into it too, only what never
+    changes of a job is taken from memory.
 
-    def __init__(self, database: Database, *, recent: int = RECENT_JOBS) -> None:
+    ``witness`` takes part in each transaction in which a job comes to its end or is deleted.
+    """
+
+    def __init__(
+        self, database: Database, *, recent: int = RECENT_JOBS, witness: Witness = unwitnessed
+    ) -> None:
         self._database = database
+        self._witness = witness
         self._recent: Recent[str, _Copy] = Recent(recent, budget=RECENT_BYTES, weigh=_weight)
+        self._stopwatch = Stopwatch()
 
     async def insert(
         self,
@@ -82,31 +93,36 @@ class JobStore:
             if job.namespace and sql.named(connection, job.namespace, job.name) is not None:
                 raise NameTaken("A job of this name is there already")
             also(connection)
-            _require_room(connection, job, Room(queue_limit, owner_limit, places))
+            require_room(connection, job, Room(queue_limit, owner_limit, places))
             row = sql.insert_job(connection, job)
+            if job.phase is Phase.QUEUED:
+                turns.enter(connection, job.environment, job.owner.lower())
             taken = sql.take_holds(connection, row, job.spec.holds)
             if taken is not None:
                 raise HoldTaken(taken)
             sql.append_history(connection, row, job.created_at, "")
-            return self._changed(connection, row, job.spec)
+            self._stopwatch.begun(connection, row, self._database.recorder)
+            stored = self._changed(connection, row, job.spec)
+            news.tell(connection, Event.QUEUED, job.environment, job.id)
+            return stored
 
         return await self._database.write(work)
 
     async def require_room(self, job: Job, room: Room) -> None:
         """Raises QueueFull where an insert would at this moment."""
-        await self._database.read(lambda connection: _require_room(connection, job, room))
+        await self._database.read(lambda connection: require_room(connection, job, room))
 
     async def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
-        copy = self._recent.get(job_id)
+        copy = None if self._database.shared else self._recent.get(job_id)
         if copy is None:
             copy = await self._database.read(lambda connection: self._load(connection, job_id))
             self._remember(copy)
         return copy.job
 
     def recall(self, job_id: str) -> Job | None:
-        """The job if it is in memory."""
-        copy = self._recent.get(job_id)
+        """The job if it is in memory, which is so only where nobody else can have changed it."""
+        copy = None if self._database.shared else self._recent.get(job_id)
         return copy.job if copy else None
 
     async def named(self, namespace: str, name: str) -> Job:
@@ -215,7 +231,7 @@ class JobStore:
         fresh: Changes = {"attempts": 0, "retry_at": 0.0}
         values = rows.changed_values({**fresh, **changes}) | {"phase": phase.value}
         if phase in TERMINAL:
-            values["finished_at"] = sql.finish_time(now)
+            values |= {"finished_at": sql.finish_time(now), "operator": ""}
         spec = _what_is_kept(job, phase)
         return await self._update(job, values, now=now, note=note, record=True, spec=spec)
 
@@ -229,22 +245,116 @@ class JobStore:
         values = rows.changed_values(changes)
         return await self._update(job, values, now=now, note=note, record=bool(note))
 
-    async def claim(self, environment: str, places: int, *, now: float) -> list[Job]:
-        """Give the free ones of ``places`` to the jobs that have waited longest.
+    async def claim(self, claim: Claim, *, now: float) -> list[Job]:
+        """Give what is free of a machine and of environments' places to the jobs whose turn it
+        is, which are the claim's operator's from then on: see :mod:`compute.fairness`.
 
-        Only jobs with goal RUN that are due; returns those that are STARTED by this call, in order.
+        Only jobs with goal RUN that are due; returns those that are STARTED by this call, in
+        order. If these are ``MOST_AT_ONCE`` or more, there may be more to start.
         """
 
         def work(connection: Connection) -> list[Job]:
-            free = places - sql.count_active(connection, environment)
-            if free <= 0:
-                return []
-            started = sql.start_oldest(connection, environment, free, now)
+            started = claims.start_next(connection, claim, now)
             for row in started:
                 sql.append_history(connection, row, now, "")
+                self._stopwatch.claimed(connection, row, now, self._database.recorder)
             return [self._changed(connection, row) for row in started]
 
         return await self._database.write(work)
+
+    async def present(self, claim: Claim, *, now: float) -> None:
+        """Note that an operator works on the claim's machine."""
+
+        def work(connection: Connection) -> None:
+            claims.present(connection, claim, leases.now_of(connection, now))
+
+        await self._database.write(work)
+
+    async def settle(self, claim: Claim, *, now: float) -> None:
+        """:meth:`present` at an operator's start: active jobs that are on no machine yet are
+        on this one. So are all others in a database that only this process writes."""
+        alone = not self._database.shared
+
+        def work(connection: Connection) -> None:
+            claims.settle(connection, claim, alone=alone)
+            claims.present(connection, claim, leases.now_of(connection, now))
+
+        await self._database.write(work)
+
+    async def survey(self, environment: str, share: Share, *, now: float) -> Survey:
+        """What stands between an environment's queued jobs and their start."""
+
+        def work(connection: Connection) -> Survey:
+            there_since = leases.now_of(connection, now) - claims.LOST_S
+            found = surveys.survey(connection, environment, share, now, there_since)
+            first = sql.running_first(connection, environment, surveys.MOST_RUNNING)
+            return replace(found, running=tuple(self._jobs(connection, first)))
+
+        return await self._database.read(work)
+
+    def hear(self, listener: Callable[[News], None]) -> Action:
+        """Call ``listener`` on the event loop with what happens to jobs in any process; it
+        must be quick and must not raise. Returns what ends that."""
+
+        def heard(text: str) -> None:
+            told = news.heard(text)
+            if told is not None:
+                listener(told)
+
+        return self._database.hear(heard)
+
+    @property
+    def shared(self) -> bool:
+        """True when other processes may work on the same jobs."""
+        return self._database.shared
+
+    async def take(self, job: Job, operator: str) -> Job:
+        """Make ``operator`` the owner of a job that has none. Raises MoveLost, UnknownJob."""
+
+        def work(connection: Connection) -> Job:
+            row = leases.take(connection, job.id, job.phase.value, operator)
+            if row is None:
+                raise self._lost(connection, job)
+            return self._changed(connection, row)
+
+        return await self._database.write(work)
+
+    async def renew(self, operator: str, machine: str, *, now: float, term_s: float) -> bool:
+        """Have the lease of a process end ``term_s`` from now; False when it had none."""
+
+        def work(connection: Connection) -> bool:
+            at = leases.now_of(connection, now)
+            return leases.renew(connection, operator, machine, at, term_s)
+
+        return await self._database.write(work)
+
+    async def give_back(self, operator: str) -> None:
+        """End the lease of a process: others may take its jobs."""
+        await self._database.write(lambda connection: leases.give_back(connection, operator))
+
+    async def take_over(
+        self, operator: str, machine: str, *, now: float, alone: bool = False
+    ) -> list[Job]:
+        """Make ``operator`` the owner of all jobs of its machine whose owner's lease has
+        ended; ``alone``, of all that are another's. Returns these."""
+
+        def work(connection: Connection) -> list[Job]:
+            if alone:
+                leases.forget_others(connection, operator)
+            else:
+                leases.forget_lapsed(connection, leases.now_of(connection, now))
+            found = leases.take_over(connection, operator, "" if alone else machine)
+            for former, row in found if not alone else ():
+                sql.append_history(connection, row, now, f"taken over from operator {former}")
+            return [self._changed(connection, row) for _, row in found]
+
+        return await self._database.write(work)
+
+    async def operators(self, *, now: float) -> int:
+        """How many processes operate jobs."""
+        return await self._database.read(
+            lambda connection: leases.living(connection, leases.now_of(connection, now))
+        )
 
     async def unfinished(self) -> list[Job]:
         """Jobs that still need something done, oldest first: not terminal, or to be deleted."""
@@ -287,16 +397,19 @@ class JobStore:
         spec: JobSpec | None = None,
     ) -> Job:
         def work(connection: Connection) -> Job:
-            row = sql.update_job(connection, job.id, job.phase, values)
+            row = sql.update_job(connection, job, values)
             if row is None:
                 raise self._lost(connection, job)
-            if row.phase in TERMINAL and job.spec.holds:
-                sql.free_holds(connection, row, job.spec.holds)
+            if row.phase != job.phase:
+                self._left(connection, job, row, now)
             if record:
                 sql.append_history(connection, row, now, note)
             if spec is not None:
                 sql.replace_spec(connection, row, spec)
-            return self._changed(connection, row, spec or job.spec)
+            changed = self._changed(connection, row, spec or job.spec)
+            if row.phase != job.phase and changed.phase in TERMINAL:
+                self._witness(connection, changed)
+            return changed
 
         try:
             return await self._database.write(work)
@@ -304,17 +417,30 @@ class JobStore:
             self._recent.drop(job.id)
             raise
 
+    def _left(self, connection: Connection, job: Job, row: JobRow, now: float) -> None:
+        """What goes with a move: holds, the turn in the queue, figures and news."""
+        if row.phase in TERMINAL and job.spec.holds:
+            sql.free_holds(connection, row, job.spec.holds)
+        if job.phase is Phase.QUEUED:
+            turns.leave(connection, job.environment, job.owner.lower())
+        self._stopwatch.moved(connection, row, job, now, self._database.recorder)
+        if row.phase in TERMINAL:
+            event = Event.GONE if row.phase == Phase.DELETED else Event.ENDED
+            news.tell(connection, event, row.environment, row.id)
+
     def _lost(self, connection: Connection, job: Job) -> MoveLost | UnknownJob:
         if sql.job_row(connection, job.id) is None:
             return _unknown()
-        return MoveLost(f"The job is no longer in phase {job.phase}")
+        return MoveLost(f"The job is no longer in phase {job.phase}, or another process has it")
 
     def _wish(self, connection: Connection, job_id: str, goal: Goal, now: float) -> Job:
         row = sql.raise_goal(connection, job_id, goal)
         if row is None:
             return self._load(connection, job_id).job
         sql.append_history(connection, row, now, "")
-        return self._changed(connection, row)
+        job = self._changed(connection, row)
+        news.tell(connection, Event.WISHED, job.environment, job.id)
+        return job
 
     def _load(self, connection: Connection, job_id: str) -> _Copy:
         row = sql.job_row(connection, job_id)
@@ -357,25 +483,6 @@ class JobStore:
         present = self._recent.peek(copy.job.id)
         if present is None or present.revision <= copy.revision:
             self._recent.put(copy.job.id, copy)
-
-
-def _require_room(connection: Connection, job: Job, room: Room) -> None:
-    free = max(0, room.places - sql.count_active(connection, job.environment))
-    if not job.retry_at and sql.count_due(connection, job.environment, job.created_at) < free:
-        # A place waits for it, however many jobs wait for their time.
-        return
-    queued = sql.count_queued(connection, job.environment)
-    if queued >= room.queue_limit + free:
-        raise QueueFull("The queue of this compute environment is full")
-    if room.owner_limit is not None and queued >= room.owner_limit + free:
-        _require_room_for(connection, job, room.owner_limit + free)
-
-
-def _require_room_for(connection: Connection, job: Job, limit: int) -> None:
-    if sql.count_queued_of(connection, job.environment, job.owner) >= limit:
-        raise QueueFull(
-            "This wallet has as many jobs waiting in this compute environment as one may have"
-        )
 
 
 def _what_is_kept(job: Job, phase: Phase) -> JobSpec | None:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from compute.errors import StoreUnavailable
+from compute.metrics import Recorder
 from compute.store import schema
 from compute.store.base import Action, Database, Listener, T, Work, hearing
 from compute.store.postgres_ear import Ear
@@ -93,6 +94,10 @@ class PostgresDatabase(Database):
 
     def hear(self, listener: Listener) -> Action:
         return hearing(self._listeners, listener)
+
+    def measure(self, recorder: Recorder) -> None:
+        super().measure(recorder)
+        self._writer.recorder = recorder
 
     async def write(self, work: Work[T]) -> T:
         self._require_open()

@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
 from compute.errors import StoreUnavailable
+from compute.metrics import NOBODY, Recorder
 from compute.store.base import MISSED, Listener, T, Work
 from compute.store.faults import LOST, fault_in
 from compute.store.postgres_ear import CHANNEL
@@ -87,6 +88,7 @@ class PostgresWriter:
     def __init__(self, server: Server, listeners: Sequence[Listener], *, wait_s: float) -> None:
         self._engine = server.engine()
         self._listeners = listeners
+        self.recorder: Recorder = NOBODY
         self._wait_s = wait_s
         self._id = uuid.uuid4()
         self._number = 0
@@ -176,6 +178,7 @@ class PostgresWriter:
 
     def _blame(self, batch: Sequence[Unit], error: Exception) -> None:
         fault = fault_of(error, "written")
+        self.recorder.commit_failed(len(batch))
         log.error(
             "database_commit_failed units=%s reason=%s",
             len(batch),
@@ -192,6 +195,7 @@ class PostgresWriter:
             for listener in list(self._listeners):
                 self._loop.call_soon(listener, MISSED)
         self._doubtful = None
+        self.recorder.commit_failed(len(batch))
         log.error("database_commit_failed units=%s reason=%s", len(batch), public)
         _fail_all(batch, StoreUnavailable(public))
 
@@ -222,6 +226,7 @@ class PostgresWriter:
         if said:
             await connection.execute(_NOTIFY, {"said": said})
         self._doubtful = number
+        began = self._loop.time()
         try:
             await connection.commit()
         except Exception:
@@ -230,6 +235,7 @@ class PostgresWriter:
                 self._doubtful = None
             raise
         self._doubtful = None
+        self.recorder.committed(len(batch), self._loop.time() - began)
         return True
 
     async def _took_place(self, connection: AsyncConnection) -> bool:

@@ -8,7 +8,7 @@ no database stores (a NUL, half a surrogate pair) and must come back as it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypedDict
 
@@ -18,7 +18,11 @@ from compute.models import Job, JobSpec, Move, Outline, ResultFile, StageRun, Te
 from compute.status import Goal, Phase
 from compute.store.tables import jobs
 
-COLUMNS = tuple(column for column in jobs.c if column.name != "owner_key")
+PROMISED = (jobs.c.millicpus, jobs.c.memory_bytes, jobs.c.disk_bytes, jobs.c.gpus)
+"""What a job was promised of its machine."""
+
+_UNREAD = {"owner_key", *(column.name for column in PROMISED)}
+COLUMNS = tuple(column for column in jobs.c if column.name not in _UNREAD)
 """What a job is made of, its specification apart."""
 
 OUTLINE = (jobs.c.id, jobs.c.owner, jobs.c.created_at, jobs.c.finished_at, jobs.c.phase)
@@ -63,6 +67,9 @@ def job_of(row: Row[Any], spec: JobSpec) -> Job:
         termination=_read_termination(row.termination),
         runs=_read_runs(row.runs),
         results=_read_results(row.results),
+        operator=row.operator,
+        machine=row.machine,
+        gpu_devices=read_devices(row.gpu_devices),
     )
 
 
@@ -84,6 +91,9 @@ def values_of(job: Job) -> dict[str, object]:
         "namespace": job.namespace,
         "name": job.name,
         "finished_at": job.finished_at,
+        "operator": job.operator,
+        "machine": job.machine,
+        "gpu_devices": devices_text(job.gpu_devices),
         **changed_values(
             {
                 "stage": job.stage,
@@ -129,6 +139,14 @@ def end_of_spec(agreement_id: str) -> str:
     """How the text of a specification with this agreement ends: it is the last field, and
     no other text can end alike, since quotation marks within are escaped."""
     return f'"agreement_id":{json.dumps(agreement_id)}}}'
+
+
+def devices_text(devices: Sequence[str]) -> str | None:
+    return json.dumps(list(devices)) if devices else None
+
+
+def read_devices(text: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(text)) if text else ()
 
 
 def assets_of(spec: JobSpec) -> set[str]:

@@ -98,13 +98,13 @@ def specs(connection: Connection, sequences: Sequence[int]) -> dict[int, str]:
     return found
 
 
-def update_job(
-    connection: Connection, job_id: str, phase: Phase, values: Mapping[str, object]
-) -> JobRow | None:
-    """Set ``values`` if the job is in ``phase``; the whole new row, or None if it is not."""
+def update_job(connection: Connection, job: Job, values: Mapping[str, object]) -> JobRow | None:
+    """Set ``values`` if phase and operator are still those of ``job``; the whole new row, or
+    None if they are not."""
     statement = (
         update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.phase == phase.value)
+        .where(jobs.c.id == job.id, jobs.c.phase == job.phase.value)
+        .where(jobs.c.operator == job.operator)
         .values(revision=jobs.c.revision + 1, **values)
         .returning(*rows.COLUMNS)
     )
@@ -171,26 +171,15 @@ def in_namespace(connection: Connection, namespace: str, limit: int) -> Sequence
     return connection.execute(query).all()
 
 
-def start_oldest(connection: Connection, environment: str, limit: int, now: float) -> list[JobRow]:
-    """Move up to ``limit`` queued jobs that are wanted by ``now`` to STARTED, in queue order."""
-    oldest = (
-        select(jobs.c.sequence)
-        .where(
-            jobs.c.phase == Phase.QUEUED.value,
-            jobs.c.environment == environment,
-            jobs.c.goal == Goal.RUN.value,
-            jobs.c.retry_at <= now,
-        )
+def running_first(connection: Connection, environment: str, limit: int) -> Sequence[JobRow]:
+    """The jobs of an environment that run, those first that were accepted first."""
+    query = (
+        _select()
+        .where(jobs.c.phase == Phase.RUNNING.value, jobs.c.environment == environment)
         .order_by(jobs.c.sequence)
         .limit(limit)
     )
-    statement = (
-        update(jobs)
-        .where(jobs.c.sequence.in_(oldest), _filter(jobs.c.phase) == Phase.QUEUED.value)
-        .values(phase=Phase.STARTED.value, attempts=0, retry_at=0.0, revision=jobs.c.revision + 1)
-        .returning(*rows.COLUMNS)
-    )
-    return sorted(connection.execute(statement), key=lambda row: row.sequence)
+    return connection.execute(query).all()
 
 
 def count_queued(connection: Connection, environment: str) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -30,6 +31,8 @@ RowNumber = BigInteger().with_variant(Integer, "sqlite")
 EXPIRING = text("expires_at IS NOT NULL AND phase != 'deleted'")
 DELETING = text("goal = 'delete' AND phase != 'deleted'")
 NAMED = text("namespace != '' AND phase != 'deleted'")
+OWNED = text("operator != ''")
+QUEUED = text("phase = 'queued'")
 """Conditions of partial indexes. A query must hold the same text to be served by one."""
 
 jobs = Table(
@@ -58,6 +61,13 @@ jobs = Table(
     Column("stage", Integer, nullable=False, server_default="0"),
     Column("pid", BigInteger),
     Column("runs", Text),
+    Column("operator", Text, nullable=False, server_default=""),
+    Column("machine", Text, nullable=False, server_default=""),
+    Column("gpu_devices", Text),
+    Column("millicpus", BigInteger, nullable=False, server_default="0"),
+    Column("memory_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("disk_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("gpus", Integer, nullable=False, server_default="0"),
     Index("ix_jobs_id", "id", unique=True),
     Index("ix_jobs_owner", "owner_key", "sequence"),
     Index("ix_jobs_phase", "phase", "environment", "sequence"),
@@ -71,8 +81,30 @@ jobs = Table(
         sqlite_where=NAMED,
         postgresql_where=NAMED,
     ),
+    Index("ix_jobs_owned", "operator", sqlite_where=OWNED, postgresql_where=OWNED),
     Index("ix_jobs_namespace", "namespace", "sequence", sqlite_where=NAMED, postgresql_where=NAMED),
+    Index(
+        "ix_jobs_queue",
+        "environment",
+        "owner_key",
+        "sequence",
+        sqlite_where=QUEUED,
+        postgresql_where=QUEUED,
+    ),
 )
+"""``millicpus`` to ``gpus`` are what a job was promised of its ``machine`` when it was started;
+it has that as long as it is active."""
+
+operators = Table(
+    "operators",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("machine", Text, nullable=False),
+    Column("began_at", Double, nullable=False),
+    Column("ends_at", Double, nullable=False),
+)
+"""Processes that operate jobs, each as long as it renews its lease. ``jobs.operator`` is
+whose a job is: empty for one that waits or is over."""
 
 job_specs = Table(
     "job_specs",
@@ -98,6 +130,41 @@ job_holds = Table(
     sqlite_with_rowid=False,
 )
 """What only one unfinished job may have; a row goes with the move to a terminal phase."""
+
+queue_turns = Table(
+    "queue_turns",
+    metadata,
+    Column("environment", Text, primary_key=True),
+    Column("owner_key", Text, primary_key=True),
+    Column("turn", BigInteger, nullable=False),
+    Index("ix_queue_turns_turn", "environment", "turn"),
+    sqlite_with_rowid=False,
+)
+"""Owners with queued jobs, in the order in which it is their turn: smallest first."""
+
+queue_waits = Table(
+    "queue_waits",
+    metadata,
+    Column("machine", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("since", Double, nullable=False),
+    Column("kept", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Since when an environment's next job does not fit on a machine, and whether room is kept."""
+
+machines = Table(
+    "machines",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("seen_at", Double, nullable=False),
+    Column("millicpus", BigInteger, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("disk_bytes", BigInteger, nullable=False),
+    Column("gpus", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What there is to be shared out, as an operator on that machine has told."""
 
 job_history = Table(
     "job_history",

@@ -12,11 +12,13 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
 from sqlalchemy import Connection, Engine
 
+from compute.metrics import NOBODY, Recorder
 from compute.store.base import Listener, T, Work
 from compute.store.faults import fault_in
 from compute.store.units import BATCH_LIMIT, Unit, settle
@@ -40,6 +42,7 @@ class Writer:
         self._engine = engine
         self._loop = loop
         self._listeners = listeners
+        self.recorder: Recorder = NOBODY
         self._waiting: SimpleQueue[Unit | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
@@ -95,6 +98,7 @@ class Writer:
 
         Raises _TransactionLost when a unit's failure took all others along.
         """
+        began = time.perf_counter()
         try:
             with self._engine.connect() as connection, connection.begin():
                 driver = connection.connection.driver_connection
@@ -113,6 +117,9 @@ class Writer:
             )
             for unit in batch:
                 unit.fail(unit.error or fault or error)
+            self.recorder.commit_failed(len(batch))
+        else:
+            self.recorder.committed(len(batch), time.perf_counter() - began)
 
     def _deliver(self, batch: Sequence[Unit]) -> None:
         try:

@@ -6,12 +6,14 @@ address stands in a stranger's document, so it is read through the guarded fetch
 answers are bounded and believed in nothing but what they are about.
 
 Providers take each wallet's nonces in ascending order. So requests that spend one are sent
-one after another: the next starts when the headers of the last one's answer are there.
+one after another, by all processes of an installation: the next starts when the headers of the
+last one's answer are there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from collections import OrderedDict
@@ -20,7 +22,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from compute.errors import InputUnavailable
+from compute.errors import InputUnavailable, StoreUnavailable
 from compute.supply import Download
 from provider.assets.fetch import Answer, Fetcher
 from provider.assets.origins.base import Part, SourceFile
@@ -35,6 +37,7 @@ from provider.assets.remote_answers import (
 from provider.auth import messages
 from provider.auth.signatures import personal_digest
 from provider.keys import ProviderKey
+from provider.sharing.leases import Leases
 
 ANSWER_S = 20.0
 ENDPOINTS_S = 300.0
@@ -57,9 +60,17 @@ class Nonces:
         self._now_ns = now_ns
         self._last = 0
 
+    @property
+    def last(self) -> int:
+        return self._last
+
     def next(self) -> str:
         self._last = max(self._now_ns(), self._last + 1)
         return str(self._last)
+
+    def go_on_from(self, number: int) -> None:
+        """Have the next one be greater than ``number``."""
+        self._last = max(self._last, number)
 
 
 class RemoteProvider:
@@ -75,6 +86,7 @@ class RemoteProvider:
         key: ProviderKey,
         *,
         nonces: Nonces | None = None,
+        leases: Leases | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._base = url.rstrip("/")
@@ -82,7 +94,8 @@ class RemoteProvider:
         self._key = key
         self._nonces = nonces or Nonces()
         self._clock = clock
-        self._turn = asyncio.Lock()
+        self._one = asyncio.Lock()
+        self._leases = leases
         self._endpoints: tuple[float, Mapping[str, str]] | None = None
 
     async def endpoints(self) -> Mapping[str, str]:
@@ -123,7 +136,7 @@ class RemoteProvider:
     async def decrypt(self, chain_id: int, nft: str, tx: str) -> bytes:
         """The document that a metadata event of this transaction carries, opened."""
         url = await self._url("decrypt")
-        async with self._turn:
+        async with self.turn():
             nonce = self._nonces.next()
             text = messages.decrypt_text(tx, self._key.address, str(chain_id), nonce)
             question = {
@@ -173,10 +186,27 @@ class RemoteProvider:
         }
         return HttpRequest(with_query(await self._url("download"), {**fields, **own}))
 
-    @property
-    def turn(self) -> asyncio.Lock:
-        """Held from making a nonce until the headers of the answer are there."""
-        return self._turn
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Held from making a nonce until the headers of the answer are there. Clocks differ,
+        so whoever has the turn next goes on from the nonces of this one."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._one)
+            if self._leases is None:
+                yield
+                return
+            name = f"remote:{hashlib.sha256(self._base.encode()).hexdigest()}"
+            try:
+                held = await stack.enter_async_context(self._leases.hold(name))
+            except StoreUnavailable:
+                raise InputUnavailable(
+                    "The provider's database does not answer.", temporary=True
+                ) from None
+            self._nonces.go_on_from(held.number)
+            try:
+                yield
+            finally:
+                held.number = self._nonces.last
 
     @property
     def fetcher(self) -> Fetcher:
@@ -240,7 +270,7 @@ class RemoteOrigin(HttpOrigin):
         self, range_: str | None = None, *, if_range: str | None = None
     ) -> AsyncIterator[Part]:
         async with AsyncExitStack() as stack:
-            async with self._provider.turn:
+            async with self._provider.turn():
                 part = await stack.enter_async_context(super().part(range_, if_range=if_range))
             yield part
 
@@ -261,10 +291,16 @@ class Remotes:
     """The other providers that were asked lately, by the endpoint that services name."""
 
     def __init__(
-        self, fetcher: Fetcher, key: ProviderKey, *, clock: Clock = time.monotonic
+        self,
+        fetcher: Fetcher,
+        key: ProviderKey,
+        *,
+        leases: Leases | None = None,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._fetcher = fetcher
         self._key = key
+        self._leases = leases
         self._clock = clock
         self._nonces = Nonces()
         self._known: OrderedDict[str, RemoteProvider] = OrderedDict()
@@ -273,7 +309,12 @@ class Remotes:
         base = endpoint.rstrip("/")
         if base not in self._known:
             self._known[base] = RemoteProvider(
-                base, self._fetcher, self._key, nonces=self._nonces, clock=self._clock
+                base,
+                self._fetcher,
+                self._key,
+                nonces=self._nonces,
+                leases=self._leases,
+                clock=self._clock,
             )
         self._known.move_to_end(base)
         while len(self._known) > REMEMBERED_PROVIDERS:

@@ -19,6 +19,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from compute.store.base import Work, nothing
+from provider.auditing.asking import KINDS, asking
+from provider.auditing.trail import Trail
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
 from provider.auth.shown import Shown
@@ -89,7 +91,8 @@ class Caller:
 
 
 class Callers:
-    """Tells who is asking. ``now`` gives seconds since the epoch."""
+    """Tells who is asking. ``now`` gives seconds since the epoch; ``limit`` counts a request of
+    a wallet that is known to be its own, and may refuse it."""
 
     def __init__(
         self,
@@ -102,7 +105,11 @@ class Callers:
         chain_id: int | None,
         require_typed: bool,
         now: Callable[[], float],
+        trail: Trail | None = None,
+        limit: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._trail = trail
+        self._limit = limit
         self._nonces = nonces
         self._shown = shown
         self._revocations = revocations
@@ -117,6 +124,7 @@ class Callers:
 
         Raises SignatureError in one of its forms, NonceInvalid, or InvalidRequest.
         """
+        _asked(claim)
         if not claim.signature and not claim.token:
             raise SignatureMissing(
                 "Invalid signature provided. Please check the nonce or documentId."
@@ -126,6 +134,8 @@ class Callers:
         else:
             caller = Caller(claim.address.lower(), read_nonce(claim.nonce, self._now()))
             await self.read_token(claim.token, claim.address)
+        asking().actor = caller.address
+        self._limit(caller.address)
         used = await self._require_fresh(caller)
         await self._show(caller, claim.operation, used, self._shown.claim)
         return caller
@@ -136,10 +146,13 @@ class Callers:
         A token needs no nonce; a signed nonce may be shown again until a greater one is
         used up.
         """
+        _asked(claim)
         if not claim.signature:
             claims = await self.read_token(claim.token, claim.address)
+            self._limit(claims.address)
             return Caller(claims.address, None)
         caller = await self._signer(claim)
+        self._limit(caller.address)
         used = await self._require_fresh(caller)
         await self._show(caller, claim.operation, used, self._shown.question)
         return caller
@@ -154,14 +167,17 @@ class Callers:
         return claims
 
     def consume(self, caller: Caller) -> Work[None]:
-        """The unit of work that uses up the caller's nonce; commits with what it allows."""
-        if caller.nonce is None:
-            return nothing
-        return self._nonces.consume(caller.address, caller.nonce, caller.text)
+        """The unit of work that uses up the caller's nonce; commits with what it allows, and
+        with the record of it in the audit log."""
+        used_up = self._used_up(caller)
+        return used_up if self._trail is None else self._trail.recording(used_up)
 
     async def spend(self, caller: Caller) -> None:
-        """Use up the caller's nonce alone; durable on return. Raises NonceTooLow."""
-        if caller.nonce is not None:
+        """Use up the caller's nonce alone, with its record; durable on return. Raises
+        NonceTooLow."""
+        if self._trail is not None:
+            await self._trail.write(self._used_up(caller))
+        elif caller.nonce is not None:
             await self._nonces.spend(caller.address, caller.nonce, caller.text)
 
     async def bind(self, caller: Caller) -> None:
@@ -173,7 +189,12 @@ class Callers:
     async def last_nonce(self, address: str) -> int:
         """The last nonce used, ``FIRST_NONCE`` for an unknown wallet. Writes nothing."""
         used = await self._nonces.last(address) or FIRST_NONCE
-        return max(used, self._shown.last(address.lower()))
+        return max(used, await self._shown.last(address.lower()))
+
+    def _used_up(self, caller: Caller) -> Work[None]:
+        if caller.nonce is None:
+            return nothing
+        return self._nonces.consume(caller.address, caller.nonce, caller.text)
 
     async def _require_fresh(self, caller: Caller) -> int | None:
         """Refuse cheaply what could not be consumed later anyhow; the last nonce used."""
@@ -203,7 +224,7 @@ class Callers:
         """A client that asked for the last nonce and took the next must not be told the same
         again. Any other nonce may be a stranger's reading and moves nothing."""
         if nonce == await self.last_nonce(wallet) + 1:
-            self._shown.skip(wallet, nonce)
+            await self._shown.skip(wallet, nonce)
 
     async def _signer(self, claim: Claim) -> Caller:
         """The wallet and the nonce that it has signed; None where it signed a text without."""
@@ -253,6 +274,13 @@ class Callers:
                 f"Invalid signature for ethereum address {claim.address}: typed data of"
                 f" {claim.operation} with these parameters was expected to be signed."
             )
+
+
+def _asked(claim: Claim) -> None:
+    """For the audit log: what the request asks for, by whatever right."""
+    by = "token" if not claim.signature else "signature" if claim.expiry is None else "typed"
+    jobs = [claim.job_id] if claim.job_id else []
+    asking().about(KINDS.get(claim.operation, claim.operation), *jobs, by=by)
 
 
 def read_nonce(value: object, now: float) -> int:

@@ -35,6 +35,16 @@ def result_text(consumer: str, job_id: str, index: str, nonce: str) -> str:
     return f"{consumer}{job_id}{index}{nonce}"
 
 
+def log_text(consumer: str, job_id: str, nonce: str) -> str:
+    """computeStreamableLogs, in the manner of the other plain texts."""
+    return f"{consumer}{job_id}{nonce}"
+
+
+def node_log_text(consumer: str, nonce: str) -> str:
+    """computeStreamableLogs as the clients of Ocean Node sign it: by the command's name."""
+    return f"{consumer}{nonce}getComputeStreamableLogs"
+
+
 def auth_text(address: str, nonce: str) -> str:
     """createAuthToken and deleteAuthToken."""
     return f"{address}{nonce}"

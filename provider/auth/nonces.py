@@ -3,7 +3,8 @@
 There is one row a wallet and one statement that changes it: it stores the new nonce only
 if that is greater, so of two requests with one nonce exactly one is served, however they
 race. Asking for the last nonce writes nothing. The memory in front of the table follows
-commits: it may lag behind them for a moment but is never ahead.
+commits: it may lag behind them for a moment but is never ahead. Where other processes use
+nonces up, too, there is none, and the table is asked.
 
 A plain text whose digits can be read as a greater nonce is bound to the one it was served
 with, in the same transaction, until no reading of it is greater than the last nonce
@@ -72,7 +73,7 @@ class Nonces:
     async def last(self, address: str) -> int | None:
         """The last nonce this wallet has used, None before its first."""
         wallet = address.lower()
-        known = self._recent.get(wallet)
+        known = None if self._database.shared else self._recent.get(wallet)
         if known is not None:
             return known
         stored = await self._database.read(lambda connection: _stored(connection, wallet))
@@ -131,7 +132,8 @@ class Nonces:
 
     def _remember(self, wallet: str, nonce: int) -> None:
         """Nonces only grow, so of two values the greater is the later."""
-        self._recent.put(wallet, max(nonce, self._recent.peek(wallet) or 0))
+        if not self._database.shared:
+            self._recent.put(wallet, max(nonce, self._recent.peek(wallet) or 0))
 
 
 def _stored(connection: Connection, wallet: str) -> int | None:

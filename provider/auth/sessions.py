@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from provider.auditing.asking import asking
 from provider.auth.caller import Callers, Claim
 from provider.auth.revocations import Revocations
 from provider.auth.tokens import Tokens
@@ -29,6 +30,7 @@ class Sessions:
         """A token for the signer. Raises SignatureError and its kin, InvalidRequest."""
         token = self._tokens.issue(claim.address, expires_at, self._now())
         caller = await self._callers.identify(claim)
+        asking().about("token_created", until=expires_at)
         await self._callers.spend(caller)
         return token
 
@@ -39,6 +41,7 @@ class Sessions:
         """
         caller = await self._callers.identify(claim)
         claims = await self._callers.read_token(token, claim.address)
+        asking().about("token_deleted", until=claims.signed_until)
         await self._revocations.revoke(
             claims.jti, claims.signed_until, also=self._callers.consume(caller)
         )

@@ -4,15 +4,19 @@ The plain texts that old clients sign name no operation. A status request is sig
 the same text as a stop, so whoever sees the one could send the other; and ``index`` and
 ``nonce`` of a result, written side by side, may read as the nonce of something else. What
 used up its nonce is in the database (:mod:`provider.auth.nonces`). The rest, questions
-above all, is remembered here: each text is good for the operation and nonce it was
+above all, is remembered: each text is good for the operation and nonce it was
 shown for. Of a wallet's texts the latest few are kept; nonces up to those of forgotten
-ones are good for questions only. What memory cannot hold, and everything at an orderly
-end, is written down as used up (docs/decisions/0002).
+ones are good for questions only (docs/decisions/0002).
+
+One process alone keeps it in memory, here. What memory cannot hold, and everything at an
+orderly end, is written down as used up. Several processes keep it in their database:
+:mod:`provider.auth.shown_texts`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -42,8 +46,51 @@ class _Wallet:
             self.floor = max(self.floor, forgotten)
 
 
-class Shown:
+class Shown(ABC):
     """The signed texts of each wallet, addresses in lower case."""
+
+    @abstractmethod
+    async def claim(
+        self, wallet: str, digest: bytes, operation: str, nonce: int, *, known: bool
+    ) -> None:
+        """Reserve a signed text for ``operation`` with ``nonce``, both found to be good.
+
+        ``known``: the wallet has used a nonce. Raises SignatureWrong if the text was shown
+        for anything else, NonceTooLow if it may have been.
+        """
+
+    @abstractmethod
+    async def question(
+        self, wallet: str, digest: bytes, operation: str, nonce: int, *, known: bool
+    ) -> None:
+        """As :meth:`claim`, for what does not use up its nonce and may come again and again."""
+
+    @abstractmethod
+    def has(self, wallet: str, digest: bytes) -> bool:
+        """Whether the text is remembered by this process. False says nothing."""
+
+    @abstractmethod
+    async def skip(self, wallet: str, nonce: int) -> None:
+        """Count ``nonce``, which a text of this wallet was refused with, as one that was asked
+        with."""
+
+    @abstractmethod
+    async def last(self, wallet: str) -> int:
+        """The nonce that a new request of this wallet must exceed to be good for anything
+        here; 0 if none."""
+
+    @abstractmethod
+    async def tidy(self) -> None:
+        """Write down as used up what need not be remembered any more. To be called now and
+        then."""
+
+    @abstractmethod
+    async def write(self) -> None:
+        """To be called at an orderly end, so that all texts stay shown after a restart."""
+
+
+class ShownHere(Shown):
+    """In this process's memory."""
 
     def __init__(
         self, nonces: Nonces, *, wallets: int = RECENT_WALLETS, strangers: int = STRANGERS
@@ -56,11 +103,6 @@ class Shown:
     async def claim(
         self, wallet: str, digest: bytes, operation: str, nonce: int, *, known: bool
     ) -> None:
-        """Reserve a signed text for ``operation`` with ``nonce``, both found to be good.
-
-        ``known``: the wallet has used a nonce. Raises SignatureWrong if the text was shown
-        for anything else, NonceTooLow if it may have been.
-        """
         entry = self._entry(wallet, known=known)
         self._reserve(entry, digest, operation, nonce)
         await self._shrink()
@@ -68,31 +110,28 @@ class Shown:
     async def question(
         self, wallet: str, digest: bytes, operation: str, nonce: int, *, known: bool
     ) -> None:
-        """As :meth:`claim`, for what does not use up its nonce and may come again and again."""
         entry = self._entry(wallet, known=known)
         self._reserve(entry, digest, operation, nonce, question=True)
         entry.asked = max(entry.asked, nonce)
         await self._shrink()
 
     def has(self, wallet: str, digest: bytes) -> bool:
-        """Whether the text is remembered."""
         entry = self._wallets.get(wallet) or self._strangers.get(wallet)
         return entry is not None and digest in entry.texts
 
-    def skip(self, wallet: str, nonce: int) -> None:
-        """Count ``nonce``, which a text of this wallet was refused with, as one that was asked
-        with."""
+    async def skip(self, wallet: str, nonce: int) -> None:
         entry = self._entry(wallet, known=wallet not in self._strangers)
         entry.asked = max(entry.asked, nonce)
 
-    def last(self, wallet: str) -> int:
-        """The nonce that a new request of this wallet must exceed to be good for anything
-        here; 0 if none."""
+    async def last(self, wallet: str) -> int:
         entry = self._wallets.get(wallet) or self._strangers.get(wallet)
         return max(entry.asked, entry.floor) if entry else 0
 
+    async def tidy(self) -> None:
+        """Nothing: memory is tidied whenever it grows."""
+
     async def write(self) -> None:
-        """Use up the nonces of all texts, so that they stay shown after a restart."""
+        """Use up the nonces of all texts."""
         entries = [*self._wallets.items(), *self._strangers.items()]
         await asyncio.gather(*(self._write(wallet, entry.greatest()) for wallet, entry in entries))
 
@@ -111,10 +150,7 @@ class Shown:
         shown = served or (operation, nonce)
         entry.keep(digest, *shown)
         if shown != (operation, nonce):
-            raise SignatureWrong(
-                f"Invalid signature: the same text was signed for {shown[0]} before."
-                " Ask for the last nonce and sign with a greater one."
-            )
+            raise shown_for(shown[0])
 
     async def _shrink(self) -> None:
         """Forget the wallets used longest ago, but not before what they showed is written."""
@@ -130,3 +166,11 @@ class Shown:
         if nonce > (await self._nonces.last(wallet) or 0):
             with suppress(NonceTooLow):
                 await self._nonces.spend(wallet, nonce)
+
+
+def shown_for(operation: str) -> SignatureWrong:
+    """The refusal of a text that was shown for another operation, or with another nonce."""
+    return SignatureWrong(
+        f"Invalid signature: the same text was signed for {operation} before."
+        " Ask for the last nonce and sign with a greater one."
+    )

@@ -36,3 +36,29 @@ revoked_tokens = Table(
     sqlite_with_rowid=False,
 )
 """Tokens deleted before their time; a row may go once the token would have expired."""
+
+shown_texts = Table(
+    "shown_texts",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("operation", Text, nullable=False),
+    Column("nonce", BigInteger, nullable=False),
+    Column("shown_at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What each signed text was shown for, where several processes have to know. Times are in
+seconds since the epoch."""
+
+shown_wallets = Table(
+    "shown_wallets",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("asked", BigInteger, nullable=False),
+    Column("floor", BigInteger, nullable=False),
+    Column("shown_at", Double, nullable=False),
+    Index("ix_shown_wallets_shown_at", "shown_at"),
+    sqlite_with_rowid=False,
+)
+"""Of each wallet with shown texts: the greatest nonce of its questions, and of its forgotten
+texts."""

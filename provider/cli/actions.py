@@ -16,7 +16,6 @@ from provider.cli.output import (
     EXIT_INTERRUPTED,
     exit_code,
     leave,
-    print_bytes,
     print_json,
     print_line,
     print_table,
@@ -112,11 +111,11 @@ def start(
     def interrupted() -> str:
         if not job_id:
             return "Interrupted. The job may have been started: see 'ocean-compute status'."
-        return _keeps_running(job_id)
+        return keeps_running(job_id)
 
     job = run(work, interrupted, lambda text: "" if job_id else bought.advice(text))
     _show_job(target, job)
-    _leave_with(job)
+    leave_with(job)
 
 
 def status(target: Target, job_id: str, *, follow: bool) -> None:
@@ -124,10 +123,10 @@ def status(target: Target, job_id: str, *, follow: bool) -> None:
         async with target.client() as client:
             return await (watch(client.follow(job_id)) if follow else client.status(job_id))
 
-    job = run(work, lambda: _keeps_running(job_id))
+    job = run(work, lambda: keeps_running(job_id))
     _show_job(target, job)
     if follow:
-        _leave_with(job)
+        leave_with(job)
 
 
 def jobs(target: Target) -> None:
@@ -144,14 +143,6 @@ def jobs(target: Target) -> None:
         for job in found
     ]
     print_table(["job", "status", "environment", "created", "finished"], rows)
-
-
-def logs(target: Target, job_id: str) -> None:
-    async def work() -> None:
-        async with target.client() as client:
-            print_bytes(await client.log(job_id))
-
-    run(work)
 
 
 def results(target: Target, job_id: str) -> None:
@@ -250,7 +241,7 @@ async def _download_all(
         return await client.download_all(job.id, folder, bars, overwrite=overwrite)
 
 
-def _keeps_running(job_id: str) -> str:
+def keeps_running(job_id: str) -> str:
     return (
         f"Interrupted; job {job_id} keeps running. Go on with"
         f" 'ocean-compute status {job_id} --follow', end it with 'ocean-compute stop {job_id}'."
@@ -264,7 +255,7 @@ def _show_job(target: Target, job: Job) -> None:
         print_line(f"{job.id}\t{describe(job)}")
 
 
-def _leave_with(job: Job) -> None:
+def leave_with(job: Job) -> None:
     """A job that is over and did not succeed is a failed command."""
     if job.finished and not job.succeeded:
         if job.detail:

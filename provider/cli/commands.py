@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from provider.cli.apikeys import api_key_app
+from provider.cli.audit import audit_app
 from provider.cli.chain import chain_app
 
 EXIT_CODES = (
@@ -28,6 +29,7 @@ key_app = typer.Typer(help="Make and look at wallet keys.", no_args_is_help=True
 app.add_typer(key_app, name="key")
 app.add_typer(api_key_app, name="api-key")
 app.add_typer(chain_app, name="chain")
+app.add_typer(audit_app, name="audit")
 
 Url = Annotated[
     str,
@@ -89,6 +91,14 @@ def serve() -> None:
     from provider.cli import serving
 
     serving.serve()
+
+
+@app.command(epilog=EXIT_CODES)
+def operate() -> None:
+    """Operate jobs beside `serve` processes that share a PostgreSQL database with it."""
+    from provider.cli import serving
+
+    serving.operate()
 
 
 @app.command(epilog=EXIT_CODES)
@@ -209,11 +219,28 @@ def status(
 
 
 @app.command(epilog=EXIT_CODES)
-def logs(url: Url, key: Key, job: JobId, typed: Typed = False) -> None:
-    """Print what the algorithm printed."""
-    from provider.cli import actions
+def logs(
+    url: Url,
+    key: Key,
+    job: JobId,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on printing until the job is finished.")
+    ] = False,
+    stage: Annotated[
+        str, typer.Option(help="Only of this stage; all one after the other if left out.")
+    ] = "",
+    offset: Annotated[int, typer.Option(min=0, help="Begin with this byte, counted from 0.")] = 0,
+    typed: Typed = False,
+) -> None:
+    """Print what the algorithm has printed so far, byte for byte.
 
-    actions.logs(actions.Target(url, key, typed=typed), job)
+    With --follow a broken connection is mended: what comes is each byte once. A job that
+    failed is then told by the exit code.
+    """
+    from provider.cli import actions, loglines
+
+    target = actions.Target(url, key, typed=typed)
+    loglines.logs(target, job, loglines.Wanted(follow=follow, stage=stage, offset=offset))
 
 
 @app.command(epilog=EXIT_CODES)

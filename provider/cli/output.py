@@ -34,16 +34,6 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not _utf8()) + "\n")
 
 
-def print_bytes(chunk: bytes) -> None:
-    """Results as they are; on a terminal without what would command it."""
-    if sys.stdout.isatty():
-        text = chunk.decode("utf-8", "replace")
-        sys.stdout.write("".join(c if c.isprintable() or c in "\n\t" else "�" for c in text))
-    else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(chunk)
-
-
 def say(text: str) -> None:
     """A message to the person, not part of the output."""
     sys.stderr.write(text + "\n")

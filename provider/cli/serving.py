@@ -1,4 +1,4 @@
-"""``serve``: the provider itself."""
+"""``serve`` and ``operate``: the provider itself, whole or in parts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,19 @@ def serve() -> None:
 
     try:
         code = serving.serve(Settings.from_environ())
+    except (SettingsInvalid, ComputeError) as error:
+        leave(error.public, EXIT_USAGE)
+    raise typer.Exit(code)
+
+
+def operate() -> None:
+    """Operate jobs until told to end, beside `serve` processes that share DATABASE_URL
+    (PostgreSQL), DATA_DIR and ENVIRONMENTS_FILE. Answers no requests itself."""
+    from provider import operating
+    from provider.settings import Settings
+
+    try:
+        code = operating.operate(Settings.from_environ())
     except (SettingsInvalid, ComputeError) as error:
         leave(error.public, EXIT_USAGE)
     raise typer.Exit(code)

@@ -37,8 +37,10 @@ async def watch(changes: AsyncIterator[Job]) -> Job:
 
 
 def describe(job: Job) -> str:
-    """A job's status in a few words, and why if it failed."""
+    """A job's status in a few words, why if it failed, and what it waits for in the queue."""
     words = f"{job.status} {plain(job.status_text, 100)}"
+    if job.waits_for and not job.finished:
+        return f"{words} ({plain(job.waits_for, 200)})"
     if not job.failed:
         return words
     more = [plain(job.reason, 60)] if job.reason else []

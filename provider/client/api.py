@@ -6,8 +6,16 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -21,6 +29,7 @@ from provider.client.errors import (
     NotAuthorisedError,
     NotFoundError,
 )
+from provider.client.logs import LogStream
 from provider.client.models import (
     Algorithm,
     Dataset,
@@ -202,17 +211,22 @@ class ComputeClient(AssetCalls):
         return sorted(jobs, key=lambda job: job.created or 0.0, reverse=True)
 
     async def follow(self, job_id: str) -> AsyncIterator[Job]:
-        """The job now, then each time its status changed, until it is finished.
+        """The job now, then each time its status changed, or what it waits for in the queue,
+        until it is finished.
 
         Polls, more slowly the longer nothing changes.
         """
         pauses = self._patience.pauses()
         seen: tuple[int, str, bool] | None = None
+        told = ""
         while True:
             job = await self.status(job_id)
             now = (job.status, job.status_text, job.finished)
             if now != seen:
-                seen, pauses = now, self._patience.pauses()
+                seen, told, pauses = now, job.waits_for, self._patience.pauses()
+                yield job
+            elif job.waits_for != told:
+                told = job.waits_for
                 yield job
             if job.finished:
                 return
@@ -254,6 +268,21 @@ class ComputeClient(AssetCalls):
             return b"".join([chunk async for chunk in self.stream(job_id, index)])
 
         return await self._patience.persist(attempt)
+
+    async def log_stream(
+        self, job_id: str, *, stage: str = "", offset: int = 0, follow: bool = True
+    ) -> AsyncGenerator[bytes, None]:
+        """What the job has printed and prints, from byte ``offset`` on.
+
+        Without ``stage`` the logs of all stages one after the other. With ``follow`` it ends
+        with the last stage, else with what there is now. A broken connection is mended: what
+        comes is each byte once. Raises NotFoundError, LogOutgrownError, ClientUsageError
+        where the provider streams no logs.
+        """
+        stream = LogStream(self._calls, self._patience, job_id, stage, follow=follow)
+        async with aclosing(stream.pieces(offset)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def log(self, job_id: str) -> bytes:
         """What the algorithm printed. Raises NotFoundError until it is published."""

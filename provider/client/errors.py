@@ -99,6 +99,10 @@ class NotFoundError(RefusedError):
     """No such job, result, asset, service or endpoint."""
 
 
+class LogOutgrownError(RefusedError):
+    """A log has lost its oldest part: it cannot be gone on with where one was."""
+
+
 class ProviderBusyError(RefusedError):
     """Too many jobs or requests; later it may work."""
 
@@ -144,6 +148,8 @@ def _class_of(status: int, code: str, text: str) -> type[RefusedError]:
         return NotAuthorisedError
     if status == 404 or code in _NOT_FOUND_CODES or _NO_SUCH_ASSET.search(text):
         return NotFoundError
+    if status == 409 and "log has outgrown" in text:
+        return LogOutgrownError
     if status == 429:
         return ProviderBusyError
     return ProviderFaultError if status >= 500 else RefusedError

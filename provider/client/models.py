@@ -206,7 +206,8 @@ class Job:
     """A job as the provider describes it. Times are seconds since the epoch.
 
     ``status`` is the number, ``reason`` a word that tells a failure apart, ``detail`` a
-    sentence about it. ``raw`` is the provider's whole description.
+    sentence about it. ``waits_for`` tells what one in the queue waits for, where the provider
+    does. ``raw`` is the provider's whole description.
     """
 
     id: str
@@ -220,6 +221,7 @@ class Job:
     exit_code: int | None = None
     reason: str = ""
     detail: str = ""
+    waits_for: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -260,6 +262,7 @@ class Job:
             exit_code=end["exitCode"] if isinstance(end.get("exitCode"), int) else None,
             reason=str(end.get("reason") or ""),
             detail=str(end.get("detail") or ""),
+            waits_for=str(document.get("queueDetail") or ""),
             raw=document,
         )
 

@@ -74,6 +74,10 @@ class ProviderSession:
         """The provider's root document: software, version, addresses, serviceEndpoints."""
         return await self._patience.persist(self._calls.transport.root)
 
+    async def offers(self, operation: str) -> bool:
+        """Whether the provider offers an operation, by its name in ``serviceEndpoints``."""
+        return await self._patience.persist(lambda: self._calls.transport.offers(operation))
+
     async def nonce(self) -> int:
         """The last nonce of this wallet that the provider has seen."""
         return await self._patience.persist(self._calls.last_nonce)

@@ -38,6 +38,11 @@ class SignedCalls:
         self._chain_id = chain_id
         self._nonces = NonceCounter(self.last_nonce)
 
+    @property
+    def address(self) -> str:
+        """The wallet's address, checksummed."""
+        return self._wallet.address
+
     async def last_nonce(self) -> int:
         """The last nonce of this wallet that the provider has seen, in one try."""
         query = {"userAddress": self._wallet.address}

@@ -139,6 +139,11 @@ class Transport:
                 return method, self._at(path)
         raise ClientUsageError(f"This provider does not offer {operation}.")
 
+    async def offers(self, operation: str) -> bool:
+        """Whether the provider's map has the operation."""
+        names = (await self.root())["serviceEndpoints"]
+        return operation.lower() in {str(name).lower() for name in names}
+
     def _at(self, path: str) -> URL:
         """Paths count from the host; behind a proxy with a prefix of its own, from there."""
         path = "/" + path.lstrip("/")

@@ -7,20 +7,19 @@ valid text, finite numbers, bounded depth. Everything behind may take that for g
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from provider import bounded_json
+from provider.addresses import client_scheme
 from provider.bounded_json import MAX_DEPTH, MAX_PARTS
 from provider.errors import RequestMalformed
-
-BODY_S = 60.0
-"""How long a client may take to send its body."""
+from provider.pace import in_time
 
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 
@@ -53,11 +52,15 @@ async def json_body(request: web.Request) -> Parameters:
 
 async def read_body(request: web.Request) -> bytes:
     """The whole body; aiohttp's limit of its size holds."""
+    if (announced := request.content_length or 0) > request.client_max_size:
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size, announced)
     try:
-        async with asyncio.timeout(BODY_S):
+        async with in_time(request):
             return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except (OSError, HttpProcessingError, web.RequestPayloadError):
+        raise RequestMalformed("The request breaks off.") from None
 
 
 def own_url(request: web.Request) -> str:
@@ -68,7 +71,7 @@ def own_url(request: web.Request) -> str:
     host = request.headers.get("Host", "")
     if not _HOST.fullmatch(host):
         raise RequestMalformed("The Host header is missing or not a host.")
-    return f"{request.scheme}://{host}"
+    return f"{client_scheme(request)}://{host}"
 
 
 def parse_object(raw: bytes | str) -> Parameters:

@@ -10,6 +10,7 @@ import importlib
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from provider.dialects.shared.configured import KINDS, Dialects
 from provider.dialects.shared.door import Door
 from provider.dialects.shared.surroundings import SiblingSurroundings
 from provider.jobs import Jobs
+from provider.sharing.folders import own_folder
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +98,8 @@ async def open_siblings(
     """Bring to life all that are configured; they end with the stack, the last one first."""
     sections = dialects.sections()
     if sections:
+        folder = stack.enter_context(own_folder(around.uploads, shared=around.shared))
+        around = replace(around, uploads=folder)
         await asyncio.to_thread(forms.sweep, around.uploads)
     for name, section in sections.items():
         await siblings[name].open(app, jobs, section, around, stack)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from compute.store.base import Database, Work
+from compute.store.base import MISSED, Action, Database, T, Work, nothing
+from provider.auditing.asking import asking
+from provider.auditing.trail import Trail
 from provider.errors import ProviderError
 from provider.registry import store
 from provider.registry.content import ContentFiles
@@ -27,18 +30,24 @@ from provider.registry.models import Content, Item, ItemState, Kind
 
 log = logging.getLogger(__name__)
 
+OTHERS_S = 3600.0
+"""How old a content without a row is before it is no other process's that goes on."""
+
 
 class Registry:
     """Of all spaces. ``folder`` is where the contents are, in the service's data folder."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, *, trail: Trail | None = None) -> None:
+        self._trail = trail
         self._database = database
         self._files = ContentFiles(folder)
 
     async def __aenter__(self) -> Self:
-        """Removes contents that no row is about: what a crash has left."""
-        known = await self._database.read(store.uids_by_kind)
-        for name in await asyncio.to_thread(self._files.open, known):
+        """Removes contents that no row is about: what a crash has left. Other processes may
+        be about to write the row of what they have just put there."""
+        known = await self._database.read(store.content_names)
+        old_s = OTHERS_S if self._database.shared else 0.0
+        for name in await asyncio.to_thread(self._files.open, known, old_s=old_s):
             log.info("registry_swept content=%s", name)
         return self
 
@@ -55,10 +64,10 @@ class Registry:
             await self.require_free(item.uid)
             await self._take_in(item, source)
         try:
-            await self._database.write(store.add(item))
+            await self._record("registry_added", item.kind, item.uid, store.add(item))
         except ProviderError:
             if source is not None:
-                await asyncio.to_thread(self._files.remove, item.kind, item.uid)
+                await asyncio.to_thread(self._files.remove, item)
             raise
         log.info(
             "registry_added kind=%s uid=%s owner=%s pipeline=%s",
@@ -92,14 +101,24 @@ class Registry:
 
     async def remove(self, space: str, kind: Kind, uid: str) -> Item:
         """Raises UnknownItem, ItemInUse."""
-        item = await self._database.write(store.remove(space, kind, uid))
-        await asyncio.to_thread(self._files.remove, kind, uid)
+        item = await self._record("registry_removed", kind, uid, store.remove(space, kind, uid))
+        await asyncio.to_thread(self._files.remove, item)
         log.info("registry_removed kind=%s uid=%s", kind.value, uid)
         return item
 
+    async def shown(self, item: Item) -> None:
+        """For the audit log: the content of an item is about to go out. Durable on return."""
+        await self._record("registry_content", item.kind, item.uid, nothing)
+
+    async def _record(self, what: str, kind: Kind, uid: str, work: Work[T]) -> T:
+        if self._trail is None:
+            return await self._database.write(work)
+        asking().about(what, item=kind.value, uid=uid)
+        return await self._trail.write(work)
+
     def path(self, item: Item) -> Path:
         """Where the content of an item is that has one."""
-        return self._files.path(item.kind, item.uid)
+        return self._files.path(item)
 
     async def build_files(self) -> set[str]:
         """The UIDs of all build files, of whatever space."""
@@ -108,6 +127,11 @@ class Registry:
     def begin_task(self, output: Item, needed: Mapping[str, Item]) -> Work[None]:
         """See :func:`provider.registry.store.begin_task`."""
         return store.begin_task(output, needed)
+
+    def on_missed(self, listener: Callable[[], None]) -> Action:
+        """Call ``listener`` when ends of tasks may not have been heard. Returns what ends
+        that."""
+        return self._database.hear(lambda text: listener() if text == MISSED else None)
 
     async def unsettled_tasks(self) -> list[tuple[str, str]]:
         """Space and UID of each task whose outcome is not here yet."""
@@ -127,10 +151,14 @@ class Registry:
         return output if output and output.state is ItemState.PENDING else None
 
     async def fulfil(self, output: Item, source: Path) -> None:
-        """Give the output of a task its content, a copy of ``source``. May be repeated; the
-        first one stays. Raises OSError."""
-        content = await asyncio.to_thread(self._put, output, source)
-        await self._database.write(store.settle_task(output.task_uid, content))
+        """Give the output of a task its content, a copy of ``source``. May be repeated, also
+        by several processes at once; the first one stays. Raises OSError."""
+        made = await asyncio.to_thread(self._put, output, source)
+        content = made.content
+        assert content is not None
+        if not await self._database.write(store.settle_task(output.task_uid, content)):
+            await self._drop_superfluous(made)
+            return
         log.info(
             "registry_fulfilled kind=%s uid=%s task=%s bytes=%s",
             output.kind.value,
@@ -144,12 +172,19 @@ class Registry:
         if await self._database.write(store.settle_task(output.task_uid, reason)):
             log.info("registry_given_up uid=%s task=%s", output.uid, output.task_uid)
 
-    def _put(self, output: Item, source: Path) -> Content:
+    async def _drop_superfluous(self, made: Item) -> None:
+        """Remove a content that came second, unless the first one is the same file."""
+        kept = await self._database.read(store.of_task(made.task_uid))
+        if kept is None or kept.content != made.content:
+            await asyncio.to_thread(self._files.remove, made)
+
+    def _put(self, output: Item, source: Path) -> Item:
         with source.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
             size = file.tell()
-        self._files.replace(source, output.kind, output.uid)
-        return Content(size, digest.hexdigest())
+        made = replace(output, content=Content(size, digest.hexdigest()))
+        self._files.replace(source, made)
+        return made
 
     async def _take_in(self, item: Item, source: Path) -> None:
         try:

@@ -105,6 +105,16 @@ def missing_output(task_uid: str) -> Work[Item | None]:
     return work
 
 
+def of_task(task_uid: str) -> Work[Item | None]:
+    """What a task was to make, in whatever state; None if it was removed."""
+
+    def work(connection: Connection) -> Item | None:
+        row = connection.execute(select(items).where(items.c.task_uid == task_uid)).one_or_none()
+        return None if row is None else _item(row)
+
+    return work
+
+
 def missing_outputs(space: str, pipeline_uid: str) -> Work[dict[str, Item]]:
     """The same for all tasks of a pipeline, by their UIDs."""
 
@@ -157,6 +167,20 @@ def uids_by_kind(connection: Connection) -> dict[Kind, set[str]]:
     found: dict[Kind, set[str]] = {kind: set() for kind in Kind}
     for row in connection.execute(select(items.c.kind, items.c.uid)):
         found[Kind(row.kind)].add(row.uid)
+    return found
+
+
+def content_names(connection: Connection) -> dict[Kind, set[str]]:
+    """The files of all items, of all spaces; those that tasks made by both names that they may
+    have."""
+    found: dict[Kind, set[str]] = {kind: set() for kind in Kind}
+    query = select(items.c.kind, items.c.uid, items.c.task_uid, items.c.sha256)
+    for row in connection.execute(query):
+        names = found[Kind(row.kind)]
+        if row.sha256 and row.task_uid:
+            names.add(f"{row.uid}-{row.sha256}")
+        if row.sha256 or not row.task_uid:
+            names.add(row.uid)
     return found
 
 

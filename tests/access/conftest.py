@@ -26,6 +26,7 @@ from access_world import (
 )
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from support.witness import Witness
 
 from compute.store.base import Database
 from compute.store.database import open_database
@@ -34,10 +35,11 @@ from provider.assets.addresses import networks
 from provider.assets.catalogue import FolderCatalogue
 from provider.assets.fetch import Fetcher, FetchLimits
 from provider.assets.supplier import AssetSupplier
+from provider.auditing.trail import Trail
 from provider.auth.caller import Callers
 from provider.auth.nonces import Nonces
 from provider.auth.revocations import Revocations
-from provider.auth.shown import Shown
+from provider.auth.shown import ShownHere
 from provider.auth.tokens import PURPOSE, Tokens
 from provider.chain.chains import ChainAccess, Chains
 from provider.chain.contracts import Contracts
@@ -114,6 +116,7 @@ async def _world(
         Fetcher(allowed_networks=networks(["127.0.0.0/8"]), limits=LIMITS)
     )
     app = _app(_api(folder, database, fetcher, chains, now, decrypters), max_body)
+    stack.callback(Witness(app).testify)
     client = TestClient(TestServer(app))
     await client.start_server()
     stack.push_async_callback(client.close)
@@ -140,16 +143,17 @@ def _api(
     decrypters: tuple[str, ...],
 ) -> AssetApi:
     catalogue = FolderCatalogue(folder / "assets", fresh_for_s=0)
-    nonces = Nonces(database)
+    nonces, trail = Nonces(database), Trail(database, PROVIDER, now=lambda: now[0])
     callers = Callers(
         nonces=nonces,
-        shown=Shown(nonces),
+        shown=ShownHere(nonces),
         revocations=Revocations(database),
         tokens=Tokens(PROVIDER.derive(PURPOSE), 3600),
         provider_address=PROVIDER.address,
         chain_id=CHAIN_ID,
         require_typed=False,
         now=lambda: now[0],
+        trail=trail,
     )
     access = Access(
         catalogue=catalogue,
@@ -159,7 +163,9 @@ def _api(
         compute_downloaders=[DOWNLOADER.address.lower()],
         max_checksum_bytes=MAX_CHECKSUM_BYTES,
     )
-    publishing = Publishing(key=PROVIDER, chains=chains, callers=callers, decrypters=decrypters)
+    publishing = Publishing(
+        key=PROVIDER, chains=chains, callers=callers, decrypters=decrypters, trail=trail
+    )
     return AssetApi(AssetSurroundings(access, publishing, chains))
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from aquarius_documents import KEY, World
 from standin_cache import Client, Serve, StandinCache
+from support.witness import Witness
 
 from compute.store.base import Database
 from compute.store.database import open_database
@@ -61,12 +62,14 @@ async def index(world: World, database: Database) -> AsyncIterator[AssetIndex]:
 async def serve() -> AsyncIterator[Serve]:
     """The endpoints behind the service's own middleware and its route for repeated slashes."""
     clients: list[Client] = []
+    witnesses: list[Witness] = []
 
     async def serving(index: AssetIndex) -> Client:
         app = web.Application(middlewares=[guard(render)], client_max_size=1 << 20)
         app.router.add_route("*", "/{merged:(?:.*/)?/.*}", merging_slashes({}))
         add_routes(app)
         app[AQUARIUS_API] = AquariusApi(index, KEY)
+        witnesses.append(Witness(app))
         client = TestClient(TestServer(app))
         clients.append(client)
         await client.start_server()
@@ -75,6 +78,8 @@ async def serve() -> AsyncIterator[Serve]:
     yield serving
     for client in clients:
         await client.close()
+    for witness in witnesses:
+        witness.testify()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +16,17 @@ from asset_documents import DATASET
 from asset_fetching import LOOPBACK, read
 from asset_origins import Origin
 from other_provider import ORDER, QUOTE, OtherProvider
+from support.sharing import Process
 
 from compute.errors import InputUnavailable
+from compute.store.database import open_database
 from provider.assets.fetch import Fetcher
 from provider.assets.origins.base import SourceFile
 from provider.assets.remote import Nonces, RemoteProvider, Remotes, is_own
 from provider.assets.remote_answers import RemoteFileInfo
 from provider.keys import ProviderKey
+from provider.migrations import VERSIONS
+from provider.sharing.leases import Leases
 
 KEY = ProviderKey.from_text("11" * 32)
 TX = "0x" + "7e" * 32
@@ -390,3 +395,27 @@ def test_which_endpoint_is_ours(endpoint: str, own: bool) -> None:
 
 def test_rubbish_is_not_ours_by_being_rubbish_alike() -> None:
     assert not is_own("rubbish", ["rubbish", "https://[::1"])
+
+
+async def test_processes_take_turns_and_go_on_from_each_other_s_nonces(
+    other: OtherProvider, fetcher: Fetcher, tmp_path: Path
+) -> None:
+    """Also where the clock of one is behind."""
+    database = await open_database(f"sqlite:///{tmp_path}/turns.db", migrations=[VERSIONS])
+    times = (lambda: 2_000_000_000, lambda: 1_000_000_000)
+    processes = [
+        RemoteProvider(
+            other.url,
+            fetcher,
+            KEY,
+            nonces=Nonces(times[number % 2]),
+            leases=Leases(Process(database), now=time.time),
+        )
+        for number in range(4)
+    ]
+    try:
+        for _ in range(3):
+            opened = await asyncio.gather(*(each.decrypt(1, NFT, TX) for each in processes))
+            assert len(opened) == 4
+    finally:
+        await database.close()

@@ -74,7 +74,8 @@ class Fault:
 
 @dataclass
 class StandInJob:
-    """``script`` are the statuses that successive polls see; the last one stays."""
+    """``script`` are the statuses that successive polls see; the last one stays. ``queue`` is
+    what those of them that find it waiting are told about the queue, likewise."""
 
     id: str
     owner: str
@@ -83,12 +84,16 @@ class StandInJob:
     script: list[int] = field(default_factory=lambda: [70])
     files: list[tuple[str, str, bytes]] = field(default_factory=list)
     ended: float | None = None
+    queue: list[str] = field(default_factory=list)
 
     def poll(self) -> dict[str, Any]:
         status = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if status in TERMINAL:
             self.ended = self.ended or time.time()
-        return self.described(status)
+        described = self.described(status)
+        if status == 1 and self.queue:
+            described["queueDetail"] = self.queue.pop(0) if len(self.queue) > 1 else self.queue[0]
+        return described
 
     def described(self, status: int) -> dict[str, Any]:
         done = self.ended is not None

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import unused_port
 from click.testing import Result
-from standin_provider import Fault, StandIn, in_a_thread
+from standin_provider import TEXTS, Fault, StandIn, in_a_thread
 from typer.testing import CliRunner
 
 from provider.cli.commands import app
+from provider.cli.loglines import shower
 from provider.cli.output import print_table
 from provider.cli.watching import describe
 from provider.client import Job
@@ -220,6 +221,18 @@ def test_a_reason_is_shown_for_failures_only() -> None:
     assert described(41, "Algorithm failed", "time_limit") == "41 Algorithm failed (time_limit)"
 
 
+def test_what_a_job_waits_for_is_shown(run: Run, stand_in: StandIn, started: str) -> None:
+    job = stand_in.jobs[started]
+    job.script, job.ended = [1, 1, 1, 70], None
+    job.queue = ["number 2 in the queue: all places are taken", "number 1\x1b[2Jand so on"]
+    told = run("status", started).stdout
+    assert told == f"{started}\t1 {TEXTS[1]} (number 2 in the queue: all places are taken)\n"
+    done = run("status", started, "--follow")
+    assert "\x1b" not in done.stderr
+    assert "(number 1" in done.stderr
+    assert "70 Job completed" in done.stderr
+
+
 def test_ids_stay_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(StringIO):
         def isatty(self) -> bool:
@@ -238,6 +251,26 @@ def test_ids_stay_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) ->
 def test_logs_are_printed_as_they_are(run: Run, started: str) -> None:
     done = run("logs", started)
     assert (done.exit_code, done.stdout) == (0, "epoch 1\nepoch 2\n")
+
+
+def test_a_provider_without_live_logs_gives_what_it_published(run: Run, started: str) -> None:
+    assert run("logs", started, "--offset", "8").stdout == "epoch 2\n"
+    for option in (["--follow"], ["--stage", "train"]):
+        done = run("logs", started, *option)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "cannot show logs while jobs run" in done.stderr
+
+
+def test_a_log_on_a_terminal_commands_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    show = shower()
+    whole = "\x1b[31mü\tend\n".encode()
+    for byte in (*whole, 0xC3):
+        show(bytes([byte]))
+    show(b"", final=True)
+    assert terminal.getvalue() == "\ufffd[31mü\tend\n\ufffd"
 
 
 def test_results_are_listed_without_what_would_command_a_terminal(

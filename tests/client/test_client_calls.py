@@ -259,6 +259,16 @@ async def test_polls_slow_down_until_something_changes(
     assert naps.taken[10:] == [0.2, 0.2 * 1.6, 0.2 * 1.6**2]
 
 
+async def test_what_a_job_waits_for_is_told_when_it_changes(
+    client: ComputeClient, stand_in: StandIn, algorithm: RawAlgorithm
+) -> None:
+    stand_in.script = [1] * 6 + [40, 70]
+    job = await client.start("small", DID, algorithm)
+    stand_in.jobs[job.id].queue = ["number 2", "number 2", "number 1", "number 1"]
+    seen = [(each.status, each.waits_for) async for each in client.follow(job.id)]
+    assert seen == [(1, "number 2"), (1, "number 1"), (40, ""), (70, "")]
+
+
 async def test_waiting_ends_with_its_time(
     client: ComputeClient, stand_in: StandIn, algorithm: RawAlgorithm
 ) -> None:

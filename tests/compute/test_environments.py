@@ -351,3 +351,40 @@ def test_a_tag_beside_a_checksum_is_only_a_claim(
 
 def test_a_tag_pattern_is_not_met_by_a_name_that_hides_a_tag() -> None:
     assert not Images.model_validate({"allow": ["python:3"]}).allows(Image(image="evil/python:3"))
+
+
+# The machine
+
+
+def machine_fault(written: str) -> str:
+    (line,) = told(f"machine: {written}\nenvironments: [{{id: a}}]\n")
+    return line.removeprefix("environments.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ("{cpu: 0}", "machine.cpu: Input should be greater than 0"),
+        ("{ramGb: 4}", "machine.ramGb: Extra inputs are not permitted; "),
+        ("{keepAfter: -1}", "machine.keepAfter: Input should be greater than or equal to 0"),
+        ("{gpu: [a, b, a]}", "machine: gpu: a device is listed twice; list each once"),
+        ("[]", "machine: Input should be a valid dictionary or instance of MachineSection"),
+    ],
+)
+def test_a_mistake_about_the_machine(written: str, fault: str) -> None:
+    assert machine_fault(written).startswith(fault)
+
+
+def test_the_machine_is_read() -> None:
+    found = parse("machine: {cpu: 4, gpu: [x, y]}\nenvironments: [{id: a}]\n", "name").machine
+    assert (found.cpu, found.ramGB, found.gpu_devices, found.keepAfter) == (
+        4.0,
+        None,
+        ("x", "y"),
+        60,
+    )
+    assert parse("machine: {gpu: 2}\nenvironments: [{id: a}]\n", "n").machine.gpu_devices == (
+        "0",
+        "1",
+    )
+    assert parse("environments: [{id: a}]\n", "name").machine.gpu_devices == ()

@@ -140,7 +140,7 @@ async def test_2_a_job_that_waited_too_long(workshop: Workshop) -> None:
         await reach(operator, await start(operator), Phase.RUNNING)
         waiting = await start(operator)
         workshop.clock.advance(101)
-        operator._reconciler.wake(waiting.id)
+        await workshop.wake(waiting)
         job = await ended(operator, waiting)
         assert job.phase.number == 2
         assert await phases_of(operator, job) == [1, 2]
@@ -297,7 +297,7 @@ async def test_41_the_time_limit_counts_from_the_algorithms_start(workshop: Work
         workshop.engine.let_go("create")
         await reach(operator, job, Phase.RUNNING)
         workshop.clock.advance(61)
-        operator._reconciler.wake(job.id)
+        await workshop.wake(job)
         job = await ended(operator, job)
     assert job.phase.number == 41
     assert job.termination
@@ -374,7 +374,7 @@ async def test_50_and_61_a_filter_that_fails_withholds_everything(
                 while f"ocean-compute-{job.id}-filter" not in workshop.world.starts:
                     await asyncio.sleep(0.001)
             workshop.clock.advance(3601)
-            operator._reconciler.wake(job.id)
+            await workshop.wake(job)
         job = await ended(operator, job)
         assert await phases_of(operator, job) == [1, 10, 20, 30, 40, 50, 61]
     assert job.results == ()

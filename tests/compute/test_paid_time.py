@@ -243,7 +243,9 @@ async def test_41_a_run_is_ended_by_the_next_process(workshop: Workshop) -> None
 async def test_41_an_engine_that_comes_back_too_late_starts_nothing(workshop: Workshop) -> None:
     workshop.limits = replace(HASTY, look_s=0.01, watch_s=0.01)
     engine = UnreachableEngine(workshop.world)
+    engine.switch_on()
     async with workshop.operator(engine=engine) as operator:
+        engine.switch_off()
         job = await reach(operator, await buy(workshop, operator, 30), Phase.STARTED)
         workshop.clock.advance(31)
         assert reason(await ended(operator, job)) == (41, "paid_time_over")

@@ -47,7 +47,9 @@ AWAY = "The container engine does not answer"
 
 async def test_an_engine_that_is_away_when_the_job_starts(workshop: Workshop) -> None:
     engine = UnreachableEngine(workshop.world)
+    engine.switch_on()
     async with workshop.operator(engine=engine) as operator:
+        engine.switch_off()
         assert not await operator.engine_answers()
         job = await reach(operator, await start(operator), Phase.STARTED)
         await calls(engine, "ensure_image", 10)
@@ -70,12 +72,26 @@ async def calls(engine: UnreachableEngine | NeverStoppingEngine, verb: str, more
             await asyncio.sleep(0.001)
 
 
+async def test_jobs_wait_in_the_queue_until_the_engine_has_told_of_its_machine(
+    workshop: Workshop,
+) -> None:
+    engine = UnreachableEngine(workshop.world)
+    async with workshop.operator(engine=engine) as operator:
+        job = await start(operator)
+        await calls(engine, "machine", 5)
+        assert (await operator.job(job.id)).phase is Phase.QUEUED
+        engine.switch_on()
+        assert (await ended(operator, job)).phase is Phase.COMPLETED
+
+
 @pytest.mark.parametrize("goal", [Goal.STOP, Goal.DELETE])
 async def test_a_job_that_has_no_container_yet_ends_without_the_engine(
     workshop: Workshop, goal: Goal
 ) -> None:
     engine = UnreachableEngine(workshop.world)
+    engine.switch_on()
     async with workshop.operator(engine=engine) as operator:
+        engine.switch_off()
         job = await reach(operator, await start(operator), Phase.STARTED)
         wish = operator.stop if goal is Goal.STOP else operator.delete
         (now,) = await wish([job.id])
@@ -303,7 +319,7 @@ async def test_an_operator_that_ends_leaves_no_task(workshop: Workshop) -> None:
     workshop.engine.hold("ensure_image")
     async with workshop.operator() as operator:
         await reach(operator, await start(operator), Phase.STARTED)
-        waiting = asyncio.create_task(operator._reconciler.settled("nobody", 3600))
+        waiting = asyncio.create_task(operator._waiting.settled("nobody", 3600))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)

@@ -108,7 +108,7 @@ async def test_a_secret_is_a_file_in_memory_and_no_part_of_the_container(
         job = await operator.start(owner=OWNER, environment="small", spec=spec)
         while (await operator.job(job.id)).phase is not Phase.RUNNING:
             assert not (await operator.job(job.id)).phase.terminal
-            await operator._reconciler.settled(job.id, 0.01)
+            await operator._waiting.settled(job.id, 0.01)
         client = docker.APIClient(version="auto")
         try:
             described = str(client.inspect_container(f"ocean-compute-{job.id}"))
@@ -128,7 +128,7 @@ async def test_the_pid_is_the_containers_own(machine: Workshop) -> None:
         job = await operator.start(owner=OWNER, environment="small", spec=spec)
         while (now := await operator.job(job.id)).phase is not Phase.RUNNING:
             assert not now.phase.terminal, now.termination
-            await operator._reconciler.settled(job.id, 0.01)
+            await operator._waiting.settled(job.id, 0.01)
         assert now.pid is not None
         assert b"sleep" in Path(f"/proc/{now.pid}/cmdline").read_bytes()
         job = await ended(operator, job)

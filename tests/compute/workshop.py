@@ -24,6 +24,7 @@ from compute.space import Space, Usage, WatchedSpace
 from compute.status import Phase
 from compute.store.base import Action, Database, Listener, Work
 from compute.store.jobs import JobStore
+from compute.store.news import Event, tell
 from compute.supply import InputSupplier
 
 T = TypeVar("T")
@@ -145,6 +146,12 @@ class Workshop:
             limits=self.limits,
         ) as operator:
             yield operator
+
+    async def wake(self, job: Job) -> None:
+        """Have the operator look at a job now."""
+        await self.database.write(
+            lambda connection: tell(connection, Event.WISHED, job.environment, job.id)
+        )
 
     def leftovers(self) -> dict[str, list[str]]:
         """Everything that ended jobs should not have left."""

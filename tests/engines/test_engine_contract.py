@@ -56,6 +56,14 @@ async def test_a_container_goes_from_created_to_exited_to_gone(bench: Bench) -> 
     assert await bench.engine.observe(spec.name) == GONE
 
 
+async def test_a_machine_is_told_and_stays_the_same(bench: Bench) -> None:
+    machine = await bench.engine.machine()
+    assert machine.id
+    assert machine.cpus >= 1
+    assert machine.memory_bytes > 256 << 20
+    assert await bench.engine.machine() == machine
+
+
 async def test_creating_twice_makes_one_container(bench: Bench) -> None:
     spec = bench.spec()
     await asyncio.gather(bench.engine.create(spec), bench.engine.create(spec))

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from ocean_consumer import PROGRAMS, Api, Serve, furnish, settings_of
+from support.witness import Witness
 
 from compute.engines.fake import FakeEngine, FakeWorld
 from compute.space import WatchedSpace
@@ -26,6 +27,7 @@ def folder(tmp_path: Path) -> Path:
 async def serve(folder: Path) -> AsyncIterator[Serve]:
     """Starts services; environment variables by keyword, ``programs`` by first word."""
     clients: list[tuple[TestClient[web.Request, web.Application], FakeWorld]] = []
+    witnesses: list[Witness] = []
 
     async def serving(programs: Mapping[str, Any] = PROGRAMS, **variables: str) -> Api:
         world = FakeWorld()
@@ -34,6 +36,7 @@ async def serve(folder: Path) -> AsyncIterator[Serve]:
         app = create_app(
             settings_of(folder, **variables), engine=FakeEngine(world), space=WatchedSpace()
         )
+        witnesses.append(Witness(app))
         client = TestClient(TestServer(app))
         clients.append((client, world))
         await client.start_server()
@@ -43,6 +46,8 @@ async def serve(folder: Path) -> AsyncIterator[Serve]:
     for client, world in clients:
         await client.close()
         await world.end()
+    for witness in witnesses:
+        witness.testify()
 
 
 @pytest.fixture

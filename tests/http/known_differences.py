@@ -54,6 +54,11 @@ TABLE: list[Row] = [
         "the same address under its older name, for clients that look for that one",
         "providerAddress: absent -> 0x and 40 digits",
     ),
+    *rows(
+        {"root"},
+        "logs while jobs run, under the name that the clients of Ocean Node look for",
+        "serviceEndpoints.computeStreamableLogs: absent -> list",
+    ),
     *rows({"root"}, "names this software", "software: 'Provider' -> 'ocean-compute'"),
     *rows(
         {"aquarius_base"},
@@ -86,6 +91,8 @@ TABLE: list[Row] = [
         {"environments"},
         "there is a queue, and how long it is matters to who chooses an environment",
         "8996[].queuedJobs: absent -> int",
+        "8996[].maxQueueWait: absent -> int",
+        "8996[].maxJobsPerConsumer: absent -> int",
     ),
     *rows(
         {"initialize"},

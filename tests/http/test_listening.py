@@ -65,7 +65,7 @@ async def test_who_comes_when_all_places_are_taken_is_turned_away_at_once(
         assert b" 200 " in await first_line(again)
         for _, writer in (*taken, *turned_away, again):
             writer.close()
-    assert [each.getMessage() for each in caplog.records] == ["connections_full limit=3"]
+    assert [each.getMessage() for each in caplog.records] == ["connections_full limit=3 times=1"]
     assert caplog.records[0].levelno == logging.WARNING
 
 

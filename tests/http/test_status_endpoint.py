@@ -254,7 +254,7 @@ def test_remembered_texts_are_bounded_together() -> None:
     renderer = responses.Renderer()
     for n in range(20):
         renderer.full([a_job(id=f"job-{n}", results=files)], "http://a")
-    held = sum(len(text) for _, (_, text) in renderer._texts.items())
+    held = sum(len(text) for _, (*_, text) in renderer._texts.items())
     assert 0 < held <= 32 << 20
 
 

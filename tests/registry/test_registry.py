@@ -157,6 +157,7 @@ async def test_an_output_has_its_content_after_its_task(
     assert found.content
     assert found.content.size == 7
     assert registry.path(found).read_text() == "weights"
+    assert len(list(registry.path(found).parent.iterdir())) == 1
     assert await registry.missing_output(TASK) is None
 
 
@@ -190,7 +191,8 @@ async def test_a_start_removes_contents_without_a_row(
     assert again.path(item).read_text() == "1"
     (tmp_path / "result").write_text("all of it")
     await again.fulfil(output, tmp_path / "result")
-    assert again.path(output).read_text() == "all of it"
+    made = await again.ready("", Kind.MODEL, output.uid)
+    assert again.path(made).read_text() == "all of it"
 
 
 @pytest.mark.parametrize(
@@ -234,4 +236,5 @@ async def test_who_claims_the_uid_of_an_output_does_not_touch_its_content(
                 await registry.add(claimed, claim)
 
     await asyncio.gather(*(claims() for _ in range(4)), registry.fulfil(output, made))
-    assert registry.path(output).read_text() == "made"
+    settled = await registry.ready("", Kind.DATASET, output.uid)
+    assert registry.path(settled).read_text() == "made"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from job_factory import MakeJob
+from job_factory import MakeJob, claim
 from sqlalchemy import text
 
 from compute.models import Job, Load, Outline
@@ -30,15 +30,15 @@ def ids(jobs: list[Job]) -> list[str]:
 
 async def test_the_job_that_waited_longest_starts_first(store: JobStore, make_job: MakeJob) -> None:
     await insert_all(store, *(make_job(id=name) for name in ("c", "a", "b")))
-    assert ids(await store.claim("small", 2, now=2.0)) == ["c", "a"]
-    assert ids(await store.claim("small", 3, now=2.0)) == ["b"]
+    assert ids(await claim(store, "small", 2, now=2.0)) == ["c", "a"]
+    assert ids(await claim(store, "small", 3, now=2.0)) == ["b"]
 
 
 async def test_a_claimed_job_is_started(store: JobStore, make_job: MakeJob) -> None:
     (job,) = await insert_all(store, make_job())
     await store.note(job, now=1.0, attempts=4, retry_at=8.0)
-    assert await store.claim("small", 1, now=2.0) == []
-    (claimed,) = await store.claim("small", 1, now=9.0)
+    assert await claim(store, "small", 1, now=2.0) == []
+    (claimed,) = await claim(store, "small", 1, now=9.0)
     assert (claimed.phase, claimed.attempts, claimed.retry_at) == (Phase.STARTED, 0, 0.0)
     assert claimed == await store.get(job.id)
     assert [(move.at, move.phase) for move in await store.history(job.id)] == [
@@ -52,34 +52,34 @@ async def test_each_active_phase_occupies_a_place(
     store: JobStore, make_job: MakeJob, phase: Phase
 ) -> None:
     await insert_all(store, make_job(phase=phase), make_job())
-    assert await store.claim("small", 1, now=2.0) == []
-    assert len(await store.claim("small", 2, now=2.0)) == 1
+    assert await claim(store, "small", 1, now=2.0) == []
+    assert len(await claim(store, "small", 2, now=2.0)) == 1
 
 
 async def test_finished_jobs_occupy_no_place(store: JobStore, make_job: MakeJob) -> None:
     await insert_all(store, *(make_job(phase=phase) for phase in sorted(TERMINAL)), make_job())
-    assert len(await store.claim("small", 1, now=2.0)) == 1
+    assert len(await claim(store, "small", 1, now=2.0)) == 1
 
 
 async def test_jobs_not_wanted_any_more_are_passed_over(store: JobStore, make_job: MakeJob) -> None:
     first, second, third = await insert_all(store, make_job(), make_job(), make_job())
     await store.wish(first.id, Goal.STOP, now=2.0)
     await store.wish(second.id, Goal.DELETE, now=2.0)
-    assert ids(await store.claim("small", 1, now=2.0)) == [third.id]
+    assert ids(await claim(store, "small", 1, now=2.0)) == [third.id]
 
 
 async def test_environments_do_not_share_places(store: JobStore, make_job: MakeJob) -> None:
     await insert_all(store, make_job(), make_job(environment="large", id="large"))
-    await store.claim("small", 1, now=2.0)
-    assert ids(await store.claim("large", 1, now=2.0)) == ["large"]
-    assert await store.claim("unheard of", 1, now=2.0) == []
+    await claim(store, "small", 1, now=2.0)
+    assert ids(await claim(store, "large", 1, now=2.0)) == ["large"]
+    assert await claim(store, "unheard of", 1, now=2.0) == []
 
 
 async def test_concurrent_claims_never_exceed_the_places(
     store: JobStore, make_job: MakeJob
 ) -> None:
     await insert_all(store, *(make_job() for _ in range(40)))
-    claimed = await asyncio.gather(*(store.claim("small", 5, now=2.0) for _ in range(64)))
+    claimed = await asyncio.gather(*(claim(store, "small", 5, now=2.0) for _ in range(64)))
     started = [job.id for jobs in claimed for job in jobs]
     assert len(started) == len(set(started)) == 5
     assert await store.loads() == {"small": Load(queued=35, active=5)}
@@ -89,7 +89,7 @@ async def test_claims_after_a_restart_bring_the_specification(
     store: JobStore, database: Database, make_job: MakeJob
 ) -> None:
     jobs = await insert_all(store, *(make_job(dids=(f"did:op:{n}",)) for n in range(3)))
-    claimed = await JobStore(database).claim("small", 3, now=2.0)
+    claimed = await claim(JobStore(database), "small", 3, now=2.0)
     assert [job.spec for job in claimed] == [job.spec for job in jobs]
 
 

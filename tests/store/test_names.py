@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from job_factory import MakeJob
+from job_factory import MakeJob, claim
 
 from compute.errors import NameTaken, QueueFull, UnknownJob
 from compute.models import Job
@@ -88,8 +88,8 @@ async def test_a_namespace_is_listed_newest_first(store: JobStore, make_job: Mak
 async def test_a_job_with_a_delay_is_not_claimed_before(store: JobStore, make_job: MakeJob) -> None:
     late = await insert(store, make_job(retry_at=1500.0))
     prompt = await insert(store, make_job())
-    assert [job.id for job in await store.claim("small", 5, now=1000.0)] == [prompt.id]
-    assert [job.id for job in await store.claim("small", 5, now=1500.0)] == [late.id]
+    assert [job.id for job in await claim(store, "small", 5, now=1000.0)] == [prompt.id]
+    assert [job.id for job in await claim(store, "small", 5, now=1500.0)] == [late.id]
 
 
 async def test_jobs_that_wait_for_their_time_take_no_place_from_others(

@@ -9,16 +9,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from job_factory import MakeJob
+from job_factory import MakeJob, a_claim
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.dialects import postgresql
 
 from compute.models import Job
 from compute.status import Goal, Phase
-from compute.store import schema, sql
+from compute.store import claims, leases, schema, sql, surveys, turns
 
 OWNER = "0xabcdef0000000000000000000000000000000001"
 
@@ -34,6 +35,9 @@ FINISHED = text(
 )
 HOLDS = text("INSERT INTO job_holds SELECT '0x' || id, sequence FROM jobs WHERE id LIKE :mark")
 ASSETS = text("INSERT INTO job_assets SELECT 'did:op:x', sequence FROM jobs WHERE id LIKE :mark")
+
+WANTED = a_claim("small", 5)
+LIMITED = a_claim("small", 5, owner_limit=5)
 
 Statement = Callable[[Connection], object]
 
@@ -54,6 +58,8 @@ def a_row(connection: Connection) -> sql.JobRow:
     return found
 
 
+A_JOB: Any = SimpleNamespace(id="job-1", phase=Phase.QUEUED, operator="")
+
 STATEMENTS: dict[str, Statement] = {
     "job_row": lambda connection: sql.job_row(connection, "job-1"),
     "history": lambda connection: sql.history(connection, "job-1"),
@@ -63,15 +69,28 @@ STATEMENTS: dict[str, Statement] = {
     "count_due": lambda connection: sql.count_due(connection, "small", 9.0),
     "count_active": lambda connection: sql.count_active(connection, "small"),
     "counts": sql.counts,
-    "start_oldest": lambda connection: sql.start_oldest(connection, "small", 2, 9.0),
+    "claim": lambda connection: claims.start_next(connection, WANTED, 9.0),
+    "claim, limited": lambda connection: claims.start_next(connection, LIMITED, 9.0),
+    "enter": lambda connection: turns.enter(connection, "small", "0xnew"),
+    "leave": lambda connection: turns.leave(connection, "small", OWNER),
+    "served": lambda connection: turns.served(connection, "small", OWNER),
+    "survey": lambda connection: surveys.survey(
+        connection, "small", LIMITED.shares["small"], 9.0, 0.0
+    ),
+    "running_first": lambda connection: sql.running_first(connection, "small", 10),
+    "settle": lambda connection: claims.settle(connection, WANTED, alone=True),
+    "present": lambda connection: claims.present(connection, WANTED, 9.0),
     "named": lambda connection: sql.named(connection, "lab/-", "first"),
     "in_namespace": lambda connection: sql.in_namespace(connection, "lab/-", 10),
     "namespaces": lambda connection: sql.namespaces(connection, "lab/"),
     "update_job": lambda connection: sql.update_job(
-        connection, "job-1", Phase.QUEUED, {"finished_at": sql.finish_time(2.0)}
+        connection, A_JOB, {"finished_at": sql.finish_time(2.0)}
     ),
     "raise_goal": lambda connection: sql.raise_goal(connection, "job-1", Goal.STOP),
     "unfinished": sql.unfinished,
+    "take": lambda connection: leases.take(connection, "job-1", "queued", "me"),
+    "take_over": lambda connection: leases.take_over(connection, "me", "here"),
+    "take_over, alone": lambda connection: leases.take_over(connection, "me", ""),
     "expired": lambda connection: sql.expired(connection, 100.0, 100),
     "take_holds": lambda connection: sql.take_holds(connection, a_row(connection), ["0xnew"]),
     "take_holds, taken": lambda connection: sql.take_holds(
@@ -100,8 +119,13 @@ STATEMENTS: dict[str, Statement] = {
 ALLOWED_SCANS = {
     # The partial index holds nothing but what is asked for.
     "unfinished": ["SCAN jobs USING INDEX ix_jobs_deleting"],
+    "take_over": ["SCAN jobs USING INDEX ix_jobs_owned"],
+    "take_over, alone": ["SCAN jobs USING COVERING INDEX ix_jobs_owned"],
     # Without a condition the newest are read from the end of the table itself.
     "find newest": ["SCAN jobs"],
+    # A row for each machine, and for each of its environments.
+    "survey": ["SCAN machines"],
+    "settle": ["SCAN machines", "SCAN queue_waits"],
 }
 
 
@@ -113,6 +137,7 @@ def connection(tmp_path: Path, make_job: MakeJob) -> Iterator[Connection]:
         schema.upgrade(opened, [schema.VERSIONS])
         for job in few_jobs(make_job):
             row = sql.insert_job(opened, job)
+            turns.enter(opened, job.environment, job.owner.lower())
             sql.append_history(opened, row, 1.0, "")
         sql.take_holds(opened, a_row(opened), ["0xheld"])
         yield opened
@@ -181,7 +206,7 @@ def test_no_statement_scans_a_table(connection: Connection, name: str) -> None:
     assert scans == ALLOWED_SCANS.get(name, []), plan
 
 
-ONE_A_DIALECT = {"take_holds", "take_holds, taken"}
+ONE_A_DIALECT = {"enter", "take_holds", "take_holds, taken"}
 
 
 def test_holds_are_taken_alike_on_both() -> None:
@@ -189,6 +214,14 @@ def test_holds_are_taken_alike_on_both() -> None:
     said = str(sql.HOLD["postgresql"].compile(dialect=dialect))
     assert said.endswith("ON CONFLICT DO NOTHING RETURNING job_holds.name")
     assert sql.HOLD.keys() == {"postgresql", "sqlite"}
+
+
+def test_seats_are_taken_alike_on_both() -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    said = str(turns.ENTER["postgresql"].compile(dialect=dialect))
+    assert said.startswith("INSERT INTO queue_turns (environment, owner_key, turn) SELECT ")
+    assert said.endswith("ON CONFLICT DO NOTHING")
+    assert turns.ENTER.keys() == {"postgresql", "sqlite"}
 
 
 @pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - ONE_A_DIALECT))

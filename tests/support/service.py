@@ -79,7 +79,8 @@ class Service:
         (self.root / "assets" / f"{name}.json").write_text(json.dumps(document))
 
     def environments(self, *changes: Json) -> None:
-        """Write environments.yaml: one small environment for each dictionary of changes."""
+        """Write environments.yaml: one small environment for each dictionary of changes. Of
+        processors there are more than the machine may have: jobs of tests hardly use theirs."""
         base: Json = {
             "id": "test",
             "cpu": 1,
@@ -91,7 +92,8 @@ class Service:
             "images": {"allow": ["*"], "pull": "never"},
         }
         listed = [base | change for change in changes]
-        (self.root / "environments.yaml").write_text(yaml.safe_dump({"environments": listed}))
+        text = yaml.safe_dump({"machine": {"cpu": 64}, "environments": listed})
+        (self.root / "environments.yaml").write_text(text)
 
     def dialects(self, sections: Json) -> None:
         """Write dialects.yaml: the sections of the further job APIs, by name."""
@@ -116,24 +118,46 @@ class Service:
         self.url = f"http://127.0.0.1:{self._environ['LISTEN_PORT']}"
         await self.restart()
 
-    def spawn(self, **environ: str) -> subprocess.Popen[bytes]:
+    def spawn(self, role: str = "serve", **environ: str) -> subprocess.Popen[bytes]:
         """A process of the service with the settings of the last start, some changed."""
         with (self.root / "service.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "provider", "serve"],
+                [sys.executable, "-m", "provider", role],
                 env={**self._environ, **environ},
                 stdout=log,
                 stderr=log,
             )
 
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command of the operator's with the settings of the last start."""
+        return subprocess.run(
+            [sys.executable, "-m", "provider", *words],
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     async def restart(self) -> None:
         """Start the process again with the settings of the last start."""
         self._process = self.spawn()
+        await self._until_it_answers(self._process, self.url)
+
+    async def another(self, **environ: str) -> tuple[str, subprocess.Popen[bytes]]:
+        """One more `serve` process beside the first; its URL once it answers, and itself."""
+        port = free_port()
+        process = self.spawn(LISTEN_PORT=str(port), **environ)
+        url = f"http://127.0.0.1:{port}"
+        await self._until_it_answers(process, url)
+        return url, process
+
+    async def _until_it_answers(self, process: subprocess.Popen[bytes], url: str) -> None:
         async with asyncio.timeout(30), aiohttp.ClientSession() as session:
             while True:
-                assert self._process.poll() is None, self.log()
+                assert process.poll() is None, self.log()
                 try:
-                    async with session.get(self.url) as response:
+                    async with session.get(url) as response:
                         if response.status == 200:
                             return
                 except aiohttp.ClientError:

@@ -16,6 +16,7 @@ import pytest_asyncio
 from dialects.pipelines.pipeline_caller import ACCESS_KEY, DELETE, PREPROCESS, SECRET_KEY, Caller
 from support.consumer import Consumer, raw
 from support.service import DATASET, IMAGE, Service, engine, image_id
+from support.witness import watched_session
 
 from compute.engines.base import OPERATOR_LABEL
 from provider.apikeys import hash_key
@@ -211,7 +212,7 @@ async def test_a_kill_with_one_job_of_each_in_flight(
 ) -> None:
     since = time.time()
     service = await serve(8)
-    async with aiohttp.ClientSession() as session:
+    async with watched_session(service.url) as session:
         clients = Clients(service, session, 8)
         await clients.start()
         await clients.until(RUNNING)
@@ -234,7 +235,7 @@ async def test_a_stop_of_each_by_its_own_wire(
     serve: Callable[[int], Awaitable[Service]],
 ) -> None:
     service = await serve(60)
-    async with aiohttp.ClientSession() as session:
+    async with watched_session(service.url) as session:
         clients = Clients(service, session, 60)
         await clients.start()
         await clients.until(RUNNING)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from docker.errors import APIError, create_api_error_from_http_exception
 from docker.types import CancellableStream
 from docker.utils import parse_host
 
+from compute.engines.docker.blocks import blocks_of
 from compute.engines.docker.errors import SILENT, translated, wants_other_version
 from compute.engines.docker.transport import UNIX, TidyAdapter
 from compute.errors import EngineUnavailable
@@ -72,13 +74,23 @@ class Answer:
 
     def lines(self, response: requests.Response) -> Iterator[bytes]:
         """The lines of a response. Raises CutOff as soon as it is cut off."""
+        return self._parts(response, response.iter_lines(chunk_size=None))
+
+    def blocks(self, response: requests.Response) -> Generator[bytes, None, None]:
+        """A response as it arrives, in blocks (see :mod:`compute.engines.docker.blocks`).
+        Raises CutOff as soon as it is cut off."""
+        return self._parts(response, blocks_of(response))
+
+    def _parts(
+        self, response: requests.Response, parts: Iterator[bytes]
+    ) -> Generator[bytes, None, None]:
         self.attach(response)
         try:
-            for line in response.iter_lines(chunk_size=None):
+            for part in parts:
                 if self.is_cut:
                     raise CutOff
-                if line:
-                    yield line
+                if part:
+                    yield part
         except (requests.RequestException, OSError, AttributeError, ValueError):
             if self.is_cut:
                 raise CutOff from None
@@ -120,7 +132,9 @@ class Calls:
         """Do ``work`` in the pool. A cancelled caller leaves it to end by itself."""
         if self._pool is None:
             raise EngineUnavailable("The container engine is not connected")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, work)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, copy_context().run, self._guarded, work
+        )
 
     def fresh(self) -> APIClient:
         """A client of one's own, which has read the present registry credentials."""
@@ -222,7 +236,7 @@ async def alone(work: Callable[[], T], *, name: str, answer: Answer | None = Non
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, failure)
 
-    thread = threading.Thread(target=body, name=name, daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(body,), name=name, daemon=True)
     thread.start()
     try:
         return await done

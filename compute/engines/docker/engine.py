@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,8 @@ from compute.engines.base import (
     ContainerState,
     Engine,
     ImageBuild,
+    LogPiece,
+    Machine,
     Observation,
     PullPolicy,
     is_built,
@@ -37,6 +39,7 @@ from compute.engines.docker.builds import Builds
 from compute.engines.docker.calls import CALL_S, Answer, Calls, Turns, request
 from compute.engines.docker.errors import explanation, public_text
 from compute.engines.docker.events import EventReader
+from compute.engines.docker.follow import LogReader, beginning_of
 from compute.engines.docker.pulls import Pulls
 from compute.errors import EngineRefused, EngineUnavailable, ImageUnavailable
 from compute.models import Image
@@ -70,7 +73,7 @@ class DockerEngine(Engine):
         self._turns = Turns()
         self._pulls = Pulls(self._calls)
         self._builds = Builds(self._calls, operator_id)
-        self._readers: set[EventReader] = set()
+        self._readers: set[EventReader | LogReader] = set()
 
     async def connect(self) -> None:
         self._calls.open()
@@ -84,6 +87,9 @@ class DockerEngine(Engine):
 
     async def ping(self) -> None:
         await self._calls.run(lambda client: client.ping())
+
+    async def machine(self) -> Machine:
+        return _machine(await self._calls.run(lambda client: client.info()))
 
     async def ensure_image(
         self, image: Image, policy: PullPolicy, *, tag_must_match: bool = False
@@ -196,6 +202,21 @@ class DockerEngine(Engine):
                     newest.write(part)
             newest.publish()
 
+    async def stream_log(
+        self, name: str, *, follow: bool, skip: int = 0
+    ) -> AsyncGenerator[LogPiece, None]:
+        reader = LogReader(self._calls, name, follow=follow, skip=skip)
+        self._readers.add(reader)
+        try:
+            async with aclosing(reader.pieces()) as pieces:
+                async for piece in pieces:
+                    yield piece
+        finally:
+            self._readers.discard(reader)
+
+    async def log_beginning(self, name: str) -> str:
+        return await self._calls.run(lambda client: beginning_of(client, name))
+
     async def remove(self, name: str) -> None:
         await self._calls.run(lambda client: _remove(client, name))
 
@@ -214,6 +235,17 @@ class DockerEngine(Engine):
                     yield job_id
         finally:
             self._readers.discard(reader)
+
+
+def _machine(info: dict[str, Any]) -> Machine:
+    """Podman, which tells the version of its builder, makes up an id for each question; its
+    host's name has to do."""
+    lasting = info.get("ID") if "BuildahVersion" not in info else ""
+    return Machine(
+        id=str(lasting or info.get("Name") or "engine"),
+        cpus=float(info["NCPU"]),
+        memory_bytes=int(info["MemTotal"]),
+    )
 
 
 def _inspect(client: APIClient, name: str) -> dict[str, Any] | None:

@@ -8,13 +8,26 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from compute.errors import LogCut
+
 BLOCK = 256 * 1024
 _HEADER = struct.Struct(">BxxxL")
+
+_PLAIN = bytes(set(range(0x20, 0x7F)) - set(b'"\\<>&'))
+_LARGEST_GROWTH, _BESIDES = 5, 110
+"""By how much JSON makes a byte longer at most, and what an entry takes besides."""
+
+_LATEST = 8
+
+Entry = tuple[bytes, bytes]
+"""An entry's time stamp, and what it says."""
 
 
 def payload(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -34,6 +47,107 @@ def payload(chunks: Iterable[bytes]) -> Iterator[bytes]:
                     left = _HEADER.unpack(header)[1]
                     header.clear()
             rest = rest[len(part) :]
+
+
+class Frames:
+    """Takes Docker's stream of entries with time stamps apart, as it arrives."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, block: bytes) -> list[Entry]:
+        """The entries that are whole by now."""
+        held = self._rest + block
+        position, size = 0, len(held)
+        found: list[Entry] = []
+        while size - position >= _HEADER.size:
+            start = position + _HEADER.size
+            end = start + _HEADER.unpack_from(held, position)[1]
+            if end > size:
+                break
+            said = held.find(b" ", start, end) + 1
+            found.append((held[start : said - 1], held[said:end]))
+            position = end
+        self._rest = held[position:]
+        return found
+
+
+class Known:
+    """What is known of a log that is read bit by bit: how it begins, and where one is.
+
+    ``first`` is a word for its first entry, ``count`` the number of entries so far, ``weight``
+    at least what these take in the engine's file.
+    """
+
+    def __init__(self) -> None:
+        self.first = ""
+        self.count = 0
+        self.weight = 0
+        self.latest: deque[str] = deque(maxlen=_LATEST)
+
+    def note(self, found: Sequence[Entry]) -> bytes:
+        """The next entries; what they say."""
+        if not found:
+            return b""
+        self.first = self.first or word(found[0])
+        self.count += len(found)
+        self.latest.extend(map(word, found[-_LATEST:]))
+        said = b"".join([each for _, each in found])
+        special = len(said.translate(None, _PLAIN))
+        self.weight += len(said) + _LARGEST_GROWTH * special + _BESIDES * len(found)
+        return said
+
+
+class Going:
+    """Finds in a log that is read again the entries that are new.
+
+    As long as it begins as before, that is a matter of counting. Where its oldest part was
+    dropped, the latest entries that are known must still be there. Raises LogCut when they
+    are not, or could be taken for others: the parts of one long line have one time stamp.
+    """
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._left = known.count
+        self._sought = deque(known.latest)
+        self._seen: deque[str] = deque(maxlen=max(1, len(known.latest)))
+        self._same: bool | None = None
+        self._found = not known.count
+
+    def feed(self, entries: list[Entry]) -> list[Entry]:
+        """Those of the next entries that are new."""
+        if self._found or not entries:
+            return entries
+        if self._same is None:
+            self._same = word(entries[0]) == self._known.first
+        if self._same:
+            passed = min(self._left, len(entries))
+            self._left -= passed
+            self._found = not self._left
+            return entries[passed:]
+        for position, entry in enumerate(entries, 1):
+            self._seen.append(word(entry))
+            if self._seen == self._sought:
+                self._found = self._certain()
+                return entries[position:]
+        return []
+
+    def finish(self) -> None:
+        """After the last entry. Raises LogCut."""
+        if not self._found:
+            raise LogCut("The log grew faster than it was read")
+
+    def _certain(self) -> bool:
+        stamps = {each.rpartition(".")[0] for each in self._sought}
+        if len(self._sought) > 1 and len(stamps) == 1:
+            raise LogCut("A line is longer than the log may be")
+        return True
+
+
+def word(entry: Entry) -> str:
+    """One entry in short: its time stamp, and a checksum of what it says."""
+    stamp, said = entry
+    return f"{stamp.decode('ascii', 'replace')}.{zlib.crc32(said):08x}"
 
 
 class NewestPart:

@@ -80,7 +80,8 @@ def _host_options(spec: ContainerSpec, volumes: Iterable[str]) -> dict[str, Any]
         "init": False,
     }
     if spec.gpus:
-        options["device_requests"] = [DeviceRequest(count=spec.gpus, capabilities=[["gpu"]])]
+        which = {"device_ids": list(spec.gpu_devices)} if spec.gpu_devices else {"count": spec.gpus}
+        options["device_requests"] = [DeviceRequest(**which, capabilities=[["gpu"]])]
     return options
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from compute.store.base import Database
 from compute.store.recent import Recent
@@ -23,14 +23,18 @@ from provider.assets.index.indexed import IndexedAsset, addresses_of, published,
 from provider.assets.index.models import ContractFacts, Entry, Query
 from provider.assets.index.opening import AskProvider, Opener
 from provider.assets.index.store import IndexStore
+from provider.assets.index.turns import FollowerInTurns, turn_at
 from provider.chain.chains import ChainAccess, Chains
 from provider.errors import CallRefused, ChainUnavailable
 from provider.keys import ProviderKey
+from provider.sharing.leases import Leases
 
 T = TypeVar("T")
 
 MAX_FOUND = 100
 OWNERS_REMEMBERED = 4096
+OWNERS_AGREE_S = 30.0
+"""How long an owner is told without asking where several processes answer."""
 MAX_TOKEN_URI = 65536
 AT_ONCE = 8
 
@@ -62,10 +66,30 @@ class Standing:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    address: str
+    asked_at: float
+
+
+class Follower(Protocol):
+    """What the index needs of who follows a chain."""
+
+    chain_id: int
+
+    @property
+    def block(self) -> int | None: ...
+    @property
+    def problem(self) -> str: ...
+    async def run(self) -> None: ...
+    async def catch_up(self, within_s: float = 5.0) -> bool: ...
+
+
 class AssetIndex:
     """Follows its chains between ``__aenter__`` and ``__aexit__``; answers at any time.
 
     ``ask`` has other providers open what they sealed; without it such assets stay shut.
+    ``leases`` decide who follows where other processes could, too.
     """
 
     def __init__(
@@ -76,6 +100,8 @@ class AssetIndex:
         *,
         ask: AskProvider | None = None,
         pace: Pace | None = None,
+        leases: Leases | None = None,
+        owners_agree_s: float = OWNERS_AGREE_S,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._chains = {
@@ -84,14 +110,28 @@ class AssetIndex:
             if access.settings.index_from is not None
         }
         self._store = IndexStore(database)
-        opener = Opener(key, ask, now=now)
-        self.followers = tuple(
-            AssetFollower(access, self._store, opener, pace=pace)
-            for access in self._chains.values()
-        )
-        self._owners: Recent[tuple[int, str], str] = Recent(OWNERS_REMEMBERED)
+        self._database = database
+        self._opener = Opener(key, ask, now=now)
+        self._pace = pace
+        self._leases = leases or Leases(database, now=now)
+        self._owners_agree_s = owners_agree_s
+        self.followers = tuple(map(self._follower, self._chains.values()))
+        self._owners: Recent[tuple[int, str], _Owner] = Recent(OWNERS_REMEMBERED)
         self._asking = asyncio.Semaphore(AT_ONCE)
         self._running: list[asyncio.Task[None]] = []
+
+    def _follower(self, access: ChainAccess) -> Follower:
+        """In this process, or in whichever has the turn."""
+        if not self._database.shared:
+            return AssetFollower(access, self._store, self._opener, pace=self._pace)
+        may = self._leases.require(turn_at(access.settings.chain_id))
+        store = IndexStore(self._database, may)
+        return FollowerInTurns(
+            access,
+            self._store,
+            self._leases,
+            lambda: AssetFollower(access, store, self._opener, pace=self._pace),
+        )
 
     async def __aenter__(self) -> Self:
         self._running = [asyncio.create_task(each.run()) for each in self.followers]
@@ -148,8 +188,8 @@ class AssetIndex:
     async def _owner(self, access: ChainAccess, nft: str, *, current: bool) -> str:
         place = (access.settings.chain_id, nft)
         last = self._owners.get(place)
-        if last is not None and not current:
-            return last
+        if last is not None and not current and not self._is_old(last):
+            return last.address
         try:
             owner = await self._bounded(lambda: access.contracts.owner(nft))
         except CallRefused:
@@ -157,9 +197,15 @@ class AssetIndex:
         except ChainUnavailable:
             if current:
                 raise
-            return ""
-        self._owners.put(place, owner)
+            return last.address if last is not None and not current else ""
+        self._owners.put(place, _Owner(owner, time.monotonic()))
         return owner
+
+    def _is_old(self, owner: _Owner) -> bool:
+        """Where others learn of new owners, too, what is told must not depend on who is asked
+        for longer than this."""
+        age_s = time.monotonic() - owner.asked_at
+        return self._database.shared and age_s > self._owners_agree_s
 
     async def _facts(self, access: ChainAccess, entry: Entry) -> Mapping[str, ContractFacts]:
         """Of NFT and datatokens, as of this version; what cannot be asked now is left out."""
@@ -206,7 +252,7 @@ class AssetIndex:
             return await ask()
 
 
-async def _caught_up(follower: AssetFollower, within_s: float) -> bool:
+async def _caught_up(follower: Follower, within_s: float) -> bool:
     try:
         return await follower.catch_up(within_s)
     except ChainUnavailable:

@@ -40,6 +40,7 @@ from provider.chain.chains import ChainAccess
 from provider.chain.events import MetadataEvent, MetadataState
 from provider.chain.models import Log
 from provider.errors import ChainUnavailable, RangeTooLarge
+from provider.sharing.leases import LeaseLost
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +130,10 @@ class AssetFollower:
             return False
         return True
 
+    def wake(self) -> None:
+        """Begin the next round now, as :meth:`catch_up` does, without waiting for it."""
+        self._wake.set()
+
     async def sync(self) -> None:
         """One round: to the head of the chain. Not to be run beside :meth:`run`.
 
@@ -159,6 +164,9 @@ class AssetFollower:
         except ChainUnavailable as error:
             failure = error
             self._failed(error.cause or error.public)
+        except LeaseLost:
+            failure = ChainUnavailable(self.chain_id, "another process follows it now")
+            log.info("index_turn_lost chain=%s", self.chain_id)
         except Exception:
             log.exception("index_round_failed chain=%s", self.chain_id)
             failure = ChainUnavailable(self.chain_id, "a fault in the index")
@@ -410,6 +418,8 @@ class AssetFollower:
             self._sealed.clear()
             try:
                 await self.reask_due()
+            except LeaseLost:
+                log.info("index_turn_lost chain=%s", self.chain_id)
             except Exception:
                 log.exception("index_reask_failed chain=%s", self.chain_id)
             with suppress(TimeoutError):

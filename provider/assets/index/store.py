@@ -32,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 
-from compute.store.base import Database
+from compute.store.base import Action, Database, Listener, Work, announce, nothing
 from provider.assets.index.models import (
     Change,
     ContractFacts,
@@ -53,6 +53,12 @@ from provider.assets.index.tables import (
     indexed_chains,
 )
 from provider.assets.published import did_of
+
+PASSED = "index.passed"
+"""Announced as ``index.passed:<chain>:<block>`` when the index stands there."""
+
+WANTED = "index.wanted"
+"""Announced as ``index.wanted:<chain>`` by who waits for the present head."""
 
 MAX_QUERY_WORDS = 8
 MAX_PAGE_BYTES = 4 * 1024 * 1024
@@ -114,10 +120,15 @@ _EMPTY_PLACE = (
 
 
 class IndexStore:
-    """The index's tables in the service's database."""
+    """The index's tables in the service's database.
 
-    def __init__(self, database: Database) -> None:
+    Whoever follows a chain writes nothing of it that ``may`` does not let: it is carried out
+    first in each such transaction, and raises.
+    """
+
+    def __init__(self, database: Database, may: Work[None] = nothing) -> None:
         self._database = database
+        self._may = may
 
     async def begin(self, chain_id: int, basis: str, first_block: int) -> Tip:
         """Where to go on following a chain from ``first_block``.
@@ -126,6 +137,7 @@ class IndexStore:
         """
 
         def work(connection: Connection) -> Tip:
+            self._may(connection)
             query = select(indexed_chains).where(indexed_chains.c.chain_id == chain_id)
             row = connection.execute(query).one_or_none()
             if row is not None and row.basis == basis and row.first_block <= first_block:
@@ -173,6 +185,7 @@ class IndexStore:
         """
 
         def work(connection: Connection) -> bool:
+            self._may(connection)
             touched = {change.nft for change in changes}
             before = _places(connection, chain_id, touched)
             replaced = {nft for change in changes for nft in _put(connection, change)}
@@ -180,13 +193,36 @@ class IndexStore:
             _empty(connection, chain_id, before | set(map(_place, changes)))
             if tip is not None:
                 _pass(connection, chain_id, tip)
+                announce(connection, f"{PASSED}:{chain_id}:{tip.number}")
             return bool(replaced)
 
         return await self._database.write(work)
 
     async def undo(self, chain_id: int, tip: Tip) -> None:
         """Forget all that came after ``tip``."""
-        await self._database.write(lambda connection: _undo(connection, chain_id, tip))
+
+        def work(connection: Connection) -> None:
+            self._may(connection)
+            _undo(connection, chain_id, tip)
+            announce(connection, f"{PASSED}:{chain_id}:{tip.number}")
+
+        await self._database.write(work)
+
+    async def block(self, chain_id: int) -> int | None:
+        """All up to this block is in the index; None as long as no block was looked at."""
+        query = select(indexed_chains.c.number, indexed_chains.c.hash).where(
+            indexed_chains.c.chain_id == chain_id
+        )
+        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
+        return row.number if row is not None and row.hash else None
+
+    async def want(self, chain_id: int) -> None:
+        """Have whoever follows the chain look at its head now."""
+        await self._database.write(lambda connection: announce(connection, f"{WANTED}:{chain_id}"))
+
+    def hear(self, listener: Listener) -> Action:
+        """See :meth:`compute.store.base.Database.hear`."""
+        return self._database.hear(listener)
 
     async def find(self, did: str) -> Entry | None:
         """The present of the asset with this DID."""
@@ -280,7 +316,12 @@ class IndexStore:
             )
             .values(**values)
         )
-        await self._database.write(lambda connection: _run(connection, statement))
+
+        def work(connection: Connection) -> None:
+            self._may(connection)
+            connection.execute(statement)
+
+        await self._database.write(work)
 
     async def facts(self, chain_id: int, addresses: Collection[str]) -> Mapping[str, ContractFacts]:
         """What is known of contracts, by address."""
@@ -451,7 +492,3 @@ def _entry(row: Row[Any]) -> Entry:
 def _version(row: Row[Any]) -> Version:
     values = row._mapping
     return Version(**{column.name: values[column] for column in _VERSION_COLUMNS})
-
-
-def _run(connection: Connection, statement: Any) -> None:
-    connection.execute(statement)

@@ -121,6 +121,7 @@ class _Look:
         job = await self._begun()
         if not (states.has_begun(job) or job.phase.terminal):
             return web.Response(headers={NOT_READY: "1"}, content_type="text/plain")
+        await self._jobs.task_shown("log", job)
         opened = await self._open(job)
         response = web.StreamResponse(headers=_headers(job, self._question, opened))
         response.content_type = "text/plain"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
@@ -30,7 +31,8 @@ class AaasApi:
     def __init__(self, jobs: Jobs, settings: AaasSettings, around: SiblingSurroundings) -> None:
         self._most_delay_s = float(settings.maxDelay)
         self._now = around.now
-        self._tasks = Tasks(jobs, settings)
+        # Which of several processes answers must make no difference.
+        self._tasks = Tasks(jobs, settings, ppid=1 if around.shared else os.getpid())
         self._logs = Logs(jobs, self._tasks, settings.followers)
         jobs.on_task_end(self._logs.ends.ended)
 

@@ -7,7 +7,6 @@ is data. All tasks of one key lie in namespaces that begin with that key's name.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,10 +43,12 @@ def whose(key: str) -> str:
 
 
 class Tasks:
-    """Tasks over the use cases; ``key`` is always the name of the caller's key."""
+    """Tasks over the use cases; ``key`` is always the name of the caller's key. ``ppid`` is told
+    of each task as the process above it."""
 
-    def __init__(self, jobs: Jobs, settings: AaasSettings) -> None:
+    def __init__(self, jobs: Jobs, settings: AaasSettings, ppid: int) -> None:
         self._jobs = jobs
+        self._ppid = ppid
         self._settings = settings
         self._lists = asyncio.Semaphore(_LISTS_AT_ONCE)
         self._cleaning = asyncio.Semaphore(1)
@@ -86,16 +87,19 @@ class Tasks:
         """Of the newest thousand of a namespace, oldest first. The responses and arguments of
         older ones are left out where all together would be too large."""
         shown: list[Mapping[str, Any]] = []
+        with_outcome: list[Job] = []
         room, room_for_arguments = LISTED_OUTCOME_BYTES, LISTED_ARGUMENT_BYTES
         async with self._lists:
             for job in await self._jobs.tasks(whose(key) + task_ns):
                 outcome = await self._outcome(job) if room > 0 else None
                 if outcome is not None:
+                    with_outcome.append(job)
                     room -= len(outcome.response or b"") + len(outcome.traceback)
                 info = await self._told(job, outcome)
                 if room_for_arguments > 0:
                     room_for_arguments -= len(responses.dumps(info["run_opts"]))
                 shown.append(info if room_for_arguments > 0 else {**info, "run_opts": {}})
+            await self._jobs.task_shown("output", *with_outcome)
         return shown[::-1]
 
     async def namespaces(self, key: str) -> Sequence[str]:
@@ -149,7 +153,10 @@ class Tasks:
 
     async def info_of(self, job: Job) -> Mapping[str, Any]:
         """How a task is, with what it left behind."""
-        return await self._told(job, await self._outcome(job))
+        outcome = await self._outcome(job)
+        if outcome is not None:
+            await self._jobs.task_shown("output", job)
+        return await self._told(job, outcome)
 
     async def _start(self, key: str, task: TaskName, run: Run) -> Job:
         algorithm = self._algorithm(run.module, run.name)
@@ -202,7 +209,7 @@ class Tasks:
 
     async def _told(self, job: Job, outcome: Outcome | None) -> Mapping[str, Any]:
         """In a thread, since a response may be large."""
-        mount, ppid = self._settings.mount, os.getpid()
+        mount, ppid = self._settings.mount, self._ppid
         if outcome is None or not outcome.response:
             return responses.task_info(job, outcome, mount=mount, ppid=ppid)
         return await asyncio.to_thread(responses.task_info, job, outcome, mount=mount, ppid=ppid)

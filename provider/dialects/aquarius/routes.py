@@ -76,14 +76,16 @@ class AquariusApi:
             return await _json(responses.hits(found.total, shown))
 
     async def _find(self, did: str) -> IndexedAsset | None:
-        """Raises AssetsUnavailable as long as no chain was looked at at all."""
+        """Raises AssetsUnavailable as long as none of the chains that are followed was looked
+        at."""
         if not is_of_nft(did):
             return None
         asset = await self._index.find(did, current=False)
         if asset is None:
             await self._index.catch_up(PATIENCE_S)
             asset = await self._index.find(did, current=False)
-        if asset is None and all(each.block is None for each in self._index.standing):
+        standing = self._index.standing
+        if asset is None and standing and all(each.block is None for each in standing):
             raise AssetsUnavailable
         return asset
 

@@ -31,11 +31,12 @@ class Ends:
             del self._waiting[job_id]
 
 
-async def first_of(*events: asyncio.Event) -> None:
-    """Wait until one of them is set."""
+async def first_of(*events: asyncio.Event, within_s: float | None = None) -> bool:
+    """Wait until one of them is set; False when that takes longer than so many seconds."""
     waits = [asyncio.create_task(event.wait()) for event in events]
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=within_s)
+        return bool(done)
     finally:
         for wait in waits:
             wait.cancel()

@@ -31,6 +31,10 @@ from provider.turns import Turns
 CHECKS_AT_ONCE = 1
 """A large file of short lines takes half a minute of the interpreter, which is everybody's."""
 
+LOOK_S = 5.0
+"""How long to wait for the news of an end, which may come from another process and be lost,
+before looking whether it has come."""
+
 log = logging.getLogger(__name__)
 
 
@@ -61,7 +65,10 @@ class GBuilderApi:
             immediate = await self._taken_in(request, key, job_id)
             if immediate and self._settings.blockOnImmediate:
                 stopping = request.app.get(STOPPING)
-                await first_of(end, *([stopping] if stopping else []))
+                awaited = [end, stopping] if stopping else [end]
+                while not await first_of(*awaited, within_s=LOOK_S):
+                    if await self._jobs.is_over(job_id):
+                        break
         return web.json_response(responses.ACCEPTED)
 
     async def task(self, request: web.Request, key: str) -> web.StreamResponse:
@@ -75,6 +82,8 @@ class GBuilderApi:
         job = await self._named(request, key)
         index = responses.handed_out(job, self._settings.output).index
         file, path = self._jobs.task_result(job, index)
+        if request.method == "GET":
+            await self._jobs.task_shown("result", job)
         return FileAnswer(path, filename=file.filename, sha256=file.sha256)
 
     async def stop(self, request: web.Request, key: str) -> web.StreamResponse:

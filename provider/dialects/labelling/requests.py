@@ -26,6 +26,7 @@ from pydantic import (
 from provider.dialects.labelling import patterns
 from provider.dialects.labelling.settings import DEFAULT_QUEUE, LabellingSettings
 from provider.errors import ProviderError
+from provider.openapi.shapes import described
 
 LONGEST_COUNTDOWN_S = 24 * 3600
 MOST_DUMPED = 100
@@ -73,7 +74,9 @@ def _host(value: str) -> str:
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, strict=True, hide_input_in_errors=True, json_schema_extra=described
+    )
 
 
 _AnyBody = TypeVar("_AnyBody", bound=_Body)
@@ -123,15 +126,22 @@ class CreateBody(_Body):
     PREDICT_TYPE: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$", validate_default=True)] = (
         "author_name"
     )
+    """What is looked at: a column, or `author_name`."""
     START_TIME: IsoDate
     END_TIME: IsoDate
     PATTERN: dict[str, Any] = Field(repr=False)
+    """Labels, each with what it is given for: words, rules or expressions."""
     INPUT_SCHEMA: Identifier
+    """The database that the table is in."""
     INPUT_TABLE: Identifier
     OUTPUT_SCHEMA: Identifier
+    """The database that result tables go to."""
     COUNTDOWN: Annotated[int, Field(ge=0, le=LONGEST_COUNTDOWN_S)] = 5
+    """Seconds to wait before the start."""
     QUEUE: Annotated[str, Field(min_length=1, max_length=64)] = DEFAULT_QUEUE
+    """A queue that the operator has set up."""
     SITE_CONFIG: Annotated[Site, Field(repr=False)]
+    """Where the databases are, and who we are there. Never shown again."""
 
     @field_validator("PREDICT_TYPE")
     @classmethod

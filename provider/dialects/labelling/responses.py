@@ -18,7 +18,7 @@ from compute.models import Job
 from provider.dialects.labelling import states
 from provider.dialects.labelling.progress import Progress, Row, as_json
 from provider.dialects.labelling.requests import BodyInvalid, CreateBody, Refused
-from provider.errors import KeyedRefusal, NoSuchJob, ProviderError, RequestMalformed
+from provider.errors import KeyedRefusal, NoSuchJob, ProviderError, RequestMalformed, Stopping
 
 Json = dict[str, Any]
 
@@ -117,15 +117,23 @@ def render(_: web.Request, error: Exception) -> web.Response | None:
     if isinstance(error, KeyedRefusal):
         return outcome(503, _NOT_RUN_HERE)
     if isinstance(error, ProviderError):
-        if error.status in _REAL_STATUSES:
-            return _detail(error.status, error.public)
-        return outcome(error.status, error.public)
+        return _by_provider(error)
     if isinstance(error, ComputeError):
         code = _COMPUTE_CODES.get(type(error))
         return None if code is None else outcome(code, f"{error.public}; try again")
     if isinstance(error, web.HTTPException):
         return _by_http(error)
     return None
+
+
+def _by_provider(error: ProviderError) -> web.Response:
+    if error.status in _REAL_STATUSES:
+        return _detail(error.status, error.public)
+    response = outcome(error.status, error.public)
+    if isinstance(error, Stopping):
+        # For the proxies in between as well, which are to ask another service.
+        response.set_status(error.status)
+    return response
 
 
 def _by_http(error: web.HTTPException) -> web.Response:

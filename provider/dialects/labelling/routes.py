@@ -131,6 +131,7 @@ class LabellingApi:
         rows = progress_file.draw(tables, self._chance)
         if not rows:
             raise Refused(404, _NOTHING_YET)
+        await self._jobs.task_shown("output", job)
         return rows
 
     async def abort(self, task_id: str, key: str) -> None:

@@ -8,6 +8,7 @@ which of them end the checking.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from provider.admission import AlgorithmChoice, DatasetChoice, RawAlgorithm
@@ -22,6 +23,8 @@ from provider.jobs import JobQuery, QuoteCall, StartCall
 
 MAX_DATASETS = 64
 MAX_CODE_CHARACTERS = 256 << 10
+
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 _DATASET_PARTS = "consumerAddress + jobId + documentId + nonce"
 
@@ -100,6 +103,30 @@ def result(values: Parameters, token: str) -> tuple[Claim, str, int]:
     words = "consumerAddress + jobId + index + nonce"
     claim = _claim(form, token, "computeResult", _result_texts(form, job_id), words)
     return claim, job_id, index
+
+
+@dataclass(frozen=True, slots=True)
+class LogCall:
+    """computeStreamableLogs. ``stage`` is empty for all of the job's one after the other."""
+
+    claim: Claim
+    job_id: str
+    stage: str
+    offset: int
+    follow: bool
+
+
+def log(values: Parameters, token: str) -> LogCall:
+    """computeStreamableLogs. Clients that say nothing else want it from the beginning, live."""
+    form = Form(values)
+    job_id = form.text("jobId", required=True)
+    stage = form.identifier("stage")
+    offset = 0 if form.raw("offset") in (None, "") else form.number("offset")
+    follow = _flag(form, "follow", absent=True)
+    form.check()
+    words = "consumerAddress + jobId + nonce, or consumerAddress + nonce + getComputeStreamableLogs"
+    claim = _claim(form, token, "computeStreamableLogs", _log_texts(form, job_id), words)
+    return LogCall(claim, job_id, stage, offset, follow)
 
 
 def create_token(values: Parameters, now: float) -> tuple[Claim, int]:
@@ -223,6 +250,27 @@ def _result_texts(form: Form, job_id: str) -> Callable[[str], Sequence[str]]:
         return [messages.result_text(consumer, job_id, each, nonce) for each in shown]
 
     return texts
+
+
+def _log_texts(form: Form, job_id: str) -> Callable[[str], Sequence[str]]:
+    def texts(nonce: str) -> Sequence[str]:
+        consumer = form.text("consumerAddress")
+        return [
+            messages.log_text(consumer, job_id, nonce),
+            messages.node_log_text(consumer, nonce),
+        ]
+
+    return texts
+
+
+def _flag(form: Form, name: str, *, absent: bool) -> bool:
+    value = form.raw(name)
+    if value in (None, ""):
+        return absent
+    word = str(value).lower() if isinstance(value, str | bool) else str(value)
+    if word not in _FLAGS:
+        form.fault(name, "must be true or false.")
+    return _FLAGS.get(word, absent)
 
 
 def _dataset(form: Form, *, required: bool = False) -> DatasetChoice:

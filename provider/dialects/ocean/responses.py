@@ -11,10 +11,12 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
 from compute.environments import Environment
+from compute.fairness import Waiting
 from compute.models import Job, Load, Outline, ResultFile
 from compute.status import Goal, Phase
 from compute.store.recent import Recent
@@ -22,6 +24,7 @@ from provider import __version__
 from provider.auth.signatures import to_checksum
 from provider.chain.fees import FeeQuote
 from provider.chain.networks import ChainSettings
+from provider.dialects.ocean import queueing
 from provider.jobs import Quote
 from provider.payments import ItemQuote
 
@@ -40,6 +43,7 @@ ROUTES: Mapping[str, tuple[str, str]] = {
     "computeStop": ("PUT", "/api/services/compute"),
     "computeDelete": ("DELETE", "/api/services/compute"),
     "computeResult": ("GET", "/api/services/computeResult"),
+    "computeStreamableLogs": ("GET", "/api/services/computeStreamableLogs"),
     "computeEnvironments": ("GET", "/api/services/computeEnvironments"),
     "validateContainer": ("POST", "/api/services/validateContainer"),
 }
@@ -55,6 +59,7 @@ _OUT_OF_TIME = frozenset({"time_limit", "paid_time_over"})
 _REMEMBERED = 4096
 _REMEMBERED_BYTES = 32 << 20
 _BYTES_A_RESULT = 512
+_NOBODY: Mapping[str, Waiting] = MappingProxyType({})
 
 
 def dumps(value: Any) -> str:
@@ -106,6 +111,8 @@ def environment(
         "currentJobs": load.active,
         "queuedJobs": load.queued,
         "maxJobs": item.maxJobs,
+        "maxJobsPerConsumer": item.maxJobsPerConsumer or item.maxJobs,
+        "maxQueueWait": item.maxQueueWait,
         "maxJobDuration": item.maxJobDuration,
         "storageExpiry": item.storageExpiry,
         "consumerAddress": consumer_address,
@@ -120,8 +127,8 @@ def environments(
     return {str(chain_id): found for chain_id, found in listed.items()}
 
 
-def job(item: Job, base_url: str) -> dict[str, Any]:
-    """The whole job object."""
+def job(item: Job, base_url: str, waiting: Waiting | None = None) -> dict[str, Any]:
+    """The whole job object; ``waiting`` is what a queued one waits for, if that is known."""
     end = item.termination
     document = _outline(item)
     document |= {
@@ -146,6 +153,8 @@ def job(item: Job, base_url: str) -> dict[str, Any]:
         }
     if len(item.spec.stages) > 1:
         document["stages"] = list(_stages(item))
+    if waiting is not None:
+        document |= queueing.fields(waiting)
     return document
 
 
@@ -200,30 +209,33 @@ class Renderer:
     request, is put in afterwards, so that a job has one text whoever asks."""
 
     def __init__(self) -> None:
-        self._texts: Recent[str, tuple[Job, str]] = Recent(
+        self._texts: Recent[str, tuple[Job, Waiting | None, str]] = Recent(
             _REMEMBERED, budget=_REMEMBERED_BYTES, weigh=_weight
         )
         self._own_url = secrets.token_hex(16)
 
-    def full(self, jobs: Sequence[Job], base_url: str) -> str:
-        text = f"[{','.join(map(self._full, jobs))}]\n"
+    def full(
+        self, jobs: Sequence[Job], base_url: str, waiting: Mapping[str, Waiting] = _NOBODY
+    ) -> str:
+        texts = (self._full(item, waiting.get(item.id)) for item in jobs)
+        text = f"[{','.join(texts)}]\n"
         return text.replace(self._own_url, json.dumps(base_url)[1:-1])
 
     def outline(self, jobs: Sequence[Outline]) -> str:
         return dumps([_outline(item) for item in jobs])
 
-    def _full(self, item: Job) -> str:
+    def _full(self, item: Job, waiting: Waiting | None) -> str:
         known = self._texts.get(item.id)
-        if known is not None and known[0] is item:
-            return known[1]
-        text = dumps(job(item, self._own_url))[:-1]
-        self._texts.put(item.id, (item, text))
+        if known is not None and known[0] is item and known[1] is waiting:
+            return known[2]
+        text = dumps(job(item, self._own_url, waiting))[:-1]
+        self._texts.put(item.id, (item, waiting, text))
         return text
 
 
-def _weight(remembered: tuple[Job, str]) -> int:
+def _weight(remembered: tuple[Job, Waiting | None, str]) -> int:
     """Bytes of the text, and about those of the results that are kept with it."""
-    item, text = remembered
+    item, _, text = remembered
     return sys.getsizeof(text) + _BYTES_A_RESULT * len(item.results)
 
 

@@ -28,6 +28,7 @@ from provider.errors import (
 )
 from provider.jobs import Jobs
 from provider.keys import ProviderKey
+from provider.log_answers import LogAnswer
 from provider.middlewares import merging_slashes
 
 JSON = "application/json"
@@ -124,7 +125,8 @@ class OceanApi:
         query, claim = requests.status(values, _token(request))
         found = await self._jobs.status(query, claim)
         if found.in_full:
-            return self._listed(base_url, found.jobs)
+            text = self._renderer.full(found.jobs, base_url, found.waiting)
+            return web.Response(text=text, content_type=JSON)
         return web.Response(text=self._renderer.outline(found.outlines), content_type=JSON)
 
     async def compute_stop(self, request: web.Request) -> web.Response:
@@ -143,6 +145,14 @@ class OceanApi:
         look_only = request.method == "HEAD"
         file, path = await self._jobs.result(claim, job_id, index, look_only=look_only)
         return FileAnswer(path, filename=file.filename, sha256=file.sha256)
+
+    async def compute_streamable_logs(self, request: web.Request) -> web.StreamResponse:
+        call = requests.log(await reading.parameters(request), _token(request))
+        opened = self._jobs.log_stream(
+            call.claim, call.job_id, call.stage, offset=call.offset, follow=call.follow
+        )
+        async with opened as pieces:
+            return await LogAnswer(pieces, call.offset).send(request)
 
     def _environments(
         self, loads: dict[str, Load], chain: ChainSettings | None
@@ -181,6 +191,7 @@ _ENDPOINTS: Mapping[str, Callable[[OceanApi, web.Request], Awaitable[web.StreamR
     "computeStop": OceanApi.compute_stop,
     "computeDelete": OceanApi.compute_delete,
     "computeResult": OceanApi.compute_result,
+    "computeStreamableLogs": OceanApi.compute_streamable_logs,
     "computeEnvironments": OceanApi.compute_environments,
     "validateContainer": OceanApi.validate_container,
 }

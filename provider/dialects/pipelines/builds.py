@@ -1,7 +1,7 @@
 """Build files made into images, where the environment allows it.
 
-One at a time: a build takes the machine's strength, and what is removed must not be what another
-build has just made and not yet written down.
+One at a time, in all processes together: a build takes the machine's strength, and what is
+removed must not be what another build has just made and not yet written down.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from compute.errors import BuildRefused, ComputeError
+from compute.errors import BuildRefused, ComputeError, StoreUnavailable
 from provider.dialects.pipelines.registry_requests import is_dockerfile
 from provider.errors import ProviderError
 from provider.jobs import Jobs
@@ -23,10 +23,12 @@ from provider.registry import archives
 from provider.registry.errors import ArchiveRefused, ContentUnavailable
 from provider.registry.models import Item
 from provider.registry.registry import Registry
+from provider.sharing.leases import Leases
 from provider.turns import Crowd, Crowded, Gone, waits, within
 
 log = logging.getLogger(__name__)
 
+TURN = "builds"
 MOST_WAITING = 8
 MOST_BUILD_S = 2 * 3600.0
 """More than any environment gives."""
@@ -69,10 +71,18 @@ class Builds:
     """``folder`` is for what images are built from."""
 
     def __init__(
-        self, jobs: Jobs, registry: Registry, *, environment: str, folder: Path, most_bytes: int
+        self,
+        jobs: Jobs,
+        registry: Registry,
+        leases: Leases,
+        *,
+        environment: str,
+        folder: Path,
+        most_bytes: int,
     ) -> None:
         self._jobs = jobs
         self._registry = registry
+        self._leases = leases
         self._environment = environment
         self._folder = folder
         self._most_bytes = most_bytes
@@ -92,7 +102,15 @@ class Builds:
         if self._one.locked():
             return
         async with self._one:
-            await self._tidy_images()
+            try:
+                if await self._leases.take(TURN) is None:
+                    return
+                try:
+                    await self._tidy_images()
+                finally:
+                    await self._leases.give_back(TURN)
+            except StoreUnavailable as error:
+                log.warning("images_not_tidied cause=%s", error.public)
 
     @asynccontextmanager
     async def built(self, item: Item, file: Path, gone: Gone = waits) -> AsyncIterator[Item]:
@@ -103,7 +121,7 @@ class Builds:
         """
         try:
             with self._crowd.enter():
-                async with self._one:
+                async with self._one, self._leases.hold(TURN):
                     await self._registry.require_free(item.uid)
                     async with self._tidied():
                         yield await self._build(item, file, gone)
@@ -118,6 +136,8 @@ class Builds:
             self._untidy = True
             raise
         finally:
+            # Another process may have left images for the end of this build.
+            self._untidy |= self._leases.shared
             await self._tidy_images()
 
     async def _build(self, item: Item, file: Path, gone: Gone) -> Item:

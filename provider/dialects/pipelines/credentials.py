@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from provider.apikeys import HashedKey, KeyRing
+from provider.auditing.asking import asking
 from provider.errors import ProviderError
 
 
@@ -47,6 +48,8 @@ class Users:
         """The access key. Raises CredentialsWrong, TooManyChecks."""
         if not await self._ring.matches(claimed.access_key, claimed.secret_key):
             raise CredentialsWrong
+        asked = asking()
+        asked.actor = f"{asked.actor.partition('/')[0]}/{claimed.access_key}"
         return claimed.access_key
 
 

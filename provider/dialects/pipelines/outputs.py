@@ -2,7 +2,8 @@
 
 The item is there before the run. Its content comes when the job ends, or at the next start for
 jobs that ended while nobody looked: as long as it has not come, the registry says that the task is
-not settled. One task is settled once at a time; twice in a row changes nothing.
+not settled. One task is settled once at a time; twice in a row changes nothing. All processes hear
+of an end, and one after the other looks whether there is anything left to do.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from provider.jobs import Jobs
 from provider.registry import archives
 from provider.registry.models import Item
 from provider.registry.registry import Registry
+from provider.sharing.leases import Leases
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +71,12 @@ def choose(results: Sequence[ResultFile], extension: str) -> Chosen:
 class Outputs:
     """Of all spaces. ``folder`` is for archives that are being made."""
 
-    def __init__(self, jobs: Jobs, registry: Registry, folder: Path) -> None:
+    def __init__(self, jobs: Jobs, registry: Registry, folder: Path, leases: Leases) -> None:
         self._jobs = jobs
         self._registry = registry
         self._folder = folder
+        self._leases = leases
+        self._end_hearing: Callable[[], None] | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
         self._open = True
 
@@ -81,12 +85,14 @@ class Outputs:
         for left in await asyncio.to_thread(lambda: list(self._folder.glob(f"{_PREFIX}*"))):
             left.unlink(missing_ok=True)
         self._jobs.on_task_end(self._ended)
-        for space, uid in await self._registry.unsettled_tasks():
-            self._begin(uid, partial(self._resume, space, uid))
+        self._end_hearing = self._registry.on_missed(self._missed)
+        await self._resume_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._open = False
+        if self._end_hearing is not None:
+            self._end_hearing()
         running = list(self._running.values())
         for task in running:
             task.cancel()
@@ -103,6 +109,15 @@ class Outputs:
     def _ended(self, job: Job) -> None:
         if self._open and job.namespace.startswith(NAMESPACES):
             self._begin(task_uid(job.id), partial(self._settle, job))
+
+    def _missed(self) -> None:
+        """Ends may have gone unheard: look at all that is not settled."""
+        if self._open:
+            self._begin("", self._resume_all)
+
+    async def _resume_all(self) -> None:
+        for space, uid in await self._registry.unsettled_tasks():
+            self._begin(uid, partial(self._resume, space, uid))
 
     def _begin(self, uid: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """The work on this task, be it one that has begun before."""
@@ -124,6 +139,12 @@ class Outputs:
 
     async def _settle(self, job: Job) -> None:
         uid = task_uid(job.id)
+        if await self._registry.unsettled_output(uid) is None:
+            return
+        async with self._leases.hold(f"output:{uid}"):
+            await self._settle_alone(uid, job)
+
+    async def _settle_alone(self, uid: str, job: Job) -> None:
         if job.phase is not Phase.COMPLETED:
             why = states.failure(job) or "it was deleted before its end"
             await self._give_up(uid, f"task {uid} made nothing: {why}")

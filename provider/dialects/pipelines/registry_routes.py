@@ -62,7 +62,9 @@ class RegistryApi:
 
     async def content(self, kind: Kind, request: web.Request, space: str) -> web.StreamResponse:
         await self._require_user(request)
-        item, path = await self._shelf.content(space, kind, _uid(request))
+        item, path = await self._shelf.content(
+            space, kind, _uid(request), look_only=request.method == "HEAD"
+        )
         assert item.content is not None
         return FileAnswer(path, filename=item.file_name, sha256=item.content.sha256)
 

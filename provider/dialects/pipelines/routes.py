@@ -35,11 +35,12 @@ class PipelinesApi:
     def __init__(
         self, jobs: Jobs, settings: PipelinesSettings, around: SiblingSurroundings
     ) -> None:
-        self._registry = Registry(around.database, around.data_dir / "registry")
-        self._outputs = Outputs(jobs, self._registry, around.uploads)
+        self._registry = Registry(around.database, around.data_dir / "registry", trail=around.trail)
+        self._outputs = Outputs(jobs, self._registry, around.uploads, around.leases)
         self._builds = Builds(
             jobs,
             self._registry,
+            around.leases,
             environment=settings.environment,
             folder=around.uploads,
             most_bytes=settings.most_expanded_bytes,

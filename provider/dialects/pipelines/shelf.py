@@ -61,11 +61,16 @@ class Shelf:
             await self._registry.get(space, Kind.PIPELINE, pipeline_uid, field="pipeline_uid")
         return await self._registry.listed(space, kind, pipeline_uid)
 
-    async def content(self, space: str, kind: Kind, uid: str) -> tuple[Item, Path]:
-        """Raises UnknownItem, ItemPending, ItemUnusable, FieldInvalid for a pipeline."""
+    async def content(
+        self, space: str, kind: Kind, uid: str, *, look_only: bool
+    ) -> tuple[Item, Path]:
+        """Of which the audit log is told, unless only its headers are asked for. Raises
+        UnknownItem, ItemPending, ItemUnusable, FieldInvalid for a pipeline."""
         item = await self._registry.ready(space, kind, uid)
         if item.content is None:
             raise FieldInvalid("uid", f"a {kind.noun} has no content")
+        if not look_only:
+            await self._registry.shown(item)
         return item, self._registry.path(item)
 
     async def remove(self, space: str, kind: Kind, uid: str) -> Item:

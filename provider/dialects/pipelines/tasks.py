@@ -115,6 +115,7 @@ class Tasks:
         actual = _about(job).kind
         if kind is not actual:
             raise FieldInvalid("type", f"task {uid} is of type {actual.value}; write that")
+        await self._jobs.task_shown("log", job)
         texts = [await self._text(job, stage) for stage in SEQUENCES]
         return dict(zip(MANNERS[kind].steps, texts, strict=True))
 

@@ -28,39 +28,17 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion11, web
 
+from provider.addresses import client_address, is_direct, is_loopback
 from provider.apikeys import KeyRing
 from provider.errors import KeyWrong, NotAllowed, NotLocal
+from provider.limits import LIMITER
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,255})(?::[0-9]{1,5})?")
-_OF_PROXIES: Final = frozenset(
-    {
-        "forwarded",
-        "via",
-        "x-real-ip",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "x-original-host",
-        "x-original-forwarded-for",
-        "x-remote-ip",
-        "x-remote-addr",
-        "client-ip",
-        "true-client-ip",
-        "cdn-loop",
-        "cf-connecting-ip",
-        "cf-ray",
-        "fastly-client-ip",
-        "max-forwards",
-        "proxy-connection",
-        "proxy-authorization",
-    }
-)
-_OF_PROXIES_BEGIN: Final = ("x-forwarded", "x-envoy-", "x-proxied-", "x-proxyuser-")
 _OWN_SITES: Final = frozenset({"same-origin", "same-site", "none"})
 
 
@@ -82,12 +60,14 @@ class Door:
 
     async def admit(self, request: web.Request) -> str:
         """The name of the key that the request came with, "" where none is needed. Raises
-        KeyWrong, NotLocal, NotAllowed, TooManyChecks."""
+        KeyWrong, NotLocal, NotAllowed, TooManyChecks, TooManyRequests."""
         if len(self.ring):
             claimed, key = _shown(request.headers)
             name = await self.ring.name_of(key, claimed)
             if name is None:
                 raise KeyWrong
+            if (limiter := request.app.get(LIMITER)) is not None:
+                limiter.admit_wallet(f"{self.name}:{name}")
             return name
         if self._everyone:
             _require_no_strange_page(request)
@@ -122,7 +102,8 @@ def _is_local(request: web.Request) -> bool:
         and _is_loopback(transport.get_extra_info("peername"))
         and _is_loopback(transport.get_extra_info("sockname"))
         and request.version >= HttpVersion11
-        and not any(map(_is_of_a_proxy, request.headers))
+        and is_loopback(client_address(request))
+        and is_direct(request)
         and _names_loopback(request.host)
         and all(map(_names_loopback, request.headers.getall("Host", ["none"])))
         and all(map(_is_local_page, request.headers.getall("Origin", ())))
@@ -132,16 +113,7 @@ def _is_local(request: web.Request) -> bool:
 
 def _is_loopback(address: Any) -> bool:
     """Of a socket's address: a pair or more for IP, a text for others."""
-    return isinstance(address, tuple) and _is_loopback_ip(str(address[0]))
-
-
-def _is_loopback_ip(text: str) -> bool:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
+    return isinstance(address, tuple) and is_loopback(str(address[0]))
 
 
 def _names_loopback(host: str) -> bool:
@@ -149,12 +121,7 @@ def _names_loopback(host: str) -> bool:
     if found is None:
         return False
     name = found[1].lower()
-    return name == "localhost" or _is_loopback_ip(name.strip("[]"))
-
-
-def _is_of_a_proxy(header: str) -> bool:
-    lower = header.lower()
-    return lower in _OF_PROXIES or lower.startswith(_OF_PROXIES_BEGIN)
+    return name == "localhost" or is_loopback(name.strip("[]"))
 
 
 def _is_local_page(origin: str) -> bool:

@@ -15,9 +15,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from compute.errors import ComputeError
+from provider.auditing.asking import asking
 from provider.dialects.shared.door import Door
 from provider.errors import KeyWrong, ProviderError
-from provider.middlewares import REQUEST_ID
+from provider.middlewares import ENVELOPES, REFUSED, REQUEST_ID, mark_refusal
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +55,17 @@ def mount(
     An entry "/" at the root says nothing, for all other APIs are there.
     """
     root = "" if prefix == "/" else prefix
+    envelopes = app.setdefault(ENVELOPES, {})
     resources: dict[str, web.Resource] = {}
     for route in routes:
         for path in (root + route.path, root + "/" + route.path):
             resource = resources.get(path) or app.router.add_resource(path)
-            resource.add_route(route.method, _guarded(route, door, render))
+            handler = _guarded(route, door, render)
+            resource.add_route(route.method, handler)
+            envelopes[handler] = render
             resources[path] = resource
     lost = _lost(list(resources.values()), render)
+    envelopes[lost] = render
     for each in below:
         top = root + each.rstrip("/")
         if top:
@@ -71,7 +76,9 @@ def mount(
 def _guarded(route: Route, door: Door, render: Render) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         try:
-            return await route.handler(request, await door.admit(request))
+            key = await door.admit(request)
+            asking().actor = f"{door.name}:{key}"
+            return await route.handler(request, key)
         except (ProviderError, ComputeError, web.HTTPException) as error:
             answer = _answer(request, error, render)
             if answer is None:
@@ -104,15 +111,17 @@ def _lost(resources: Sequence[web.Resource], render: Render) -> Handler:
 def _answer(request: web.Request, error: Exception, render: Render) -> web.Response | None:
     if isinstance(error, web.HTTPException) and error.status < 400:
         return None
+    request[REFUSED] = error
     answer = render(request, error)
     if answer is None and isinstance(error, KeyWrong):
         answer = web.json_response({"error": error.public}, status=error.status)
     if answer is None:
         return None
+    mark_refusal(request, error, answer)
     if answer.status == web.HTTPUnauthorized.status_code:
         answer.headers["WWW-Authenticate"] = CHALLENGE
     if answer.status >= 500:
         cause = type(error).__name__
         request_id = request.get(REQUEST_ID, "")
-        log.info("request_refused id=%s status=%s cause=%s", request_id, answer.status, cause)
+        log.info("request_refused request=%s status=%s cause=%s", request_id, answer.status, cause)
     return answer

@@ -58,15 +58,15 @@ def forget_outcome(service: Service, task_uid: str) -> Path:
     """Have the database as it is between the end of a job and the outcome of its task; where
     the content was."""
     with closing(sqlite3.connect(service.data / "ocean-compute.db")) as database, database:
-        [(uid, kind)] = database.execute(
-            "SELECT uid, kind FROM registry_items WHERE task_uid = ?", (task_uid,)
+        [(uid, kind, sha256)] = database.execute(
+            "SELECT uid, kind, sha256 FROM registry_items WHERE task_uid = ?", (task_uid,)
         )
         database.execute(
             "UPDATE registry_items SET state = 'pending', size = NULL, sha256 = '' WHERE uid = ?",
             (uid,),
         )
         database.execute("INSERT INTO registry_uses VALUES (?, ?, '')", (task_uid, uid))
-    return service.data / "registry" / kind / uid
+    return service.data / "registry" / kind / f"{uid}-{sha256}"
 
 
 def forget_row(service: Service, uid: str) -> None:

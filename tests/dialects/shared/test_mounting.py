@@ -141,7 +141,7 @@ async def test_what_will_pass_is_noted(caplog: pytest.LogCaptureFixture) -> None
     async with serving(mounted()) as port:
         await sent(port, call("/tiny/fail/busy", **{"X-Request-Id": "mine"}))
         await sent(port, call("/tiny/fail/none"))
-    assert caplog.messages == ["request_refused id=mine status=503 cause=Busy"]
+    assert caplog.messages == ["request_refused request=mine status=503 cause=Busy"]
 
 
 @pytest.mark.parametrize("render", [enveloped, lambda request, error: None])

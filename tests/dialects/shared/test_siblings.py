@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -20,6 +21,7 @@ from provider.dialects.shared.surroundings import SiblingSurroundings
 from provider.dialects.siblings import SIBLINGS, Sibling, add_routes, open_siblings
 from provider.jobs import Jobs
 from provider.keys import ProviderKey
+from provider.sharing.leases import Leases
 
 GREETINGS = web.AppKey("greetings", dict[str, str])
 HAPPENED = web.AppKey("happened", list[str])
@@ -67,12 +69,14 @@ def dialects(**sections: TinySettings) -> Dialects:
 
 
 def around(folder: Path) -> SiblingSurroundings:
+    database = cast(Any, SimpleNamespace(shared=False))
     return SiblingSurroundings(
-        database=cast(Any, None),
+        database=database,
         uploads=folder / "uploads",
         data_dir=folder,
         key=ProviderKey.generate(),
         now=lambda: 0.0,
+        leases=Leases(database, now=lambda: 0.0),
     )
 
 

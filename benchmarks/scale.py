@@ -1,0 +1,184 @@
+"""What a service of months costs: a million finished jobs, ten thousand that wait.
+
+Two services run side by side, one with much in its store and one with little; the same
+requests go to both in turns. What is in the store is one real job, multiplied.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+from eth_account import Account
+from support.consumer import Consumer, raw
+from support.service import DATASET, Service, image_id
+
+from benchmarks.figures import Figure, alternate
+from benchmarks.load import drive
+
+FINISHED = 1_000_000
+FEW_FINISHED = 1_000
+QUEUED = 10_000
+FEW_QUEUED = 10
+GOAL = 1.5
+
+ASKED = 900
+LISTED = 300
+STARTED = 100
+A_LIST = 20
+"""Jobs of the one owner whose list is asked for."""
+
+ENVIRONMENTS = (
+    {"id": "test"},
+    {"id": "busy", "cpu": 0.1, "maxJobs": 1, "maxQueue": 100_000, "maxQueuePerConsumer": 100_000},
+)
+
+_COPIES = """
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :number)
+"""
+
+
+class Filled:
+    """A service whose store holds so many finished and queued jobs."""
+
+    def __init__(self, folder: Path, finished: int, queued: int) -> None:
+        self.service = Service(folder)
+        self.service.environments(*ENVIRONMENTS)
+        self._finished, self._queued = finished, queued
+        self.consumer = Consumer("", Account.create())
+        self.job_ids: list[str] = []
+
+    @property
+    def port(self) -> int:
+        return int(self.service.url.rpartition(":")[2])
+
+    async def fill(self) -> None:
+        """One job of each kind for real, then their copies."""
+        await self.service.start(LOG_LEVEL="warning", MAX_CONNECTIONS="1000")
+        self.consumer.url = self.service.url
+        async with self.consumer as consumer:
+            algorithm = raw("true", checksum=image_id())
+            done = (await consumer.start(algorithm, [DATASET]))["jobId"]
+            await consumer.follow(done)
+            sleeper = raw("sleep 3600", checksum=image_id())
+            running = (await consumer.start(sleeper, [DATASET], "busy"))["jobId"]
+            await consumer.follow(running, until={40})
+            waiting = (await consumer.start(algorithm, [DATASET], "busy"))["jobId"]
+        self.service.stop()
+        with sqlite3.connect(self.service.data / "ocean-compute.db") as database:
+            self.job_ids = _multiply(database, done, self._finished, consumer.address)
+            _multiply(database, waiting, self._queued, consumer.address)
+        database.close()
+        await self.service.restart()
+
+    def end(self) -> None:
+        self.service.stop()
+        self.service.sweep()
+
+
+def _multiply(database: sqlite3.Connection, job_id: str, number: int, owner: str) -> list[str]:
+    """Copies of a job and all that belongs to it, every owner with A_LIST of them; the ids of
+    the first thousand."""
+    (source,) = database.execute("SELECT sequence FROM jobs WHERE id = ?", [job_id]).fetchone()
+    (last,) = database.execute("SELECT max(sequence) FROM jobs").fetchone()
+    names = {"source": source, "last": last, "number": number, "each": A_LIST, "owner": owner}
+    new = {
+        "sequence": ":last + 1 + i",
+        "id": "lower(hex(randomblob(16)))",
+        "owner": "CASE WHEN i < :each THEN :owner ELSE '0x' || (i / :each) END",
+        "owner_key": "CASE WHEN i < :each THEN lower(:owner) ELSE '0x' || (i / :each) END",
+    }
+    columns = [row[1] for row in database.execute("PRAGMA table_info(jobs)")]
+    values = ", ".join(new.get(name, name) for name in columns)
+    database.execute(
+        f"{_COPIES} INSERT INTO jobs SELECT {values} FROM jobs, n WHERE sequence = :source", names
+    )
+    for table, given in (
+        ("job_specs", ["spec"]),
+        ("job_assets", ["did"]),
+        ("job_history", ["at", "phase", "goal", "note"]),
+    ):
+        listed = ", ".join(given)
+        database.execute(
+            f"{_COPIES} INSERT INTO {table} (job, {listed}) SELECT :last + 1 + i, {listed}"
+            f" FROM n, {table} WHERE {table}.job = :source",
+            names,
+        )
+    database.commit()
+    rows = database.execute(
+        "SELECT id FROM jobs WHERE sequence > ? ORDER BY sequence LIMIT 100000", [last]
+    )
+    found = [row[0] for row in rows]
+    return random.sample(found, min(len(found), FEW_FINISHED))
+
+
+def _get(query: dict[str, str]) -> bytes:
+    return f"GET /api/services/compute?{urlencode(query)} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+
+
+async def _seconds(filled: Filled, requests: list[bytes]) -> float:
+    load = await drive(filled.port, filled.service.pid, requests, 4)
+    assert not load.refused
+    return 1 / load.per_second
+
+
+async def scale(rounds: int) -> list[Figure]:
+    """Status, list and start, with much against with little."""
+    with tempfile.TemporaryDirectory(prefix="ocean-compute-bench-") as folder:
+        much = Filled(Path(folder) / "much", FINISHED, QUEUED)
+        little = Filled(Path(folder) / "little", FEW_FINISHED, FEW_QUEUED)
+        try:
+            for filled in (much, little):
+                await filled.fill()
+            return [
+                await _statuses(much, little, rounds),
+                await _lists(much, little, rounds),
+                await _starts(much, little, rounds),
+            ]
+        finally:
+            much.end()
+            little.end()
+
+
+async def _statuses(much: Filled, little: Filled, rounds: int) -> Figure:
+    """Each job is asked for once after a restart, so that none is in memory."""
+
+    async def one(filled: Filled) -> float:
+        filled.service.stop()
+        await filled.service.restart()
+        asked = random.sample(filled.job_ids, ASKED)
+        return 1000 * await _seconds(filled, [_get({"jobId": job_id}) for job_id in asked])
+
+    figure, other, ratio = await alternate(rounds, lambda: one(much), lambda: one(little))
+    name = f"status, {FINISHED:,} finished jobs against {FEW_FINISHED:,}"
+    return Figure(name, figure, other, "ms", ratio, GOAL, True)
+
+
+async def _lists(much: Filled, little: Filled, rounds: int) -> Figure:
+    async def one(filled: Filled) -> float:
+        query = {"consumerAddress": filled.consumer.address}
+        return 1000 * await _seconds(filled, [_get(query)] * LISTED)
+
+    await one(much), await one(little)
+    figure, other, ratio = await alternate(rounds, lambda: one(much), lambda: one(little))
+    name = f"list of one owner, {FINISHED:,} finished and {QUEUED:,} queued jobs"
+    return Figure(name, figure, other, "ms", ratio, GOAL, True)
+
+
+async def _starts(much: Filled, little: Filled, rounds: int) -> Figure:
+    async def one(filled: Filled) -> float:
+        algorithm = raw("true", checksum=image_id())
+        async with Consumer(filled.service.url) as consumer:
+            began = time.perf_counter()
+            for _ in range(STARTED):
+                await consumer.start(algorithm, [DATASET], "busy")
+            return 1000 * (time.perf_counter() - began) / STARTED
+
+    await one(much), await one(little)
+    figure, other, ratio = await alternate(rounds, lambda: one(much), lambda: one(little))
+    name = f"accepting one more, {QUEUED:,} queued jobs against {FEW_QUEUED}"
+    return Figure(name, figure, other, "ms", ratio, GOAL, True)

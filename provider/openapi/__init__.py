@@ -1,0 +1,1 @@
+"""The description of the HTTP APIs: ``/openapi.json``, and a page that shows it."""

@@ -1,0 +1,1 @@
+"""What the processes of one installation have between them: turns, folders, a name."""

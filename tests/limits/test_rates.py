@@ -1,0 +1,157 @@
+"""How often somebody may ask: a real service behind a proxy that it trusts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import pytest
+from limits.all_dialects import ASKED, sections
+from support.consumer import Consumer
+from support.service import DATASET, Service
+
+NONCE = "/api/services/nonce"
+STATUS = "/api/services/compute"
+BEHIND_A_PROXY = {"TRUSTED_PROXIES": "127.0.0.0/8", "OUTPUT_QUOTA": "watch"}
+Json = dict[str, Any]
+
+
+async def get(
+    session: aiohttp.ClientSession, url: str, client: str, **options: Any
+) -> tuple[int, Json, Mapping[str, str]]:
+    """Ask as ``client`` does through the proxy."""
+    headers = {"X-Forwarded-For": client} if client else {}
+    async with session.get(url, headers=headers, **options) as response:
+        body = await response.json(content_type=None)
+        return response.status, body, response.headers
+
+
+async def test_an_address_that_asks_too_often_is_told_in_the_words_of_each_api(
+    service: Service,
+) -> None:
+    service.dialects(sections(service.root))
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="0.5")
+    async with aiohttp.ClientSession() as session:
+        url = service.url
+        first = [(await get(session, url + NONCE, "203.0.113.7"))[0] for _ in range(5)]
+        assert first == [400] * 5, "a burst of ten seconds' worth, of bad requests as of good ones"
+        for path, fields in ASKED.items():
+            status, body, headers = await get(session, url + path, "203.0.113.7")
+            assert (status, set(body)) == (429, fields), path
+            assert 1 <= int(headers["Retry-After"]) <= 2
+            assert headers["X-Request-Id"], str(headers)
+            assert "Too many requests" in str(body)
+        assert (await get(session, url + NONCE, "203.0.113.8"))[0] == 400, "others do not notice"
+        assert (await get(session, url + NONCE, "spoof, 203.0.113.7"))[0] == 429
+        assert (await get(session, url + "/", ""))[0] == 200, "the machine itself"
+        await asyncio.sleep(2.1)
+        assert (await get(session, url + NONCE, "203.0.113.7"))[0] == 400
+    [line] = [line for line in service.log().splitlines() if "requests_limited" in line]
+    assert "by=address client=203.0.113.7" in line
+
+
+async def test_neighbours_of_ipv6_share_a_limit(service: Service) -> None:
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="0.5")
+    async with aiohttp.ClientSession() as session:
+        near = [f"2001:db8:1:2::{number:x}" for number in range(1, 10)]
+        told = [(await get(session, service.url + NONCE, each))[0] for each in near]
+        assert told == [400] * 5 + [429] * 4
+        assert (await get(session, service.url + NONCE, "2001:db8:1:3::1"))[0] == 400
+
+
+async def test_wrong_signatures_cost_more_than_good_ones(service: Service) -> None:
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="10")
+    async with Consumer(service.url) as honest, aiohttp.ClientSession() as session:
+
+        def query(signature: str) -> Json:
+            nonce = honest.nonce()
+            signed = signature or honest.sign(honest.address, DATASET, nonce)
+            return {
+                "consumerAddress": honest.address,
+                "documentId": DATASET,
+                "nonce": nonce,
+                "signature": signed,
+            }
+
+        good = [
+            (await get(session, service.url + STATUS, "203.0.113.7", params=query("")))[0]
+            for _ in range(30)
+        ]
+        assert good == [200] * 30
+        wrong = honest.sign("something else")
+        bad = []
+        for _ in range(10):
+            status, body, _ = await get(
+                session, service.url + STATUS, "203.0.113.9", params=query(wrong)
+            )
+            bad.append(status)
+            assert status == 429 or "signature" in body["errors"]
+        assert bad[0] == 400
+        assert bad.count(400) <= 6, "a hundred would be good ones"
+        assert bad[-1] == 429
+
+
+async def test_a_wallet_that_asks_too_often_wherever_it_is(service: Service) -> None:
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_WALLET="0.5")
+    async with Consumer(service.url) as busy, Consumer(service.url) as other:
+
+        async def ask(who: Consumer, client: str) -> tuple[int, Json, Mapping[str, str]]:
+            nonce = who.nonce()
+            params = {
+                "consumerAddress": who.address,
+                "documentId": DATASET,
+                "nonce": nonce,
+                "signature": who.sign(who.address, DATASET, nonce),
+            }
+            async with aiohttp.ClientSession() as session:
+                return await get(session, service.url + STATUS, client, params=params)
+
+        told = [(await ask(busy, f"203.0.113.{number}"))[0] for number in range(1, 7)]
+        assert told == [200] * 5 + [429]
+        status, body, headers = await ask(busy, "203.0.113.99")
+        assert (status, set(body)) == (429, {"error"})
+        assert 1 <= int(headers["Retry-After"]) <= 2
+        assert (await ask(other, "203.0.113.1"))[0] == 200
+
+
+async def test_a_wallet_on_this_machine_has_no_limit_unless_a_proxy_brings_it(
+    service: Service,
+) -> None:
+    await service.start(OUTPUT_QUOTA="watch", REQUESTS_PER_WALLET="0.5", REQUESTS_PER_ADDRESS="1")
+    async with Consumer(service.url) as local, aiohttp.ClientSession() as session:
+
+        async def ask(client: str) -> int:
+            nonce = local.nonce()
+            params = {
+                "consumerAddress": local.address,
+                "documentId": DATASET,
+                "nonce": nonce,
+                "signature": local.sign(local.address, DATASET, nonce),
+            }
+            return (await get(session, service.url + STATUS, client, params=params))[0]
+
+        assert [await ask("") for _ in range(30)] == [200] * 30
+        assert await ask("203.0.113.7") == 429
+    [line] = [line for line in service.log().splitlines() if "proxy_not_trusted" in line]
+    assert "TRUSTED_PROXIES" in line
+
+
+async def test_a_flood_of_refusals_is_few_lines(service: Service) -> None:
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="0.1")
+    async with aiohttp.ClientSession() as session:
+        began = time.monotonic()
+        statuses = [(await get(session, service.url + NONCE, "203.0.113.7"))[0] for _ in range(500)]
+        assert statuses.count(429) >= 490
+        assert time.monotonic() - began < 60
+    assert len(service.log().splitlines()) < 12, service.log()
+
+
+@pytest.mark.parametrize("rate", ["0"])
+async def test_limits_can_be_off(service: Service, rate: str) -> None:
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS=rate, REQUESTS_PER_WALLET=rate)
+    async with aiohttp.ClientSession() as session:
+        told = [(await get(session, service.url + NONCE, "203.0.113.7"))[0] for _ in range(50)]
+        assert told == [400] * 50
