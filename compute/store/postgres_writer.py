@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import BigInteger, Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -44,10 +44,10 @@ WRITERS = "database_writers"
 kind of database alone, and is not part of what is kept."""
 
 CREATE_WRITERS = (
-    f"CREATE TABLE IF NOT EXISTS {WRITERS} "
+    "CREATE TABLE IF NOT EXISTS database_writers "
     "(writer UUID PRIMARY KEY, batch BIGINT NOT NULL, at TIMESTAMPTZ NOT NULL)"
 )
-FORGET_WRITERS = f"DELETE FROM {WRITERS} WHERE at < now() - interval '7 days'"  # noqa: S608 (a constant)
+FORGET_WRITERS = "DELETE FROM database_writers WHERE at < now() - interval '7 days'"
 
 WAIT_S = 15.0
 """How long a unit waits for a server that is away."""
@@ -62,15 +62,15 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 
 _BEGIN = text(
-    f"WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock({WRITING})) "
-    f"INSERT INTO {WRITERS} AS mine (writer, batch, at) "
+    "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock(:lock)) "
+    "INSERT INTO database_writers AS mine (writer, batch, at) "
     "SELECT CAST(:writer AS UUID), CAST(:batch AS BIGINT), now() FROM gate "
     "ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, at = excluded.at"
-)
+).bindparams(bindparam("lock", WRITING, type_=BigInteger))
 _LOCK = text(f"SELECT pg_advisory_xact_lock({WRITING})")
-_MARKED = text(f"SELECT batch FROM {WRITERS} WHERE writer = CAST(:writer AS UUID)")  # noqa: S608 (a constant)
-_NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', said) FROM unnest(:said) AS said").bindparams(
-    bindparam("said", type_=ARRAY(Text))
+_MARKED = text("SELECT batch FROM database_writers WHERE writer = CAST(:writer AS UUID)")
+_NOTIFY = text("SELECT pg_notify(:channel, said) FROM unnest(:said) AS said").bindparams(
+    bindparam("channel", CHANNEL, type_=Text), bindparam("said", type_=ARRAY(Text))
 )
 _FLUSHED = text(
     "SELECT set_config('synchronous_commit', 'on', false) "
