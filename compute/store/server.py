@@ -106,6 +106,9 @@ def reason_to_retry(error: BaseException) -> str | None:
             return "too many are reading"
         if isinstance(each, OSError):
             return "the server cannot be reached"
+        if isinstance(each, asyncpg.InternalClientError):
+            # What asyncpg says when the connection ends where it does not expect that.
+            return LOST
         if isinstance(each, asyncpg.InterfaceError) and "clos" in str(each):
             return LOST
         reason = passing(each)
