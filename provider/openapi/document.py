@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from provider import __version__
 from provider.openapi import prose
+from provider.openapi.files import UNREADABLE
 from provider.openapi.operations import Answer, Api, Body, Operation
 
 VERSION: Final = "3.1.0"
@@ -165,7 +166,7 @@ class _Written:
     def _answers(self) -> dict[int, Answer]:
         given, api = self._operation, self._api
         refusals = {status: api.refusals[status] for status in (*given.refusals, *api.always)}
-        return dict(sorted({**refusals, **given.answers}.items()))
+        return dict(sorted({**refusals, **UNREADABLE, **given.answers}.items()))
 
     def _responses(self) -> Json:
         """Refusals are alike in all calls of an API, and written down once."""
