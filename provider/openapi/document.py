@@ -28,6 +28,9 @@ RETRY_AFTER: Final = "Retry-After"
 _SLASHES: Final = re.compile(r"/{2,}")
 _VARIABLE: Final = re.compile(r"\{([^{}]+)\}")
 _RETRIED: Final = (429, 503)
+_UNNAMED: Final = re.compile(r"[^A-Za-z0-9._-]+")
+"""What names of components may not have."""
+
 _PART: Final = 206
 
 Json = dict[str, Any]
@@ -171,7 +174,7 @@ class _Written:
     def _responses(self) -> Json:
         """Refusals are alike in all calls of an API, and written down once."""
         own = self._operation.answers
-        tag = next(iter(self._api.tags))
+        tag = _UNNAMED.sub("_", next(iter(self._api.tags)))
         return {
             str(status): self._answer(status, answer)
             if status in own
