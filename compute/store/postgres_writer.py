@@ -20,8 +20,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import BigInteger, Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
@@ -43,10 +44,10 @@ WRITERS = "database_writers"
 kind of database alone, and is not part of what is kept."""
 
 CREATE_WRITERS = (
-    f"CREATE TABLE IF NOT EXISTS {WRITERS} "
+    "CREATE TABLE IF NOT EXISTS database_writers "
     "(writer UUID PRIMARY KEY, batch BIGINT NOT NULL, at TIMESTAMPTZ NOT NULL)"
 )
-FORGET_WRITERS = f"DELETE FROM {WRITERS} WHERE at < now() - interval '7 days'"
+FORGET_WRITERS = "DELETE FROM database_writers WHERE at < now() - interval '7 days'"
 
 WAIT_S = 15.0
 """How long a unit waits for a server that is away."""
@@ -61,15 +62,15 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 
 _BEGIN = text(
-    f"WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock({WRITING})) "
-    f"INSERT INTO {WRITERS} AS mine (writer, batch, at) "
+    "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock(:lock)) "
+    "INSERT INTO database_writers AS mine (writer, batch, at) "
     "SELECT CAST(:writer AS UUID), CAST(:batch AS BIGINT), now() FROM gate "
     "ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, at = excluded.at"
-)
+).bindparams(bindparam("lock", WRITING, type_=BigInteger))
 _LOCK = text(f"SELECT pg_advisory_xact_lock({WRITING})")
-_MARKED = text(f"SELECT batch FROM {WRITERS} WHERE writer = CAST(:writer AS UUID)")
-_NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', said) FROM unnest(:said) AS said").bindparams(
-    bindparam("said", type_=ARRAY(Text))
+_MARKED = text("SELECT batch FROM database_writers WHERE writer = CAST(:writer AS UUID)")
+_NOTIFY = text("SELECT pg_notify(:channel, said) FROM unnest(:said) AS said").bindparams(
+    bindparam("channel", CHANNEL, type_=Text), bindparam("said", type_=ARRAY(Text))
 )
 _FLUSHED = text(
     "SELECT set_config('synchronous_commit', 'on', false) "
@@ -165,7 +166,6 @@ class PostgresWriter:
         try:
             async with asyncio.timeout(ATTEMPT_S):
                 await self._attempt(batch)
-            return None
         except Exception as error:
             await self._hang_up()
             reason = LOST if isinstance(error, _Lost) else reason_to_retry(error)
@@ -174,6 +174,7 @@ class PostgresWriter:
                 return None
             log.warning("database_write_delayed units=%s reason=%s", len(batch), reason)
             return reason
+        return None
 
     def _blame(self, batch: Sequence[Unit], error: Exception) -> None:
         fault = fault_of(error, "written")
@@ -293,18 +294,20 @@ def _run_apart(connection: Connection, batch: Sequence[Unit], driver: Any) -> bo
     """Run each unit in a savepoint: one that fails takes back itself only."""
     take_failed(connection)
     for unit in batch:
-        savepoint = connection.begin_nested()
+        connection.exec_driver_sql("SAVEPOINT unit")
         _run(unit, connection, driver)
         failed = take_failed(connection)
         if unit.error is None:
             try:
-                savepoint.commit()
+                connection.exec_driver_sql("RELEASE SAVEPOINT unit")
                 continue
-            except Exception as error:
+            except DBAPIError as error:
+                if driver.is_closed():
+                    raise
                 # It went on after a statement that failed, and nothing counted from there.
                 take_failed(connection)
                 unit.fail(failed or error)
-        savepoint.rollback()
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT unit")
     return True
 
 
