@@ -46,7 +46,7 @@ class Registry:
         """Removes contents that no row is about: what a crash has left. Other processes may
         be about to write the row of what they have just put there."""
         known = await self._database.read(store.content_names)
-        old_s = OTHERS_S if self._database.shared else 0.0
+        old_s = self._others_s if self._database.shared else 0.0
         for name in await asyncio.to_thread(self._files.open, known, old_s=old_s):
             log.info("registry_swept content=%s", name)
         return self
