@@ -35,9 +35,18 @@ OTHERS_S = 3600.0
 
 
 class Registry:
-    """Of all spaces. ``folder`` is where the contents are, in the service's data folder."""
+    """Of all spaces. ``folder`` is where the contents are, in the service's data folder.
+    ``others_s`` is how old a content without a row must be to be no other process's."""
 
-    def __init__(self, database: Database, folder: Path, *, trail: Trail | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        trail: Trail | None = None,
+        others_s: float = OTHERS_S,
+    ) -> None:
+        self._others_s = others_s
         self._trail = trail
         self._database = database
         self._files = ContentFiles(folder)
