@@ -29,7 +29,7 @@ from sqlalchemy.types import Text
 from compute.errors import StoreUnavailable
 from compute.metrics import NOBODY, Recorder
 from compute.store.base import MISSED, Listener, T, Work
-from compute.store.faults import LOST, fault_in
+from compute.store.faults import LOST, fault_in, sqlstate_of
 from compute.store.postgres_ear import CHANNEL
 from compute.store.server import Server, fault_of, reason_to_retry, take_failed
 from compute.store.units import BATCH_LIMIT, Unit, settle
@@ -58,6 +58,7 @@ DOUBT_S = 45.0
 ATTEMPT_S = 25.0
 """What a batch may take at most; a server that is silent for so long is given up."""
 
+_HANG_UP_S = 5.0
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 
@@ -167,8 +168,9 @@ class PostgresWriter:
             async with asyncio.timeout(ATTEMPT_S):
                 await self._attempt(batch)
         except Exception as error:
+            gone = isinstance(error, _Lost) or self._doubtful is not None or self._is_cut()
             await self._hang_up()
-            reason = LOST if isinstance(error, _Lost) else reason_to_retry(error)
+            reason = reason_to_retry(error) or (LOST if gone else None)
             if reason is None:
                 self._blame(batch, error)
                 return None
@@ -229,8 +231,8 @@ class PostgresWriter:
         began = self._loop.time()
         try:
             await connection.commit()
-        except Exception:
-            if not self._driver.is_closed():
+        except Exception as error:
+            if sqlstate_of(error) and reason_to_retry(error) is None:
                 # The server's own word: it has rolled all back.
                 self._doubtful = None
             raise
@@ -251,13 +253,16 @@ class PostgresWriter:
         return took_place
 
     async def _connected(self) -> AsyncConnection:
-        if self._connection is None or self._driver.is_closed():
+        if self._connection is None or self._is_cut():
             await self._hang_up()
             connection = self._connection = await self._engine.connect()
             self._driver = (await connection.get_raw_connection()).driver_connection
             await connection.execute(_FLUSHED)
             await connection.commit()
         return self._connection
+
+    def _is_cut(self) -> bool:
+        return self._driver is not None and bool(self._driver.is_closed())
 
     async def _hang_up(self) -> None:
         """Leave the connection, whatever state it is in."""
@@ -267,8 +272,9 @@ class PostgresWriter:
             driver.terminate()
         if connection is not None:
             try:
-                await connection.invalidate()
-                await connection.close()
+                async with asyncio.timeout(_HANG_UP_S):
+                    await connection.invalidate()
+                    await connection.close()
             except Exception as error:
                 log.debug("database_hang_up_failed kind=%s", type(error).__name__)
 

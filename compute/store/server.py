@@ -108,6 +108,9 @@ def reason_to_retry(error: BaseException) -> str | None:
             return "the server cannot be reached"
         if isinstance(each, DBAPIError) and each.connection_invalidated:
             return LOST
+        if isinstance(each, asyncpg.InternalClientError):
+            # What asyncpg says when the connection ends where it does not expect that.
+            return LOST
         if isinstance(each, asyncpg.InterfaceError) and "clos" in str(each):
             return LOST
         reason = passing(each)
