@@ -232,7 +232,7 @@ class Jobs:
         unfinished = [job.id for job in jobs if not job.phase.terminal]
         asking().about("stop", *unfinished, jobs=len(unfinished))
         if not unfinished:
-            await self._callers.spend(caller)
+            await self._callers.spend(caller, idly=True)
             return jobs if query.job_id else []
         return await self._operator.stop(unfinished, also=self._callers.consume(caller))
 
@@ -243,7 +243,7 @@ class Jobs:
         existing = [job.id for job in jobs if job.phase is not Phase.DELETED]
         asking().about("delete", *existing, jobs=len(existing))
         if not existing:
-            await self._callers.spend(caller)
+            await self._callers.spend(caller, idly=True)
             return jobs
         return await self._operator.delete(existing, also=self._callers.consume(caller))
 
@@ -278,8 +278,8 @@ class Jobs:
     ) -> AsyncIterator[tuple[AsyncIterator[bytes], Place]]:
         """What one's own job has printed and prints, from byte ``offset`` on, while one is
         inside; see :meth:`compute.logstreams.LogStreams.open`. End it when its place is lost.
-        The nonce is used up before the first byte. Raises NoSuchResult for a stage that the job has not, LogOutgrown,
-        OffsetBeyond, TooManyFollowers, EngineUnavailable."""
+        The nonce is used up before the first byte. Raises NoSuchResult for a stage that the
+        job has not, LogOutgrown, OffsetBeyond, TooManyFollowers, EngineUnavailable."""
         caller = await self._callers.identify(claim)
         [job] = await self._own(caller, JobQuery(job_id=job_id))
         with self._followers.enter(caller.address, asking().address) as place:

@@ -6,7 +6,7 @@ this process's memory, so each of several `serve` processes has its own, and the
 
 A request whose signature or key is wrong has cost far more than it was worth, so it takes
 ``FAILURE_COST`` of its address's bucket, which the next request is measured by before anything is
-computed for it.
+computed for it. So does what leaves a trace for ever without doing anything.
 
 Clients on this machine are not limited by address: what stands at the loopback is either the
 operator or a reverse proxy with the whole world behind it. The second has to be named in
@@ -151,7 +151,18 @@ class Limiter:
 
     def failed(self, request: web.BaseRequest, error: Exception) -> None:
         """Charge the address for what made no sense and was dear to find out."""
-        if self._addresses is None or not isinstance(error, _FAILURES):
+        if isinstance(error, _FAILURES):
+            self._charge(request)
+
+    def left_a_trace(self) -> None:
+        """Charge the address for what is kept for ever, a record and a nonce, of a request that
+        any new wallet may make and that does nothing."""
+        request = self._asking.get()
+        if request is not None:
+            self._charge(request)
+
+    def _charge(self, request: web.BaseRequest) -> None:
+        if self._addresses is None:
             return
         address = client_address(request)
         if _is_limited(address) or is_hidden(request):

@@ -93,7 +93,8 @@ class Caller:
 
 class Callers:
     """Tells who is asking. ``now`` gives seconds since the epoch; ``limit`` counts a request of
-    a wallet that has shown a right to make it, and may refuse it."""
+    a wallet that has shown a right to make it, and may refuse it; ``trace`` counts one that any
+    wallet may make and of which something is kept for ever."""
 
     def __init__(
         self,
@@ -108,9 +109,11 @@ class Callers:
         now: Callable[[], float],
         trail: Trail | None = None,
         limit: Limit = unlimited,
+        trace: Callable[[], None] = lambda: None,
     ) -> None:
         self._trail = trail
         self._limit = limit
+        self._trace = trace
         self._nonces = nonces
         self._shown = shown
         self._revocations = revocations
@@ -177,9 +180,11 @@ class Callers:
         used_up = self._used_up(caller)
         return used_up if self._trail is None else self._trail.recording(used_up)
 
-    async def spend(self, caller: Caller) -> None:
-        """Use up the caller's nonce alone, with its record; durable on return. Raises
-        NonceTooLow."""
+    async def spend(self, caller: Caller, *, idly: bool = False) -> None:
+        """Use up the caller's nonce alone, with its record; durable on return. ``idly`` for
+        what any wallet may do that nobody has ever seen. Raises NonceTooLow."""
+        if idly:
+            self._trace()
         if self._trail is not None:
             await self._trail.write(self._used_up(caller))
         elif caller.nonce is not None:

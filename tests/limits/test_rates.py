@@ -158,6 +158,28 @@ async def test_nobody_uses_up_the_limit_of_a_wallet_with_copies_of_what_it_signe
     assert "allowed" in record, "copies do not speak in its name"
 
 
+async def test_what_leaves_a_record_for_nothing_is_dear(service: Service) -> None:
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="10")
+    headers = {"X-Forwarded-For": "203.0.113.7"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        told: dict[str, list[int]] = {"PUT": [], "DELETE": []}
+        for method, statuses in told.items():
+            for _ in range(9):
+                wallet = Consumer(service.url)
+                nonce = wallet.nonce()
+                params = {
+                    "consumerAddress": wallet.address,
+                    "documentId": DATASET,
+                    "nonce": nonce,
+                    "signature": wallet.sign(wallet.address, DATASET, nonce),
+                }
+                async with session.request(method, service.url + STATUS, params=params) as answer:
+                    statuses.append(answer.status)
+        assert told["PUT"][:4] == [200] * 4
+        assert (told["PUT"] + told["DELETE"]).count(200) <= 6, "a hundred cheap ones"
+        assert told["DELETE"][-1] == 429
+
+
 async def test_who_hides_from_the_proxy_is_limited_all_the_same(service: Service) -> None:
     await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="0.5")
     async with aiohttp.ClientSession() as session:
