@@ -172,7 +172,7 @@ class Limiter:
         """For one on this machine, or of a network that is not public."""
         if "X-Forwarded-For" in request.headers and _is_private(request, client_address(request)):
             self._told_of_proxy.count(
-                "proxy_not_trusted peer=%s fix='name it in TRUSTED_PROXIES'", request.remote
+                "proxy_not_trusted peer=%s setting=TRUSTED_PROXIES", request.remote
             )
 
 

@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
+from compute.store.database import is_postgresql
 from provider.auth.signatures import is_address
 from provider.chain.configured import HINTS as CHAIN_HINTS
 from provider.chain.configured import chains_from
@@ -243,7 +244,7 @@ class Settings(BaseModel):
     @property
     def database_is_shared(self) -> bool:
         """True for a database that several processes may use at the same time."""
-        return self.database_url.startswith("postgres")
+        return is_postgresql(self.database_url)
 
     @property
     def max_input_bytes(self) -> int:
