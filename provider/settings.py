@@ -163,7 +163,7 @@ class Settings(BaseModel):
         int, Field(alias="MAX_CONNECTIONS_PER_ADDRESS", ge=1, le=1_000_000)
     ] = 512
     requests_per_address: Annotated[float, _RATE, Field(alias="REQUESTS_PER_ADDRESS")] = 100.0
-    requests_per_wallet: Annotated[float, _RATE, Field(alias="REQUESTS_PER_WALLET")] = 50.0
+    requests_per_wallet: Annotated[float, _RATE, Field(alias="REQUESTS_PER_WALLET")] = 100.0
     min_transfer_rate: Annotated[int, Field(alias="MIN_TRANSFER_RATE", ge=1, le=1 << 20)] = 1024
     trusted_proxies: Annotated[
         tuple[Network, ...], BeforeValidator(_listed), Field(alias="TRUSTED_PROXIES")

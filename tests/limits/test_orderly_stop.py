@@ -167,6 +167,23 @@ async def test_a_download_that_nobody_takes_is_cut_in_time(service: Service, lar
     assert " stopped" in service.log().splitlines()[-1], "in order, not by force"
 
 
+async def test_strangers_who_take_no_answers_do_not_keep_it_from_an_orderly_end(
+    service: Service,
+) -> None:
+    await service.start(OUTPUT_QUOTA="watch", STOP_GRACE="4")
+    port = int(service.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+    writer.write(b"GET /docs HTTP/1.1\r\nHost: here\r\n\r\n" * 1000)
+    await asyncio.sleep(1)
+    await stopped(service)
+    writer.transport.abort()
+    assert reader, "has not read a byte"
+    assert "stopped_by_force" not in service.log()
+    assert service.log().splitlines()[-1].endswith("stopped")
+    shown = service.command("audit", "show").stdout
+    assert "service_stopped" in shown, "what closes last had its time"
+
+
 async def test_a_slow_upload_is_cut_in_time_and_leaves_no_file(service: Service) -> None:
     service.dialects(sections(service.root))
     await service.start(STOP_GRACE="3")
