@@ -65,6 +65,11 @@ class Lease:
         """True while nobody else may have taken this process's jobs."""
         return self._alone or self._monotonic() < self._until
 
+    def tenure(self) -> Callable[[], bool]:
+        """What tells whether the lease has been held without a break since now."""
+        began = self._since
+        return lambda: self.held and self._since == began
+
     async def take(self) -> Sequence[Job]:
         """Get the lease; the jobs that came with it, from processes that have ended. Raises
         StoreUnavailable."""

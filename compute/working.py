@@ -64,7 +64,6 @@ async def working(
         data_dir=data_dir,
         clock=clock,
         environment_of=lambda job: environment_of(environments, job),
-        lease=lease,
     )
     reconciler = Reconciler(
         environments=environments,
