@@ -254,6 +254,9 @@ class Reconciler:
                     return
                 if not self._may_have(job):
                     return
+                if await self._is_for_others(job):
+                    self._queue.put_in(job_id, self._limits.look_s)
+                    return
                 try:
                     last = await self._round(job, last)
                 except MoveLost:
@@ -313,6 +316,12 @@ class Reconciler:
     def _may_have(self, job: Job) -> bool:
         """True for jobs of this process, and for those that wait for somebody."""
         return job.operator in {"", self._lease.operator}
+
+    async def _is_for_others(self, job: Job) -> bool:
+        """True for a job that waits for a place in an environment which only other processes
+        were started with: configurations change one process after the other."""
+        waits = job.phase is Phase.QUEUED and job.goal is Goal.RUN
+        return waits and not self._knows(job) and await self._lease.known_to_others(job.environment)
 
     def _knows(self, job: Job) -> bool:
         return job.environment in self._environments

@@ -54,7 +54,9 @@ async def working(
     workplace = Workplace(
         environments=environments, engine=engine, store=store, data_dir=data_dir, clock=clock
     )
-    lease = Lease(store, machine=workplace.machine, clock=clock, terms=terms)
+    lease = Lease(
+        store, machine=workplace.machine, clock=clock, terms=terms, environments=[*environments]
+    )
     steps = Steps(
         engine=engine,
         store=store,
