@@ -66,6 +66,16 @@ def client_address(request: web.BaseRequest) -> str:
     return _forwarded_for(request, trusted) or peer
 
 
+def is_hidden(request: web.BaseRequest) -> bool:
+    """Whether a trusted proxy's headers speak of a client and do not tell which: he may be
+    anybody, and may have seen to that himself."""
+    trusted = _trusted(request)
+    if not trusted or not is_trusted(request.remote or "", trusted):
+        return False
+    told = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
+    return told and not _forwarded_for(request, trusted)
+
+
 def client_scheme(request: web.BaseRequest) -> str:
     """``http`` or ``https``: as the client spoke to the proxy, if that is trusted."""
     trusted = _trusted(request)

@@ -226,6 +226,7 @@ async def _gate(
         now=clock,
         trail=app[TRAIL],
         limit=app[LIMITER].admit_wallet,
+        trace=app[LIMITER].left_a_trace,
     )
     purging = asyncio.create_task(_purge(revocations, shown, leases, clock), name="token janitor")
     stack.push_async_callback(_end, purging)

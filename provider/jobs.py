@@ -46,7 +46,7 @@ from provider.errors import (
     SignatureMissing,
     TaskExists,
 )
-from provider.followers import Followers
+from provider.followers import Followers, Place
 from provider.payments import ItemQuote, Payments
 from provider.task_specs import Readiness, Seal, TaskCall, task_spec
 
@@ -232,7 +232,7 @@ class Jobs:
         unfinished = [job.id for job in jobs if not job.phase.terminal]
         asking().about("stop", *unfinished, jobs=len(unfinished))
         if not unfinished:
-            await self._callers.spend(caller)
+            await self._callers.spend(caller, idly=True)
             return jobs if query.job_id else []
         return await self._operator.stop(unfinished, also=self._callers.consume(caller))
 
@@ -243,7 +243,7 @@ class Jobs:
         existing = [job.id for job in jobs if job.phase is not Phase.DELETED]
         asking().about("delete", *existing, jobs=len(existing))
         if not existing:
-            await self._callers.spend(caller)
+            await self._callers.spend(caller, idly=True)
             return jobs
         return await self._operator.delete(existing, also=self._callers.consume(caller))
 
@@ -275,14 +275,14 @@ class Jobs:
     @asynccontextmanager
     async def log_stream(
         self, claim: Claim, job_id: str, stage: str, *, offset: int, follow: bool
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    ) -> AsyncIterator[tuple[AsyncIterator[bytes], Place]]:
         """What one's own job has printed and prints, from byte ``offset`` on, while one is
-        inside; see :meth:`compute.logstreams.LogStreams.open`. The nonce is used up before
-        the first byte. Raises NoSuchResult for a stage that the job has not, LogOutgrown,
-        OffsetBeyond, TooManyFollowers, EngineUnavailable."""
+        inside; see :meth:`compute.logstreams.LogStreams.open`. End it when its place is lost.
+        The nonce is used up before the first byte. Raises NoSuchResult for a stage that the
+        job has not, LogOutgrown, OffsetBeyond, TooManyFollowers, EngineUnavailable."""
         caller = await self._callers.identify(claim)
         [job] = await self._own(caller, JobQuery(job_id=job_id))
-        with self._followers.enter(caller.address):
+        with self._followers.enter(caller.address, asking().address) as place:
             try:
                 stream = await self._operator.log_stream(job, stage, offset=offset, follow=follow)
             except (UnknownResult, LogCut, LogTooShort) as error:
@@ -297,7 +297,7 @@ class Jobs:
                     follow,
                     caller.address,
                 )
-                yield stream
+                yield stream, place
 
     # tasks: jobs of callers without a wallet, whom a dialect has let in
 

@@ -6,7 +6,7 @@ this process's memory, so each of several `serve` processes has its own, and the
 
 A request whose signature or key is wrong has cost far more than it was worth, so it takes
 ``FAILURE_COST`` of its address's bucket, which the next request is measured by before anything is
-computed for it.
+computed for it. So does what leaves a trace for ever without doing anything.
 
 Clients on this machine are not limited by address: what stands at the loopback is either the
 operator or a reverse proxy with the whole world behind it. The second has to be named in
@@ -23,7 +23,14 @@ from typing import Final
 
 from aiohttp import web
 
-from provider.addresses import client_address, is_direct, is_loopback, is_private, neighbourhood
+from provider.addresses import (
+    client_address,
+    is_direct,
+    is_hidden,
+    is_loopback,
+    is_private,
+    neighbourhood,
+)
 from provider.errors import (
     KeyWrong,
     SignatureMalformed,
@@ -45,11 +52,12 @@ _LONGEST_DEBT: Final = 3.0
 
 _FAILURES = (KeyWrong, SignatureMalformed, SignatureWrong, TokenInvalid)
 
-Limit = Callable[[str], None]
-"""Counts a request of this wallet. Raises TooManyRequests."""
+Limit = Callable[[str, bool], None]
+"""Counts a request of this wallet; True if what proves it may be the copy of another one's.
+Raises TooManyRequests."""
 
 
-def unlimited(_: str) -> None:
+def unlimited(wallet: str, again: bool) -> None:
     """For who asks as often as he likes."""
 
 
@@ -114,7 +122,7 @@ class Limiter:
         if self._addresses is None:
             return
         address = client_address(request)
-        if not _is_limited(address):
+        if not _is_limited(address) and not is_hidden(request):
             self._look_for_a_proxy(request)
             return
         wait = self._addresses.take(neighbourhood(address))
@@ -123,15 +131,19 @@ class Limiter:
             self._told.count("requests_limited by=address client=%s", address)
             raise TooManyRequests(wait)
 
-    def admit_wallet(self, name: str) -> None:
-        """Count a request of a wallet, or of a key, that is known to be its own. Clients that
-        speak to us directly on this machine have no limit. Raises TooManyRequests."""
+    def admit_wallet(self, name: str, again: bool = False) -> None:
+        """Count a request of a wallet, or of a key, that is known to be its own. One that was
+        made before, so that anybody who saw it can make it ``again``, counts for the wallet at
+        this client's address alone: a stranger's copies leave the wallet its requests.
+        Clients that speak to us directly on this machine have no limit. Raises
+        TooManyRequests."""
         if self._wallets is None:
             return
-        wait = self._wallets.take(name)
+        request = self._asking.get()
+        at = neighbourhood(client_address(request)) if again and request is not None else ""
+        wait = self._wallets.take(f"{name} {at}" if at else name)
         if not wait:
             return
-        request = self._asking.get()
         if request is not None and _is_of_this_machine(request):
             return
         self._told.count("requests_limited by=wallet wallet=%s", name)
@@ -139,17 +151,28 @@ class Limiter:
 
     def failed(self, request: web.BaseRequest, error: Exception) -> None:
         """Charge the address for what made no sense and was dear to find out."""
-        if self._addresses is None or not isinstance(error, _FAILURES):
+        if isinstance(error, _FAILURES):
+            self._charge(request)
+
+    def left_a_trace(self) -> None:
+        """Charge the address for what is kept for ever, a record and a nonce, of a request that
+        any new wallet may make and that does nothing."""
+        request = self._asking.get()
+        if request is not None:
+            self._charge(request)
+
+    def _charge(self, request: web.BaseRequest) -> None:
+        if self._addresses is None:
             return
         address = client_address(request)
-        if _is_limited(address):
+        if _is_limited(address) or is_hidden(request):
             self._addresses.charge(neighbourhood(address), FAILURE_COST)
 
     def _look_for_a_proxy(self, request: web.BaseRequest) -> None:
         """For one on this machine, or of a network that is not public."""
         if "X-Forwarded-For" in request.headers and _is_private(request, client_address(request)):
             self._told_of_proxy.count(
-                "proxy_not_trusted peer=%s fix='name it in TRUSTED_PROXIES'", request.remote
+                "proxy_not_trusted peer=%s setting=TRUSTED_PROXIES", request.remote
             )
 
 

@@ -19,6 +19,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from compute.errors import ComputeError
+from provider.followers import Place
 from provider.hangups import left
 from provider.middlewares import LONG, REQUEST_ID
 from provider.turns import LOOK_S, Gone
@@ -35,10 +36,10 @@ PIECE_BYTES = 64 << 10
 
 
 class LogAnswer(web.StreamResponse):
-    """Passes the rest of a log on, from byte ``offset``."""
+    """Passes the rest of a log on, from byte ``offset``, as long as its ``place`` is not lost."""
 
     def __init__(
-        self, pieces: AsyncIterator[bytes], offset: int, *, stall_s: float = STALL_S
+        self, pieces: AsyncIterator[bytes], offset: int, place: Place, *, stall_s: float = STALL_S
     ) -> None:
         super().__init__(
             headers={
@@ -53,6 +54,7 @@ class LogAnswer(web.StreamResponse):
             },
         )
         self._pieces = pieces
+        self._place = place
         self._stall_s = stall_s
 
     async def send(self, request: web.Request) -> LogAnswer:
@@ -65,7 +67,7 @@ class LogAnswer(web.StreamResponse):
                 await self._pass_on(piece)
             await self.write_eof()
         except ConnectionError:
-            self._cut(request, "consumer_left")
+            self._cut(request, "place_lost" if self._place.lost else "consumer_left")
         except TimeoutError:
             self._cut(request, "consumer_stalled")
         except ComputeError as error:
@@ -77,7 +79,7 @@ class LogAnswer(web.StreamResponse):
         coming = asyncio.ensure_future(anext(self._pieces, None))
         try:
             while not coming.done():
-                if gone():
+                if gone() or self._place.lost:
                     raise ConnectionAbortedError
                 await asyncio.wait({coming}, timeout=LOOK_S)
             return coming.result()
@@ -89,6 +91,8 @@ class LogAnswer(web.StreamResponse):
 
     async def _pass_on(self, piece: bytes) -> None:
         for start in range(0, len(piece), PIECE_BYTES):
+            if self._place.lost:
+                raise ConnectionAbortedError
             async with asyncio.timeout(self._stall_s):
                 await self.write(piece[start : start + PIECE_BYTES])
 

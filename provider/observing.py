@@ -32,6 +32,7 @@ from compute.operator import LEAST_FREE_BYTES, Operator
 from compute.store import leases
 from compute.store.base import Database
 from compute.store.figures import Standing, standing, touch
+from provider import listening
 from provider.apikeys import KeyRing
 from provider.assets.index import AssetIndex
 from provider.chain.chains import Chains
@@ -51,6 +52,13 @@ METRICS: Final = "/metrics"
 FIGURES_FRESH_S = 3.0
 SLOW_FRESH_S = 15.0
 """How long what costs others something (a node of a chain, a walk through the cache) is good."""
+
+PAUSE_S: Final = 0.2
+"""Between two times that all figures are written out, which takes a processor some milliseconds:
+those who ask meanwhile share the next time."""
+
+MOST_WATCHERS: Final = 128
+"""Connections that METRICS_LISTEN has at a time."""
 
 LEAST_TOKEN = 16
 
@@ -106,14 +114,36 @@ class Observer:
             fresh_s=SLOW_FRESH_S,
         )
 
+        self._writing = asyncio.Lock()
+        self._written_at = float("-inf")
+        self._coming: dict[str, asyncio.Task[bytes]] = {}
+
     async def exposition(self, accept: str) -> tuple[bytes, str]:
-        """All figures in the form that suits ``accept``, and its content type."""
-        await asyncio.gather(self.health.look(), self._figures.look(), self._cache.look())
-        self.metrics.see(self._seen())
+        """All figures in the form that suits ``accept``, and its content type. They are not
+        older than the question, and however many ask they are written out now and then only."""
         encode, content_type = choose_encoder(accept)
-        return await asyncio.to_thread(encode, self.metrics.registry), content_type
+        coming = self._coming.get(content_type)
+        if coming is None or coming.done():
+            coming = asyncio.create_task(self._written(encode, content_type), name="figures")
+            self._coming[content_type] = coming
+        return await asyncio.shield(coming), content_type
+
+    async def _written(self, encode: Callable[[Any], bytes], content_type: str) -> bytes:
+        now = asyncio.get_running_loop().time
+        async with self._writing:
+            await asyncio.sleep(self._written_at + PAUSE_S - now())
+            await asyncio.gather(self.health.look(), self._figures.look(), self._cache.look())
+            # Who asks from here on gets what is written next.
+            del self._coming[content_type]
+            self.metrics.see(self._seen())
+            try:
+                return await asyncio.to_thread(encode, self.metrics.registry)
+            finally:
+                self._written_at = now()
 
     async def close(self) -> None:
+        for coming in self._coming.values():
+            coming.cancel()
         await asyncio.gather(self.health.close(), self._figures.close(), self._cache.close())
 
     def _seen(self) -> Seen:
@@ -250,7 +280,11 @@ async def _listening(settings: Settings, observer: Observer) -> AsyncIterator[No
     if settings.metrics_listen is None:
         yield
         return
-    app = web.Application(middlewares=[guard(_refusal)], client_max_size=1024)
+    app = web.Application(
+        middlewares=[guard(_refusal)],
+        client_max_size=1024,
+        handler_args=listening.HANDLER_ARGS,
+    )
     app[OBSERVER] = observer
     _add_health(app)
     gate = gate_of(settings)
@@ -260,16 +294,20 @@ async def _listening(settings: Settings, observer: Observer) -> AsyncIterator[No
     await runner.setup()
     try:
         host, port = settings.metrics_listen
+        entrance = listening.Door(runner.server, MOST_WATCHERS, most_of_one=MOST_WATCHERS // 4)
         try:
-            await web.TCPSite(runner, host, port).start()
+            server = await asyncio.get_running_loop().create_server(entrance, host, port)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else "no such address"
             raise SettingsInvalid(
                 f"METRICS_LISTEN: {host}:{port} cannot be listened on ({reason}); end what"
                 " listens there, or write another address"
             ) from None
-        log.info("observable host=%s port=%s", *runner.addresses[0][:2])
-        yield
+        log.info("observable host=%s port=%s", *server.sockets[0].getsockname()[:2])
+        try:
+            yield
+        finally:
+            server.close()
     finally:
         await runner.cleanup()
 

@@ -113,10 +113,10 @@ class Watch:
                 self._windows[connection] = _Window(now, acked)
             else:
                 self._told.count("answer_taken_too_slowly client=%s", _peer(transport))
-                _cut(transport)
+                cut(transport)
 
 
-def _cut(transport: asyncio.Transport) -> None:
+def cut(transport: asyncio.Transport) -> None:
     """Break the connection, and have the kernel forget what it still has to send.
 
     A transport of asyncio's that sends a file does not survive an abort

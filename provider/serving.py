@@ -22,7 +22,7 @@ from provider.app import METRICS, create_app
 from provider.errors import ProviderError, SettingsInvalid
 from provider.hangups import STOPPING
 from provider.listening import Door, allow_many_files
-from provider.pace import Watch
+from provider.pace import Watch, cut
 from provider.settings import Settings
 from provider.stopping import Stopping
 
@@ -96,11 +96,18 @@ def _of(runner: web.AppRunner) -> web.Server:
 
 async def _end_answers(server: web.Server, seconds: float) -> None:
     """Let open answers come to their end; cut off what has not by then. aiohttp gives each
-    the time twice, before it is cut off and after."""
+    the time twice, before it is cut off and after.
+
+    A connection whose client takes nothing is not closed by closing it: what is sent to it
+    has to be taken first. It would be waited for once more when the parts close, whose time
+    that is."""
     server.pre_shutdown()
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds + CUT_S):
             await server.shutdown(seconds)
+    for connection in server.connections:
+        if connection.transport is not None:
+            cut(connection.transport)
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
+from compute.store.database import is_postgresql
 from provider.auth.signatures import is_address
 from provider.chain.configured import HINTS as CHAIN_HINTS
 from provider.chain.configured import chains_from
@@ -162,7 +163,7 @@ class Settings(BaseModel):
         int, Field(alias="MAX_CONNECTIONS_PER_ADDRESS", ge=1, le=1_000_000)
     ] = 512
     requests_per_address: Annotated[float, _RATE, Field(alias="REQUESTS_PER_ADDRESS")] = 100.0
-    requests_per_wallet: Annotated[float, _RATE, Field(alias="REQUESTS_PER_WALLET")] = 50.0
+    requests_per_wallet: Annotated[float, _RATE, Field(alias="REQUESTS_PER_WALLET")] = 100.0
     min_transfer_rate: Annotated[int, Field(alias="MIN_TRANSFER_RATE", ge=1, le=1 << 20)] = 1024
     trusted_proxies: Annotated[
         tuple[Network, ...], BeforeValidator(_listed), Field(alias="TRUSTED_PROXIES")
@@ -243,7 +244,7 @@ class Settings(BaseModel):
     @property
     def database_is_shared(self) -> bool:
         """True for a database that several processes may use at the same time."""
-        return self.database_url.startswith("postgres")
+        return is_postgresql(self.database_url)
 
     @property
     def max_input_bytes(self) -> int:

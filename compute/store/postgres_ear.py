@@ -90,12 +90,12 @@ class Ear:
         while True:
             try:
                 await self._listen()
-                return
             except Exception as error:
                 self._hang_up()
-                reason = reason_to_retry(error)
-                if reason is None:
+                if reason_to_retry(error) is None:
                     log.warning("database_listening_failed kind=%s", type(error).__name__)
+            else:
+                return
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 

@@ -20,15 +20,16 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import BigInteger, Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
 from compute.errors import StoreUnavailable
 from compute.metrics import NOBODY, Recorder
 from compute.store.base import MISSED, Listener, T, Work
-from compute.store.faults import LOST, fault_in
+from compute.store.faults import LOST, fault_in, sqlstate_of
 from compute.store.postgres_ear import CHANNEL
 from compute.store.server import Server, fault_of, reason_to_retry, take_failed
 from compute.store.units import BATCH_LIMIT, Unit, settle
@@ -43,10 +44,10 @@ WRITERS = "database_writers"
 kind of database alone, and is not part of what is kept."""
 
 CREATE_WRITERS = (
-    f"CREATE TABLE IF NOT EXISTS {WRITERS} "
+    "CREATE TABLE IF NOT EXISTS database_writers "
     "(writer UUID PRIMARY KEY, batch BIGINT NOT NULL, at TIMESTAMPTZ NOT NULL)"
 )
-FORGET_WRITERS = f"DELETE FROM {WRITERS} WHERE at < now() - interval '7 days'"
+FORGET_WRITERS = "DELETE FROM database_writers WHERE at < now() - interval '7 days'"
 
 WAIT_S = 15.0
 """How long a unit waits for a server that is away."""
@@ -57,19 +58,20 @@ DOUBT_S = 45.0
 ATTEMPT_S = 25.0
 """What a batch may take at most; a server that is silent for so long is given up."""
 
+_HANG_UP_S = 5.0
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 
 _BEGIN = text(
-    f"WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock({WRITING})) "
-    f"INSERT INTO {WRITERS} AS mine (writer, batch, at) "
+    "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock(:lock)) "
+    "INSERT INTO database_writers AS mine (writer, batch, at) "
     "SELECT CAST(:writer AS UUID), CAST(:batch AS BIGINT), now() FROM gate "
     "ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, at = excluded.at"
-)
+).bindparams(bindparam("lock", WRITING, type_=BigInteger))
 _LOCK = text(f"SELECT pg_advisory_xact_lock({WRITING})")
-_MARKED = text(f"SELECT batch FROM {WRITERS} WHERE writer = CAST(:writer AS UUID)")
-_NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', said) FROM unnest(:said) AS said").bindparams(
-    bindparam("said", type_=ARRAY(Text))
+_MARKED = text("SELECT batch FROM database_writers WHERE writer = CAST(:writer AS UUID)")
+_NOTIFY = text("SELECT pg_notify(:channel, said) FROM unnest(:said) AS said").bindparams(
+    bindparam("channel", CHANNEL, type_=Text), bindparam("said", type_=ARRAY(Text))
 )
 _FLUSHED = text(
     "SELECT set_config('synchronous_commit', 'on', false) "
@@ -165,15 +167,16 @@ class PostgresWriter:
         try:
             async with asyncio.timeout(ATTEMPT_S):
                 await self._attempt(batch)
-            return None
         except Exception as error:
+            gone = isinstance(error, _Lost) or self._doubtful is not None or self._is_cut()
             await self._hang_up()
-            reason = LOST if isinstance(error, _Lost) else reason_to_retry(error)
+            reason = reason_to_retry(error) or (LOST if gone else None)
             if reason is None:
                 self._blame(batch, error)
                 return None
             log.warning("database_write_delayed units=%s reason=%s", len(batch), reason)
             return reason
+        return None
 
     def _blame(self, batch: Sequence[Unit], error: Exception) -> None:
         fault = fault_of(error, "written")
@@ -228,8 +231,8 @@ class PostgresWriter:
         began = self._loop.time()
         try:
             await connection.commit()
-        except Exception:
-            if not self._driver.is_closed():
+        except Exception as error:
+            if sqlstate_of(error) and reason_to_retry(error) is None:
                 # The server's own word: it has rolled all back.
                 self._doubtful = None
             raise
@@ -250,13 +253,16 @@ class PostgresWriter:
         return took_place
 
     async def _connected(self) -> AsyncConnection:
-        if self._connection is None or self._driver.is_closed():
+        if self._connection is None or self._is_cut():
             await self._hang_up()
             connection = self._connection = await self._engine.connect()
             self._driver = (await connection.get_raw_connection()).driver_connection
             await connection.execute(_FLUSHED)
             await connection.commit()
         return self._connection
+
+    def _is_cut(self) -> bool:
+        return self._driver is not None and bool(self._driver.is_closed())
 
     async def _hang_up(self) -> None:
         """Leave the connection, whatever state it is in."""
@@ -266,8 +272,9 @@ class PostgresWriter:
             driver.terminate()
         if connection is not None:
             try:
-                await connection.invalidate()
-                await connection.close()
+                async with asyncio.timeout(_HANG_UP_S):
+                    await connection.invalidate()
+                    await connection.close()
             except Exception as error:
                 log.debug("database_hang_up_failed kind=%s", type(error).__name__)
 
@@ -293,18 +300,20 @@ def _run_apart(connection: Connection, batch: Sequence[Unit], driver: Any) -> bo
     """Run each unit in a savepoint: one that fails takes back itself only."""
     take_failed(connection)
     for unit in batch:
-        savepoint = connection.begin_nested()
+        connection.exec_driver_sql("SAVEPOINT unit")
         _run(unit, connection, driver)
         failed = take_failed(connection)
         if unit.error is None:
             try:
-                savepoint.commit()
+                connection.exec_driver_sql("RELEASE SAVEPOINT unit")
                 continue
-            except Exception as error:
+            except DBAPIError as error:
+                if driver.is_closed():
+                    raise
                 # It went on after a statement that failed, and nothing counted from there.
                 take_failed(connection)
                 unit.fail(failed or error)
-        savepoint.rollback()
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT unit")
     return True
 
 

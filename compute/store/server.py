@@ -106,6 +106,11 @@ def reason_to_retry(error: BaseException) -> str | None:
             return "too many are reading"
         if isinstance(each, OSError):
             return "the server cannot be reached"
+        if isinstance(each, DBAPIError) and each.connection_invalidated:
+            return LOST
+        if isinstance(each, asyncpg.InternalClientError):
+            # What asyncpg says when the connection ends where it does not expect that.
+            return LOST
         if isinstance(each, asyncpg.InterfaceError) and "clos" in str(each):
             return LOST
         reason = passing(each)
@@ -182,10 +187,17 @@ def _keep_private(context: ExceptionContext) -> None:
     found.args = (f"({type(found.orig).__name__}) {_public_text(found.orig)}",)
 
 
+def _is_of_the_connection(error: BaseException | None) -> bool:
+    """True for what the driver says of its own connection: no value is in it."""
+    return type(error) is asyncpg.InterfaceError
+
+
 def _public_text(error: BaseException | None) -> str:
     state = sqlstate_of(error) if error is not None else ""
-    if state[:2] in _SAFE_CLASSES or not state:
-        return str(error).split("\n")[0] if state else type(error).__name__
+    if state[:2] in _SAFE_CLASSES or _is_of_the_connection(error):
+        return str(error).split("\n")[0]
+    if not state:
+        return type(error).__name__
     source = (
         error if isinstance(error, asyncpg.PostgresError) else getattr(error, "__cause__", None)
     )

@@ -36,6 +36,7 @@ from provider.errors import (
     TokenInvalid,
     TokenRevoked,
 )
+from provider.limits import Limit, unlimited
 
 FIRST_NONCE = 1
 """What a wallet that never signed is told as its last nonce."""
@@ -92,7 +93,8 @@ class Caller:
 
 class Callers:
     """Tells who is asking. ``now`` gives seconds since the epoch; ``limit`` counts a request of
-    a wallet that is known to be its own, and may refuse it."""
+    a wallet that has shown a right to make it, and may refuse it; ``trace`` counts one that any
+    wallet may make and of which something is kept for ever."""
 
     def __init__(
         self,
@@ -106,10 +108,12 @@ class Callers:
         require_typed: bool,
         now: Callable[[], float],
         trail: Trail | None = None,
-        limit: Callable[[str], None] = lambda _: None,
+        limit: Limit = unlimited,
+        trace: Callable[[], None] = lambda: None,
     ) -> None:
         self._trail = trail
         self._limit = limit
+        self._trace = trace
         self._nonces = nonces
         self._shown = shown
         self._revocations = revocations
@@ -134,10 +138,13 @@ class Callers:
         else:
             caller = Caller(claim.address.lower(), read_nonce(claim.nonce, self._now()))
             await self.read_token(claim.token, claim.address)
-        asking().actor = caller.address
-        self._limit(caller.address)
         used = await self._require_fresh(caller)
+        again = bool(claim.signature) and not self._is_new(caller)
         await self._show(caller, claim.operation, used, self._shown.claim)
+        # Not before: what was signed for something else, or is used up, anybody may show who
+        # has seen it. It must not speak in its wallet's name, nor eat up what that may ask.
+        asking().actor = caller.address
+        self._limit(caller.address, again)
         return caller
 
     async def recognise(self, claim: Claim) -> Caller:
@@ -149,12 +156,13 @@ class Callers:
         _asked(claim)
         if not claim.signature:
             claims = await self.read_token(claim.token, claim.address)
-            self._limit(claims.address)
+            self._limit(claims.address, False)
             return Caller(claims.address, None)
         caller = await self._signer(claim)
-        self._limit(caller.address)
         used = await self._require_fresh(caller)
+        again = caller.text is None or not self._is_new(caller)
         await self._show(caller, claim.operation, used, self._shown.question)
+        self._limit(caller.address, again)
         return caller
 
     async def read_token(self, token: str, address: str) -> Claims:
@@ -172,9 +180,11 @@ class Callers:
         used_up = self._used_up(caller)
         return used_up if self._trail is None else self._trail.recording(used_up)
 
-    async def spend(self, caller: Caller) -> None:
-        """Use up the caller's nonce alone, with its record; durable on return. Raises
-        NonceTooLow."""
+    async def spend(self, caller: Caller, *, idly: bool = False) -> None:
+        """Use up the caller's nonce alone, with its record; durable on return. ``idly`` for
+        what any wallet may do that nobody has ever seen. Raises NonceTooLow."""
+        if idly:
+            self._trace()
         if self._trail is not None:
             await self._trail.write(self._used_up(caller))
         elif caller.nonce is not None:
@@ -202,6 +212,12 @@ class Callers:
         if caller.nonce is not None and used is not None and caller.nonce <= used:
             raise NonceTooLow(used, caller.nonce)
         return used
+
+    def _is_new(self, caller: Caller) -> bool:
+        """Whether what was signed is shown here for the first time, as far as is known."""
+        if caller.nonce is None:
+            return False
+        return caller.text is None or not self._shown.has(caller.address, caller.text.digest)
 
     async def _show(self, caller: Caller, operation: str, used: int | None, show: Show) -> None:
         """Have the text that was signed stand for this operation and nonce alone.

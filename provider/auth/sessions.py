@@ -31,7 +31,7 @@ class Sessions:
         token = self._tokens.issue(claim.address, expires_at, self._now())
         caller = await self._callers.identify(claim)
         asking().about("token_created", until=expires_at)
-        await self._callers.spend(caller)
+        await self._callers.spend(caller, idly=True)
         return token
 
     async def close(self, claim: Claim, token: str) -> None:

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from provider import __version__
 from provider.openapi import prose
+from provider.openapi.files import UNREADABLE
 from provider.openapi.operations import Answer, Api, Body, Operation
 
 VERSION: Final = "3.1.0"
@@ -27,6 +28,9 @@ RETRY_AFTER: Final = "Retry-After"
 _SLASHES: Final = re.compile(r"/{2,}")
 _VARIABLE: Final = re.compile(r"\{([^{}]+)\}")
 _RETRIED: Final = (429, 503)
+_UNNAMED: Final = re.compile(r"[^A-Za-z0-9._-]+")
+"""What names of components may not have."""
+
 _PART: Final = 206
 
 Json = dict[str, Any]
@@ -165,12 +169,12 @@ class _Written:
     def _answers(self) -> dict[int, Answer]:
         given, api = self._operation, self._api
         refusals = {status: api.refusals[status] for status in (*given.refusals, *api.always)}
-        return dict(sorted({**refusals, **given.answers}.items()))
+        return dict(sorted({**refusals, **UNREADABLE, **given.answers}.items()))
 
     def _responses(self) -> Json:
         """Refusals are alike in all calls of an API, and written down once."""
         own = self._operation.answers
-        tag = next(iter(self._api.tags))
+        tag = _UNNAMED.sub("_", next(iter(self._api.tags)))
         return {
             str(status): self._answer(status, answer)
             if status in own

@@ -1,4 +1,4 @@
-"""What all APIs have alike: answers that are files, faults, what is no HTTP."""
+"""What all APIs have alike: answers that are files, faults, what cannot be read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from provider.openapi.operations import TEXT, Answer, shape
+from provider.openapi.operations import JSON, Answer, shape
 
 AnyBytes = Annotated[bytes, Field(description="The bytes of the file.")]
 
@@ -40,9 +40,6 @@ FILE: Final = Answer("The file.", {"*/*": AnyBytes}, FILE_HEADERS)
 PASSED_ON: Final = {200: FILE, 206: PART, 416: BEYOND}
 """Of a file elsewhere."""
 
-NO_HTTP: Final = {TEXT: str}
-"""Of 400: what is told of a request line or of headers that are too long, or no HTTP at all."""
-
 STORED: Final = {**PASSED_ON, 304: UNCHANGED, 412: ANOTHER}
 """Of a file that lies here."""
 
@@ -62,3 +59,18 @@ class NoSuchPath(TypedDict):
 
     error: str
     context: None
+
+
+@shape
+class Unreadable(TypedDict):
+    """What came is no request."""
+
+    error: str
+    """What is wrong with it."""
+
+
+UNREADABLE: Final = {
+    414: Answer("The address is too long.", {JSON: Unreadable}),
+    431: Answer("The headers are too large, or too many.", {JSON: Unreadable}),
+}
+"""What any request may meet before it comes to an API; there also is a 400 of this shape."""

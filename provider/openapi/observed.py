@@ -76,7 +76,7 @@ def api(section: object = None) -> Api:
             ),
         ],
         refusals={
-            400: Answer("This is no HTTP.", files.NO_HTTP),
+            400: Answer("What came is no request.", {JSON: files.Unreadable}),
             401: Answer("A token is needed, and this is none.", {JSON: ObserverRefusal}),
             403: Answer("Figures are not shown to you.", {JSON: ObserverRefusal}),
             429: Answer("Too many requests came.", {JSON: ObserverRefusal}),

@@ -42,7 +42,7 @@ def api(section: object = None) -> Api:
             ),
         ],
         refusals={
-            400: Answer("This is no HTTP.", files.NO_HTTP),
+            400: Answer("What came is no request.", {JSON: files.Unreadable}),
             429: Answer("Too many requests came.", {JSON: Refusal}),
             500: Answer("A fault of this service.", {JSON: files.Fault}),
             503: Answer("The service is about to stop.", {JSON: Refusal}),

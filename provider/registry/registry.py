@@ -35,9 +35,18 @@ OTHERS_S = 3600.0
 
 
 class Registry:
-    """Of all spaces. ``folder`` is where the contents are, in the service's data folder."""
+    """Of all spaces. ``folder`` is where the contents are, in the service's data folder.
+    ``others_s`` is how old a content without a row must be to be no other process's."""
 
-    def __init__(self, database: Database, folder: Path, *, trail: Trail | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        trail: Trail | None = None,
+        others_s: float = OTHERS_S,
+    ) -> None:
+        self._others_s = others_s
         self._trail = trail
         self._database = database
         self._files = ContentFiles(folder)
@@ -46,7 +55,7 @@ class Registry:
         """Removes contents that no row is about: what a crash has left. Other processes may
         be about to write the row of what they have just put there."""
         known = await self._database.read(store.content_names)
-        old_s = OTHERS_S if self._database.shared else 0.0
+        old_s = self._others_s if self._database.shared else 0.0
         for name in await asyncio.to_thread(self._files.open, known, old_s=old_s):
             log.info("registry_swept content=%s", name)
         return self

@@ -181,7 +181,6 @@ async def test_the_endpoints_of_the_ocean_api(service: Service, checksum: str) -
         ("download", "allowed", ""),
         ("start", "allowed", ""),
         ("token_deleted", "allowed", ""),
-        ("download", "refused", "NonceTooLow"),
         ("result", "refused", "NoSuchJob"),
         ("decrypt", "refused", "UnsupportedChain"),
         ("job_ended", "done", "completed"),
@@ -193,8 +192,8 @@ async def test_the_endpoints_of_the_ocean_api(service: Service, checksum: str) -
     by_alice = [record for record in records if record["decision"] == "allowed"]
     assert {record["actor"] for record in by_alice} == {alice.address.lower()}
     refusals = [record for record in records if record["decision"] == "refused"]
-    assert [record["details"]["status"] for record in refusals] == [400, 404, 400]
-    assert refusals[1]["actor"] == mallory.address.lower()
+    assert [record["details"]["status"] for record in refusals] == [404, 400]
+    assert refusals[0]["actor"] == mallory.address.lower()
     [start] = [r for r in by_alice if r["kind"] == "start" and r["job"] == job_id]
     assert start["details"]["dids"] == [DATASET]
     assert start["details"]["environment"] == "test"
@@ -210,10 +209,11 @@ async def test_the_endpoints_of_the_ocean_api(service: Service, checksum: str) -
         "POST /api/services/compute InvalidRequest": 1,
         "start SignatureWrong": 1,
         "start TokenRevoked": 1,
+        "download NonceTooLow": 1,
         "encrypt": 1,
     }
     assert "address" not in "".join(records[3])
-    assert "records, 1 to 22" in sound(service)
+    assert "records, 1 to 21" in sound(service)
     export = service.root / "log.jsonl"
     assert service.command("audit", "export", str(export)).returncode == 0
     text = export.read_text()

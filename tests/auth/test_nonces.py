@@ -143,9 +143,11 @@ async def test_memory_is_up_to_date_when_the_answer_comes(nonces: Nonces) -> Non
     await asyncio.gather(*(spend_and_ask(f"0x{number:040x}") for number in range(16)))
 
 
-async def test_a_known_nonce_is_told_without_the_database(
-    nonces: Nonces, database: Database
+async def test_a_known_nonce_is_told_without_the_database_by_a_process_alone(
+    tmp_path: Path,
 ) -> None:
+    database = await open_database(f"sqlite:///{tmp_path}/alone.db", migrations=[VERSIONS])
+    nonces = Nonces(database)
     await nonces.spend(ALICE, 3)
     await database.close()
     assert await nonces.last(ALICE) == 3

@@ -13,7 +13,8 @@ from compute_samples import an_environment
 from compute.builds import BUILT, Builder, is_built
 from compute.engines.base import ContainerSpec, Engine, ImageBuild, PullPolicy
 from compute.engines.docker import DockerEngine
-from compute.engines.fake import FakeEngine, FakeWorld, SlowEngine, UnreachableEngine
+from compute.engines.fake import FakeEngine, FakeWorld
+from compute.engines.faulty import SlowEngine, UnreachableEngine
 from compute.environments import Environments, Images
 from compute.errors import (
     BuildRefused,

@@ -10,7 +10,8 @@ import pytest
 from compute_samples import OWNER, a_spec_of_stages
 from workshop import IMAGE, Workshop, ended, reach, start
 
-from compute.engines.fake import FakeRun, UnreachableEngine
+from compute.engines.fake import FakeRun
+from compute.engines.faulty import UnreachableEngine
 from compute.errors import EngineUnavailable, LogCut, LogTooShort, UnknownJob, UnknownResult
 from compute.models import Job
 from compute.operator import Operator

@@ -21,14 +21,8 @@ from workshop import (
     writes_a_result,
 )
 
-from compute.engines.fake import (
-    FailsToCreate,
-    FailsToPull,
-    FailsToStart,
-    FakeRun,
-    VanishingEngine,
-    until_stopped,
-)
+from compute.engines.fake import FakeRun, until_stopped
+from compute.engines.faulty import FailsToCreate, FailsToPull, FailsToStart, VanishingEngine
 from compute.errors import (
     InputUnavailable,
     QueueFull,

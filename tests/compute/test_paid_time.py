@@ -28,7 +28,8 @@ from compute.decide import (
     queue_end,
 )
 from compute.engines.base import GONE, ContainerState, Observation
-from compute.engines.fake import FakeRun, UnreachableEngine, until_stopped
+from compute.engines.fake import FakeRun, until_stopped
+from compute.engines.faulty import UnreachableEngine
 from compute.errors import HoldTaken
 from compute.models import Job, Termination
 from compute.operator import Operator

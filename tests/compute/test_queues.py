@@ -12,7 +12,8 @@ from workshop import HASTY, IMAGE, Workshop, ended, reach
 
 from compute import capacity
 from compute.engines.base import Machine
-from compute.engines.fake import FakeEngine, UnreachableEngine, until_stopped
+from compute.engines.fake import FakeEngine, until_stopped
+from compute.engines.faulty import UnreachableEngine
 from compute.environments import Environment, Environments, MachineSection, parse
 from compute.errors import EnvironmentsInvalid
 from compute.fairness import Reason, Shortage

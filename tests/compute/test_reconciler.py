@@ -22,13 +22,12 @@ from workshop import (
     start,
 )
 
-from compute.engines.fake import (
-    FakeRun,
+from compute.engines.fake import FakeRun, until_stopped
+from compute.engines.faulty import (
     LosesEvents,
     NeverStoppingEngine,
     StumblingEngine,
     UnreachableEngine,
-    until_stopped,
 )
 from compute.environments import Environments
 from compute.errors import ComputeError, StoreUnavailable, VolumeFailed

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 from workshop import HASTY, NOTHING_LEFT, Workshop, ended, start
 
-from compute.engines.fake import FakeRun, StumblingEngine
+from compute.engines.fake import FakeRun
+from compute.engines.faulty import StumblingEngine
 from compute.models import Job
 from compute.operator import Operator
 from compute.status import Goal, Phase

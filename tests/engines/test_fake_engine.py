@@ -9,14 +9,12 @@ import pytest
 from engine_bench import BASE, TEST_IMAGE, Bench, a_build, listening
 
 from compute.engines.base import GONE, ContainerState, Mount, PullPolicy
-from compute.engines.fake import (
+from compute.engines.fake import FakeEngine, FakeRun, FakeWorld
+from compute.engines.faulty import (
     FailsToBuild,
     FailsToCreate,
     FailsToPull,
     FailsToStart,
-    FakeEngine,
-    FakeRun,
-    FakeWorld,
     LosesEvents,
     NeverStoppingEngine,
     SlowEngine,

@@ -33,7 +33,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.service import free_port
 from yarl import URL
 
-from compute.engines.fake import FakeWorld, UnreachableEngine
+from compute.engines.fake import FakeWorld
+from compute.engines.faulty import UnreachableEngine
 from compute.space import WatchedSpace
 from provider import middlewares
 from provider.app import METRICS, create_app

@@ -123,7 +123,8 @@ async def test_it_serves_until_told_to_end_even_while_the_engine_is_away(folder:
         ({"ENVIRONMENTS_FILE": "/nowhere.yaml"}, "/nowhere.yaml"),
         ({"DATA_DIR": "/proc/none"}, "DATA_DIR"),
         ({"LISTEN_HOST": "192.0.2.1"}, "cannot start"),
-        ({"DATABASE_URL": "postgresql://db/x"}, "PostgreSQL"),
+        ({"DATABASE_URL": "mysql://db/x"}, "postgresql://"),
+        ({"OPERATE": "false"}, "PostgreSQL"),
     ],
 )
 def test_what_stops_the_start_is_said_in_one_text(

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from publishing_chain import AT_ONCE, CHAIN_ID, KEY, OWNER, Node, PublishingChain, address
+from sqlalchemy import update
 from support.sharing import Process
 
 from compute.store.base import Database
@@ -23,6 +24,7 @@ from provider.chain.chains import Chains
 from provider.chain.models import Log
 from provider.errors import ChainUnavailable
 from provider.sharing.leases import LeaseLost, Leases
+from provider.sharing.tables import leases
 
 PATIENCE_S = 20.0
 
@@ -55,32 +57,25 @@ def hurried() -> float:
     return time.monotonic() * 1000
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1e9
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+async def long_after(database: Database) -> None:
+    """As if a minute had passed since the turn was taken."""
+    aged = update(leases).values(ends_at=leases.c.ends_at - 60)
+    await database.write(lambda connection: connection.execute(aged))
 
 
 Start = Callable[..., AssetIndex]
 
 
 @pytest.fixture
-def start(database: Database, published_on: PublishingChain, clock: Clock) -> Start:
+def start(database: Database, published_on: PublishingChain) -> Start:
     """The index as one more process has it."""
 
     def make(node: Node | None = None) -> AssetIndex:
         process = Process(database)
         seen = published_on.seen_through(node or published_on.chain, clock=hurried)
-        leases = Leases(process, now=clock, renewed_every_s=0.05)
+        turns = Leases(process, now=time.time, renewed_every_s=0.05)
         return AssetIndex(
-            Chains([seen]), process, KEY, pace=AT_ONCE, leases=leases, owners_agree_s=0.1
+            Chains([seen]), process, KEY, pace=AT_ONCE, leases=turns, owners_agree_s=0.1
         )
 
     return make
@@ -140,35 +135,34 @@ async def test_another_goes_on_when_it_is_killed(
     stack: AsyncExitStack,
     database: Database,
     published_on: PublishingChain,
-    clock: Clock,
 ) -> None:
-    killed = Leases(Process(database), now=clock)
+    killed = Leases(Process(database), now=time.time)
     await killed.take(turn_at(CHAIN_ID))
     nft = published_on.publish("a")
     other = await stack.enter_async_context(start())
     assert not await other.catch_up(0.2)
     assert await other.find(did_of(nft, CHAIN_ID)) is None
-    clock.now += 60
+    await long_after(database)
     assert await other.catch_up(PATIENCE_S)
     assert await other.find(did_of(nft, CHAIN_ID)) is not None
 
 
 async def test_who_lost_the_turn_writes_nothing(
-    database: Database, published_on: PublishingChain, clock: Clock
+    database: Database, published_on: PublishingChain
 ) -> None:
-    frozen, other = (Leases(Process(database), now=clock) for _ in range(2))
+    frozen, other = (Leases(Process(database), now=time.time) for _ in range(2))
     turn = turn_at(CHAIN_ID)
     follower = AssetFollower(
         published_on.access,
         IndexStore(Process(database), frozen.require(turn)),
-        Opener(KEY, None, now=clock),
+        Opener(KEY, None, now=time.time),
         pace=AT_ONCE,
     )
     await frozen.take(turn)
     await follower.sync()
     before = follower.block
-    clock.now += 60
-    await other.take(turn)
+    await long_after(database)
+    assert await other.take(turn) is not None
     published_on.publish("a")
     with pytest.raises(LeaseLost):
         await follower.sync()

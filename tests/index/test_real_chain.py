@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import AsyncIterator
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 from publishing_chain import KEY, wrapped
@@ -181,10 +181,11 @@ async def test_what_the_chain_takes_back_is_taken_back(
 
 
 async def test_a_fresh_database_finds_all_again(
-    devchain: DevChain, publisher: Publisher, real_index: AssetIndex, tmp_path: Path
+    devchain: DevChain, publisher: Publisher, real_index: AssetIndex
 ) -> None:
+    word = f"again{uuid.uuid4().hex}"
     for number in range(3):
-        nft = publisher.create(f"again {number}")
-        publisher.publish(nft, f"again {number}")
+        nft = publisher.create(f"{word} {number}")
+        publisher.publish(nft, f"{word} {number}")
     assert await real_index.catch_up()
-    assert (await real_index.search(Query(text="again"))).total == 3
+    assert (await real_index.search(Query(text=word))).total == 3

@@ -117,6 +117,84 @@ async def test_a_wallet_that_asks_too_often_wherever_it_is(service: Service) -> 
         assert (await ask(other, "203.0.113.1"))[0] == 200
 
 
+async def test_nobody_uses_up_the_limit_of_a_wallet_with_copies_of_what_it_signed(
+    service: Service,
+) -> None:
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_WALLET="0.5")
+    async with Consumer(service.url) as honest, aiohttp.ClientSession() as session:
+
+        def signed() -> Json:
+            nonce = honest.nonce()
+            return {
+                "consumerAddress": honest.address,
+                "documentId": DATASET,
+                "nonce": nonce,
+                "signature": honest.sign(honest.address, DATASET, nonce),
+            }
+
+        async def copies(method: str, params: Json) -> list[int]:
+            told = []
+            for _ in range(8):
+                headers = {"X-Forwarded-For": "203.0.113.66"}
+                request = session.request(
+                    method, service.url + STATUS, params=params, headers=headers
+                )
+                async with request as response:
+                    told.append(response.status)
+            return told
+
+        question, wish = signed(), signed()
+        assert (await get(session, service.url + STATUS, "203.0.113.7", params=question))[0] == 200
+        assert await copies("GET", question) == [200] * 5 + [429] * 3, "once counts here, not there"
+        assert (await copies("PUT", wish))[1:] == [400] * 7, "its nonce is used up"
+        own = [
+            (await get(session, service.url + STATUS, "203.0.113.7", params=signed()))[0]
+            for _ in range(4)
+        ]
+        assert own == [200] * 3 + [429], "two of five were its own before"
+    await asyncio.to_thread(service.stop)
+    shown = service.command("audit", "show").stdout.splitlines()
+    [record] = [line for line in shown if honest.address.lower() in line]
+    assert "allowed" in record, "copies do not speak in its name"
+
+
+async def test_what_leaves_a_record_for_nothing_is_dear(service: Service) -> None:
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="10")
+    headers = {"X-Forwarded-For": "203.0.113.7"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        told: dict[str, list[int]] = {"PUT": [], "DELETE": []}
+        for method, statuses in told.items():
+            for _ in range(9):
+                wallet = Consumer(service.url)
+                nonce = wallet.nonce()
+                params = {
+                    "consumerAddress": wallet.address,
+                    "documentId": DATASET,
+                    "nonce": nonce,
+                    "signature": wallet.sign(wallet.address, DATASET, nonce),
+                }
+                async with session.request(method, service.url + STATUS, params=params) as answer:
+                    statuses.append(answer.status)
+        assert told["PUT"][:4] == [200] * 4
+        assert (told["PUT"] + told["DELETE"]).count(200) <= 6, "a hundred cheap ones"
+        assert told["DELETE"][-1] == 429
+
+
+async def test_who_hides_from_the_proxy_is_limited_all_the_same(service: Service) -> None:
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="0.5")
+    async with aiohttp.ClientSession() as session:
+
+        async def hidden(forwarded: str) -> int:
+            headers = {"X-Forwarded-For": "203.0.113.7", "Forwarded": forwarded}
+            async with session.get(service.url + NONCE, headers=headers) as response:
+                return response.status
+
+        told = [await hidden(f"for=198.51.100.{number}") for number in range(8)]
+        assert told == [400] * 5 + [429] * 3
+        assert await hidden("for=_hidden") == 429
+        assert (await get(session, service.url + NONCE, ""))[0] == 400, "the proxy itself"
+
+
 async def test_a_wallet_on_this_machine_has_no_limit_unless_a_proxy_brings_it(
     service: Service,
 ) -> None:

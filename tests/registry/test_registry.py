@@ -24,7 +24,8 @@ TASK = "8249529a-a009-40c4-b9d3-9dfc429f4c85"
 
 
 async def reopened(database: Database, folder: Path) -> Registry:
-    return await Registry(database, folder / "registry").__aenter__()
+    """As after a start, long after whatever was left."""
+    return await Registry(database, folder / "registry", others_s=0.0).__aenter__()
 
 
 async def begin(database: Database, registry: Registry, output: Item, **needed: Item) -> None:

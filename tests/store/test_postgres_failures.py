@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -140,17 +141,55 @@ async def test_a_server_gone_for_good_is_told_in_bounded_time(own_server: Postgr
     await again.close()
 
 
+@asynccontextmanager
+async def cutting(port: int, cut: list[bool]) -> AsyncIterator[int]:
+    """A port that leads to ``port``, but ends a connection at the COMMIT for which ``cut``
+    has an item: after the server has carried it out, if that is True, else before."""
+
+    serving: set[asyncio.Task[None]] = set()
+
+    async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+        sink.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        there, onwards = await asyncio.open_connection("127.0.0.1", port)
+        returning = asyncio.create_task(pass_on(there, writer))
+        try:
+            while data := await reader.read(65536):
+                if b"COMMIT" in data and cut:
+                    returning.cancel()
+                    if cut.pop():
+                        onwards.write(data)
+                        await asyncio.gather(returning, return_exceptions=True)
+                        await there.read(65536)
+                    break
+                onwards.write(data)
+        finally:
+            returning.cancel()
+            onwards.transport.abort()
+            writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    async with asyncio.timeout(10):
+        await asyncio.gather(*serving, return_exceptions=True)
+
+
 @pytest.mark.parametrize("reached", [True, False])
 async def test_a_commit_that_was_cut_off_is_found_out(
     postgres_url: str, postgres_server: PostgresServer, reached: bool
 ) -> None:
     """The connection ends just before, or just after, the server has carried out a COMMIT."""
-    database = await PostgresDatabase.open(postgres_url, BOTH)
-    await database.write(make_table)
+    cut: list[bool] = []
     heard: list[str] = []
     acted: list[str] = []
     runs: list[str] = []
-    database.hear(heard.append)
 
     def work(connection: Connection) -> str:
         runs.append("run")
@@ -158,24 +197,19 @@ async def test_a_commit_that_was_cut_off_is_found_out(
         after_commit(connection, lambda: acted.append("acted"))
         return add("one")(connection)
 
-    writer = database._writer
-    connection = writer._connection
-    assert connection is not None
-    commit = connection.commit
-
-    async def cut() -> None:
-        if reached:
-            await commit()
-        writer._driver.terminate()
-        raise ConnectionResetError
-
-    connection.commit = cut  # type: ignore[method-assign]
-    assert await database.write(work) == "one"
-    assert runs == (["run"] if reached else ["run", "run"])
-    assert await database.read(notes) == ["one"]
-    assert acted == ["acted"]
-    assert heard == ["note:1"]
-    await database.close()
+    async with cutting(postgres_server.port, cut) as port:
+        url = postgres_url.replace(str(postgres_server.port), str(port))
+        database = await PostgresDatabase.open(url, BOTH)
+        database.hear(heard.append)
+        await database.write(make_table)
+        cut.append(reached)
+        assert await database.write(work) == "one"
+        assert cut == []
+        assert runs == (["run"] if reached else ["run", "run"])
+        assert await database.read(notes) == ["one"]
+        assert acted == ["acted"]
+        assert heard == ["note:1"]
+        await database.close()
 
 
 async def test_a_unit_that_broke_off_with_its_connection_is_run_again(

@@ -18,6 +18,7 @@ from compute.errors import StoreUnavailable
 from compute.store import schema, tables
 from compute.store.database import open_database
 from provider.assets.index import tables as index_tables
+from provider.auditing import tables as audit_tables
 from provider.auth import tables as provider_tables
 from provider.migrations import VERSIONS
 from provider.registry import tables as registry_tables
@@ -48,6 +49,7 @@ def all_tables() -> MetaData:
         provider_tables.metadata,
         index_tables.metadata,
         registry_tables.metadata,
+        audit_tables.metadata,
         sharing_tables.metadata,
     )
     for floor in (tables.metadata, *upper):
@@ -58,7 +60,10 @@ def all_tables() -> MetaData:
 
 def objects(connection: Connection) -> set[str]:
     """The statements of all tables and indexes, whitespace apart."""
-    query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'"
+    query = (
+        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'"
+        " AND type != 'trigger'"
+    )
     statements = connection.exec_driver_sql(query).scalars()
     return {"".join(statement.split()) for statement in statements}
 

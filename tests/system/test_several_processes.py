@@ -72,7 +72,9 @@ class Installation:
 @pytest_asyncio.fixture
 async def installation(server: PostgresServer, service: Service) -> AsyncIterator[Installation]:
     service.environments({"cpu": 0.5, "maxJobs": 6, "maxQueue": 1000, "maxQueuePerConsumer": 1000})
-    await service.start(DATABASE_URL=server.fresh(), OPERATE="false")
+    await service.start(
+        DATABASE_URL=server.fresh(), OPERATE="false", PUBLIC_URL="http://provider.example"
+    )
     found = Installation(service, [service.url], [])
     try:
         for _ in range(2):

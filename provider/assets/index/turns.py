@@ -18,6 +18,7 @@ from compute.store.base import MISSED
 from provider.assets.index.follower import AssetFollower
 from provider.assets.index.store import PASSED, WANTED, IndexStore
 from provider.chain.chains import ChainAccess
+from provider.errors import ChainUnavailable
 from provider.sharing.leases import Leases, wait_until
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class FollowerInTurns:
         self._turn = turn_at(self.chain_id)
         self._mine: AssetFollower | None = None
         self._block: int | None = None
+        self._problem = ""
         self._passed = asyncio.Event()
         self._wanted_at = float("-inf")
 
@@ -61,8 +63,9 @@ class FollowerInTurns:
 
     @property
     def problem(self) -> str:
-        """Why the last round failed; empty when it did not, or another process follows."""
-        return "" if self._mine is None else self._mine.problem
+        """Why the last round failed, or this process could not ask for the chain's head where
+        another one follows; empty when it did not."""
+        return self._problem if self._mine is None else self._mine.problem
 
     async def run(self) -> None:
         """Follow, or wait for the turn to, until cancelled."""
@@ -81,13 +84,22 @@ class FollowerInTurns:
         until = time.monotonic() + within_s
         try:
             async with asyncio.timeout(within_s):
-                head = await self._access.chain.head()
+                head = await self._head()
                 while not await self._stands_at(head):
                     await self._want()
                     await wait_until(self._passed, min(LOOK_S, until - time.monotonic()))
         except TimeoutError:
             return False
         return True
+
+    async def _head(self) -> int:
+        try:
+            head = await self._access.chain.head()
+        except ChainUnavailable as error:
+            self._problem = error.cause or error.public
+            raise
+        self._problem = ""
+        return head
 
     async def _stands_at(self, block: int) -> bool:
         self._block = await self._store.block(self.chain_id)

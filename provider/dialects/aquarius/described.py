@@ -10,7 +10,6 @@ from typing_extensions import TypedDict
 from provider.dialects.aquarius.requests import MAX_FIRST, MAX_SIZE, MAX_TEXT
 from provider.dialects.ocean.described import ALWAYS, REFUSALS
 from provider.dialects.ocean.shapes import Refusal as Refused
-from provider.openapi import files
 from provider.openapi.operations import JSON, Answer, Api, Body, Operation, shape
 
 TAG: Final = "metadata"
@@ -160,7 +159,7 @@ def api(section: object = None) -> Api:
                 " document, whatever its media type.",
                 {
                     200: Answer("The proof.", {JSON: Proof}),
-                    400: Answer("The faults.", {JSON: Faults | Refused, **files.NO_HTTP}),
+                    400: Answer("The faults.", {JSON: Faults | Refused}),
                 },
                 body=Body({JSON: dict[str, Any]}, {"document": _DOCUMENT}),
                 refusals=(),

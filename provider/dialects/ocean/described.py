@@ -105,7 +105,7 @@ REFUSALS: Final = {
     400: Answer(
         "Something of the request is missing or wrong, or a rule says no: fields are told by"
         " name, rules by a sentence or by resource and code.",
-        {JSON: shapes.FieldErrors | shapes.Refusal, **files.NO_HTTP},
+        {JSON: shapes.FieldErrors | shapes.Refusal},
     ),
     403: _refused("This wallet may not."),
     404: _refused("There is no such thing, or it is not this wallet's."),

@@ -151,8 +151,8 @@ class OceanApi:
         opened = self._jobs.log_stream(
             call.claim, call.job_id, call.stage, offset=call.offset, follow=call.follow
         )
-        async with opened as pieces:
-            return await LogAnswer(pieces, call.offset).send(request)
+        async with opened as (pieces, place):
+            return await LogAnswer(pieces, call.offset, place).send(request)
 
     def _environments(
         self, loads: dict[str, Load], chain: ChainSettings | None

@@ -35,7 +35,7 @@ def security(section: DialectSection) -> Security:
 def refusals(kind: Any, changed: Mapping[int, Answer] | None = None) -> dict[int, Answer]:
     """The errors of an API whose envelope is of one shape; ``changed`` are those that differ."""
     found = {status: Answer(text, {JSON: kind}) for status, text in _TEXTS.items()}
-    found[400] = Answer(_TEXTS[400], {JSON: kind, **files.NO_HTTP})
+    found[400] = Answer(_TEXTS[400], {JSON: kind | files.Unreadable})
     found[401] = Answer(_TEXTS[401], {JSON: kind}, {"WWW-Authenticate": "`Bearer`"})
     found[405] = Answer(_TEXTS[405], {JSON: kind}, {"Allow": "The methods."})
     found[500] = Answer("A fault of this service.", {JSON: files.Fault})
