@@ -17,8 +17,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ async def open_database(url: str, *, migrations: Sequence[Path] = ()) -> Databas
 
 
 def is_postgresql(url: str) -> bool:
-    return url.partition(":")[0] in {"postgresql", "postgresql+asyncpg"}
+    return url.partition(":")[0] in {"postgresql", "postgres", "postgresql+asyncpg"}
 
 
 def sqlite_path(url: str) -> Path:
@@ -184,6 +185,19 @@ def _engine(path: Path, begin: str, *, connections: int, query_only: bool = Fals
 
 def _prepare(path: Path, locations: Sequence[Path]) -> int:
     """Lock the file, make it, upgrade its schema. Returns the descriptor of the lock."""
+    lock = locked(path)
+    try:
+        with sqlite_engine(path) as engine, faults_told("opened"), engine.begin() as connection:
+            schema.upgrade(connection, locations)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def locked(path: Path) -> int:
+    """Make the file where it is missing, and keep others from it until the descriptor that is
+    returned is closed. Raises StoreUnavailable: in use, not to be opened."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -192,7 +206,6 @@ def _prepare(path: Path, locations: Sequence[Path]) -> int:
     try:
         _take(lock, path)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        _upgrade(path, locations)
     except OSError as error:
         os.close(lock)
         raise StoreUnavailable(f"{path}: cannot be opened ({error.strerror})") from error
@@ -200,6 +213,17 @@ def _prepare(path: Path, locations: Sequence[Path]) -> int:
         os.close(lock)
         raise
     return lock
+
+
+@contextmanager
+def sqlite_engine(path: Path, *, query_only: bool = False) -> Iterator[Engine]:
+    """One connection to the file, for what is done without the service."""
+    begin = "BEGIN" if query_only else "BEGIN IMMEDIATE"
+    engine = _engine(path, begin, connections=1, query_only=query_only)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _take(lock: int, path: Path) -> None:
@@ -213,12 +237,3 @@ def _take(lock: int, path: Path) -> None:
         ) from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-
-
-def _upgrade(path: Path, locations: Sequence[Path]) -> None:
-    engine = _engine(path, "BEGIN IMMEDIATE", connections=1)
-    try:
-        with faults_told("opened"), engine.begin() as connection:
-            schema.upgrade(connection, locations)
-    finally:
-        engine.dispose()

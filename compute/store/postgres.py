@@ -22,7 +22,7 @@ from compute.errors import StoreUnavailable
 from compute.metrics import Recorder
 from compute.store import schema
 from compute.store.base import Action, Database, Listener, T, Work, hearing
-from compute.store.postgres_ear import Ear
+from compute.store.postgres_ear import IN_USE, Ear
 from compute.store.postgres_writer import (
     CREATE_WRITERS,
     FORGET_WRITERS,
@@ -187,17 +187,21 @@ def _carried_out(connection: Connection, work: Work[T], driver: Any) -> T:
 
 async def _prepare(server: Server, locations: Sequence[Path]) -> None:
     """Refuse a server that does not keep what it has answered; upgrade the schema."""
-    connection = await server.connect()
-    try:
-        await _require_suitable(connection)
-    finally:
-        await connection.close(timeout=5)
+    await _require_suitable_server(server)
     engine = server.engine(UPGRADING)
     try:
         async with engine.begin() as upgrading:
             await upgrading.run_sync(_upgrade, locations)
     finally:
         await engine.dispose()
+
+
+async def _require_suitable_server(server: Server) -> None:
+    connection = await server.connect()
+    try:
+        await _require_suitable(connection)
+    finally:
+        await connection.close(timeout=5)
 
 
 async def _require_suitable(connection: asyncpg.Connection[Any]) -> None:
@@ -226,3 +230,50 @@ def _upgrade(connection: Connection, locations: Sequence[Path]) -> None:
     connection.execute(text(CREATE_WRITERS))
     connection.execute(text(FORGET_WRITERS))
     schema.upgrade(connection, locations)
+
+
+async def read_alone(url: str, work: Work[T]) -> T:
+    """Run ``work`` on a connection that sees one state of the database and may take its time.
+
+    Raises StoreUnavailable.
+    """
+    engine = Server.of(url).engine(_READ_ONLY | UPGRADING, readers=1)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(work)
+    except Exception as error:
+        raise _told(error, "read") from None
+    finally:
+        await engine.dispose()
+
+
+async def write_alone(url: str, work: Work[T]) -> T:
+    """Run ``work`` in one transaction while nobody has the database open.
+
+    Raises StoreUnavailable, also when somebody has.
+    """
+    server = Server.of(url)
+    await _patiently(lambda: _require_suitable_server(server), 0.0, "opened")
+    engine = server.engine(UPGRADING)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({WRITING})"))
+            free = text(f"SELECT pg_try_advisory_xact_lock({IN_USE})")
+            if not (await connection.execute(free)).scalar_one():
+                raise StoreUnavailable(
+                    "The database is in use; stop all processes that serve or operate on it"
+                )
+            return await connection.run_sync(work)
+    except Exception as error:
+        raise _told(error, "written") from None
+    finally:
+        await engine.dispose()
+
+
+def _told(error: Exception, verb: str) -> Exception:
+    """What a command says of an error."""
+    if isinstance(error, DBAPIError | OSError):
+        reason = reason_to_retry(error)
+        if reason is not None:
+            return StoreUnavailable(f"The database could not be {verb}: {reason}.")
+    return fault_of(error, verb) or error

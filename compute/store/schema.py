@@ -9,7 +9,7 @@ and the greatest is that folder's head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, column, inspect, select, table
@@ -43,14 +43,25 @@ def upgrade(connection: Connection, locations: Sequence[Path]) -> bool:
     present = current(connection)
     if present == heads(locations):
         return False
-    known = {revision for location in locations for revision in _revisions(location)}
+    known = revisions(locations)
     if not present <= known:
         raise StoreUnavailable(
             f"The database has steps unknown here ({', '.join(sorted(present - known))}): "
             "a newer version of the service has upgraded it; run that version"
         )
-    _run_alembic(connection, locations)
+    _run_alembic(connection, locations, ["heads"])
     return True
+
+
+def make(connection: Connection, locations: Sequence[Path], targets: Collection[str]) -> None:
+    """Make the schema of an earlier time in an empty database: up to the revisions
+    ``targets``, which must be among those of ``locations``."""
+    _run_alembic(connection, locations, sorted(targets))
+
+
+def revisions(locations: Sequence[Path]) -> set[str]:
+    """All revisions of all folders."""
+    return {revision for location in locations for revision in _revisions(location)}
 
 
 def _revisions(location: Path) -> set[str]:
@@ -58,7 +69,7 @@ def _revisions(location: Path) -> set[str]:
     return {file.name.partition("_")[0] for file in files}
 
 
-def _run_alembic(connection: Connection, locations: Sequence[Path]) -> None:
+def _run_alembic(connection: Connection, locations: Sequence[Path], targets: Iterable[str]) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -70,4 +81,5 @@ def _run_alembic(connection: Connection, locations: Sequence[Path]) -> None:
     }
     for name, value in options.items():
         config.set_main_option(name, value.replace("%", "%%"))
-    command.upgrade(config, "heads")
+    for target in targets:
+        command.upgrade(config, target)
