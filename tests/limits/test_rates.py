@@ -62,6 +62,18 @@ async def test_neighbours_of_ipv6_share_a_limit(service: Service) -> None:
         assert (await get(session, service.url + NONCE, "2001:db8:1:3::1"))[0] == 400
 
 
+async def test_who_has_a_whole_region_of_ipv6_is_limited_too(service: Service) -> None:
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="0.5")
+    async with aiohttp.ClientSession() as session:
+        told = []
+        for number in range(60):
+            client = f"2001:db8:1:{number:x}::1"
+            told.append((await get(session, service.url + NONCE, client))[0])
+        assert told[:40] == [400] * 40
+        assert told.count(429) >= 10, "four a second flow in"
+        assert (await get(session, service.url + NONCE, "2001:db8:2:1::1"))[0] == 400
+
+
 async def test_wrong_signatures_cost_more_than_good_ones(service: Service) -> None:
     await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="10")
     async with Consumer(service.url) as honest, aiohttp.ClientSession() as session:
