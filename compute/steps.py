@@ -184,7 +184,7 @@ class Steps:
     async def sweep_folders(self, *, alone: bool) -> None:
         """Remove folders and output spaces whose job is over or unknown: once, at start. Not
         ``alone``, only old ones: another process takes files before their job is queued."""
-        unfinished = {job.id for job in await self._store.unfinished()}
+        unfinished = await self._store.backlog.ids()
         await self._vault.sweep(unfinished)
         jobs = self._data_dir / "jobs"
         for root in list(jobs.iterdir()):

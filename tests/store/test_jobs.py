@@ -414,6 +414,6 @@ async def test_the_specification_in_memory_is_not_parsed_again(
     job = await store.insert(make_job(), queue_limit=1)
     wished = await store.wish(job.id, Goal.STOP, now=2.0)
     (found,) = await store.find(owner=job.owner)
-    (started,) = await store.unfinished()
-    assert wished.spec is found.spec is started.spec is job.spec
+    (queued,) = await store.find(phases=[Phase.QUEUED])
+    assert wished.spec is found.spec is queued.spec is job.spec
     assert replace(wished, goal=Goal.RUN) == job
