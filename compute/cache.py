@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compute import tenure
 from compute.errors import InputUnavailable
 from compute.metrics import NOBODY, Recorder
 from compute.supply import Download, InputFile
@@ -228,6 +229,7 @@ async def pour(file: InputFile, target: Path) -> None:
     written = 0
     try:
         async with file.open(None) as download:
+            tenure.require()
             with target.open("wb") as out:
                 async for batch in batches(download.chunks):
                     written += len(batch)

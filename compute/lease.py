@@ -17,12 +17,13 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from compute.errors import ComputeError
 from compute.models import Job
 from compute.store.jobs import JobStore
+from compute.store.leases import Holder
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,10 @@ class Lease:
         machine: Machine,
         clock: Callable[[], float],
         terms: Terms | None = None,
+        environments: Collection[str] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._environments = frozenset(environments)
         self.operator = uuid.uuid4().hex[:16]
         self._store = store
         self._machine = machine
@@ -64,6 +67,11 @@ class Lease:
     def held(self) -> bool:
         """True while nobody else may have taken this process's jobs."""
         return self._alone or self._monotonic() < self._until
+
+    def tenure(self) -> Callable[[], bool]:
+        """What tells whether the lease has been held without a break since now."""
+        began = self._since
+        return lambda: self.held and self._since == began
 
     async def take(self) -> Sequence[Job]:
         """Get the lease; the jobs that came with it, from processes that have ended. Raises
@@ -104,7 +112,8 @@ class Lease:
         begun = self._monotonic()
         machine = await self._machine_if_known()
         lease_s = self._terms.lease_s
-        had = await self._store.renew(self.operator, machine, now=self._clock(), term_s=lease_s)
+        holder = self._holder(machine)
+        had = await self._store.renew(holder, now=self._clock(), term_s=lease_s)
         if not had or begun >= self._until:
             self._since = begun
             log.info("lease_taken operator=%s machine=%s", self.operator, machine or "unknown")
@@ -114,12 +123,22 @@ class Lease:
         machine = await self._machine_if_known()
         if not machine and not self._alone:
             return ()
-        taken = await self._store.take_over(
-            self.operator, machine, now=self._clock(), alone=self._alone
-        )
+        holder = self._holder("" if self._alone else machine)
+        taken = await self._store.take_over(holder, now=self._clock(), alone=self._alone)
         for job in taken:
             log.info("job_taken_over job=%s operator=%s phase=%s", job.id, self.operator, job.phase)
         return taken
+
+    async def known_to_others(self, environment: str) -> bool:
+        """True when another living process was started with this environment. Raises
+        StoreUnavailable."""
+        if self._alone:
+            return False
+        others = await self._store.known_to_others(self._holder(""), now=self._clock())
+        return environment in others
+
+    def _holder(self, machine: str) -> Holder:
+        return Holder(self.operator, machine, self._environments)
 
     async def _machine_if_known(self) -> str:
         """Empty while the engine does not say who it is: no container can be looked for then."""

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from compute import tenure
 from compute.context import about
 from compute.decide import (
     Kill,
@@ -243,36 +244,56 @@ class Reconciler:
 
     async def _reconcile(self, job_id: str) -> None:
         """Steps until the job rests. Each round starts from the row as it is."""
-        killed = False
+        last: Step | None = None
         while True:
-            try:
-                job = await self._store.get(job_id)
-            except UnknownJob:
-                return
-            if not self._may_have(job):
-                return
-            try:
-                step = await self._decide(job)
-                if isinstance(step, Rest):
-                    self._unanswered.pop(job_id, None)
-                    self._rest(job, step)
+            # Before the row is read: it says whose the job is under this tenure.
+            with tenure.under(self._lease.tenure()):
+                try:
+                    job = await self._store.get(job_id)
+                except UnknownJob:
                     return
-                pause = self._pause(step, killed)
-                if pause is not None:
-                    self._queue.put_in(job_id, pause)
+                if not self._may_have(job):
                     return
-                await self._act(job, step)
-                killed = isinstance(step, Kill)
-                self._unanswered.pop(job_id, None)
-            except MoveLost:
-                continue
-            except ComputeError as error:
-                await self._failed(job, error)
-                return
-            except Exception as error:
-                log.exception("step_failed job=%s phase=%s", job.id, job.phase)
-                await self._failed(job, error)
-                return
+                if await self._is_for_others(job):
+                    self._queue.put_in(job_id, self._limits.look_s)
+                    return
+                try:
+                    last = await self._round(job, last)
+                except MoveLost:
+                    continue
+                except Exception as error:
+                    await self._hindered(job, error)
+                    return
+                if last is None:
+                    return
+
+    async def _round(self, job: Job, last: Step | None) -> Step | None:
+        """Take one step after the ``last`` one; None when the job rests."""
+        step = await self._decide(job)
+        if isinstance(step, Rest):
+            self._unanswered.pop(job.id, None)
+            self._rest(job, step)
+            return None
+        pause = self._pause(step, isinstance(last, Kill))
+        if pause is not None:
+            self._queue.put_in(job.id, pause)
+            return None
+        await self._act(job, step)
+        self._unanswered.pop(job.id, None)
+        return step
+
+    async def _hindered(self, job: Job, error: Exception) -> None:
+        """A fault of the step, unless it met what another process does to the job by now."""
+        if not tenure.lasts():
+            log.warning("step_abandoned job=%s phase=%s cause=lease", job.id, job.phase)
+            self._queue.put(job.id)
+            return
+        if not isinstance(error, ComputeError):
+            log.error("step_failed job=%s phase=%s", job.id, job.phase, exc_info=error)
+        try:
+            await self._failed(job, error)
+        except (MoveLost, UnknownJob):
+            self._queue.put(job.id)
 
     def _pause(self, step: Step, killed: bool) -> float | None:
         """How long to wait before this step is taken, None for not at all."""
@@ -295,6 +316,12 @@ class Reconciler:
     def _may_have(self, job: Job) -> bool:
         """True for jobs of this process, and for those that wait for somebody."""
         return job.operator in {"", self._lease.operator}
+
+    async def _is_for_others(self, job: Job) -> bool:
+        """True for a job that waits for a place in an environment which only other processes
+        were started with: configurations change one process after the other."""
+        waits = job.phase is Phase.QUEUED and job.goal is Goal.RUN
+        return waits and not self._knows(job) and await self._lease.known_to_others(job.environment)
 
     def _knows(self, job: Job) -> bool:
         return job.environment in self._environments

@@ -76,29 +76,35 @@ def publish(
     *,
     max_bytes: int,
     max_files: int,
-    may_replace: Callable[[], bool] = lambda: True,
+    may_go_on: Callable[[], bool] = lambda: True,
 ) -> Collected:
     """Copy all regular files of the sources into ``target``, numbered and hashed.
 
     Replaces what an interrupted call left there. ``max_bytes`` and ``max_files`` bound what
-    is budgeted. ``may_replace`` is asked before anything takes the place of what is there: a
-    process that stood still may have lost the job. Blocking: call it in a thread.
-    Raises PublishingFailed.
+    is budgeted. ``may_go_on`` is asked before each file, and before anything takes the place of
+    what is there: a process that stood still may have lost the job. Blocking: call it in a
+    thread. Raises PublishingFailed.
     """
     partial = target.with_name(target.name + ".partial")
+    _require(may_go_on)
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        collected = _collect(sources, partial, _Budget(max_bytes, max_files))
+        collected = _collect(sources, partial, _Budget(max_bytes, max_files), may_go_on)
         _make_durable(partial)
-        if not may_replace():
-            raise PublishingFailed("results were not stored: the job is another process's by now")
+        _require(may_go_on)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
+        if may_go_on():
+            shutil.rmtree(partial, ignore_errors=True)
         raise PublishingFailed(f"results could not be stored: {error.strerror}") from error
     return collected
+
+
+def _require(may_go_on: Callable[[], bool]) -> None:
+    if not may_go_on():
+        raise PublishingFailed("results were not stored: the job is another process's by now")
 
 
 def _make_durable(folder: Path) -> None:
@@ -121,7 +127,9 @@ def path_of(results: Path, file: ResultFile) -> Path:
     return results / str(file.index)
 
 
-def _collect(sources: Sequence[Source], target: Path, budget: _Budget) -> Collected:
+def _collect(
+    sources: Sequence[Source], target: Path, budget: _Budget, may_go_on: Callable[[], bool]
+) -> Collected:
     files: list[ResultFile] = []
     over = False
     for source in sources:
@@ -131,6 +139,7 @@ def _collect(sources: Sequence[Source], target: Path, budget: _Budget) -> Collec
             if source.budgeted and not budget.takes(name, size):
                 over = True
                 continue
+            _require(may_go_on)
             published = _copy(path, name, target, len(files), source.type)
             if published:
                 files.append(published)

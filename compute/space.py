@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
+from compute import tenure
 from compute.errors import VolumeFailed
 
 log = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ class LoopSpace(Space):
                 )
             else:
                 await _make_image(job_dir, size_bytes, files)
+            tenure.require()
             await _mount(image, space)
         await asyncio.to_thread(_make_subfolders, space, folders, owner)
 
@@ -206,6 +208,7 @@ async def _make_image(job_dir: Path, size_bytes: int, files: int) -> None:
         *("-E", "nodiscard,root_owner=0:0,lazy_itable_init=1"),
         str(unfinished),
     )
+    tenure.require()
     await asyncio.to_thread(unfinished.rename, job_dir / IMAGE)
 
 
@@ -218,6 +221,7 @@ async def _unmount(space: Path) -> None:
     """Unmount until nothing is mounted there; lazily only when it stays busy."""
     tries = 0
     while await asyncio.to_thread(_is_mounted, space):
+        tenure.require()
         tries += 1
         lazily = tries > _BUSY_TRIES
         try:
@@ -234,6 +238,7 @@ async def _unmount(space: Path) -> None:
 async def _remove(job_dir: Path, *names: str) -> None:
     paths = [str(job_dir / name) for name in names if os.path.lexists(job_dir / name)]
     if paths:
+        tenure.require()
         # rm walks trees of any depth; a mount that is still there stays untouched.
         await _run("rm", "-rf", "--one-file-system", "--", *paths, timeout_s=_CHECK_S)
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compute import layout
+from compute import layout, tenure
 from compute.cache import InputCache, pour
 from compute.engines.base import Mount
 from compute.layout import JobFolders
@@ -43,6 +43,7 @@ class Stager:
         """
         await self._supplier.permit(job.owner, job.spec)
         stage = job.present
+        tenure.require()
         for folder in (folders.inputs, folders.ddos):
             shutil.rmtree(folder, ignore_errors=True)
             _make_folder(folder)
@@ -50,19 +51,24 @@ class Stager:
         names: list[tuple[str, str]] = []
         mounts: list[Mount] = []
         for item in stage.datasets:
+            tenure.require()
             place = folders.inputs / item.short_did
             _make_folder(place)
             for file in await self._supplier.dataset(item):
+                tenure.require()
                 number = str(numbers[item.did])
                 numbers[item.did] += 1
                 names.append((file.name, f"{item.short_did}/{number}"))
                 target = f"{layout.INPUTS}/{item.short_did}/{number}"
                 mounts += await self._place(file, place / number, target)
+        tenure.require()
         for earlier in range(job.stage):
             # A mount below a read-only one needs a place that is there.
             _make_folder(folders.inputs / layout.STAGES / str(earlier))
         for given in stage.files:
+            tenure.require()
             await asyncio.to_thread(_link_given, folders, given)
+        tenure.require()
         _custom_data(folders.inputs, stage.algorithm.custom_data)
         _flat_names(folders.inputs, names)
         _documents(folders.ddos, job.spec.documents)
@@ -73,6 +79,7 @@ class Stager:
 
         A raw algorithm is its consumer's own and leaves no copy in the cache.
         """
+        tenure.require()
         shutil.rmtree(folders.transformations, ignore_errors=True)
         _make_folder(folders.transformations)
         algorithm = job.present.algorithm
@@ -81,9 +88,11 @@ class Stager:
             target = folders.transformations / name
             if algorithm.did:
                 source = await self._cache.fetch(file)
+                tenure.require()
                 await asyncio.to_thread(shutil.copyfile, source, target)
             else:
                 await pour(file, target)
+            tenure.require()
             target.chmod(0o555)
 
     async def secrets(self, job: Job) -> dict[str, bytes]:
@@ -97,6 +106,7 @@ class Stager:
             target.touch(mode=0o444)
             return [Mount(file.path, inside)]
         source = await self._cache.fetch(file)
+        tenure.require()
         target.unlink(missing_ok=True)
         await asyncio.to_thread(link_or_copy, source, target)
         return []

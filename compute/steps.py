@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compute import decide, layout, results
+from compute import decide, layout, results, tenure
 from compute.cache import ABANDONED_S
 from compute.engines.base import Engine
 from compute.environments import Environment
@@ -31,7 +31,6 @@ from compute.errors import (
     VolumeFailed,
 )
 from compute.layout import JobFolders
-from compute.lease import Lease
 from compute.logmarks import LogMarks
 from compute.models import Image, Job, StageRun, Termination
 from compute.space import Space
@@ -57,9 +56,7 @@ class Steps:
         data_dir: Path,
         clock: Callable[[], float],
         environment_of: Callable[[Job], Environment],
-        lease: Lease,
     ) -> None:
-        self._lease = lease
         self._engine = engine
         self._store = store
         self._stager = stager
@@ -121,13 +118,19 @@ class Steps:
         """
         if _may_have_container(job):
             for stage in range(max(0, job.stage - 1), job.stage + 1):
-                await self._engine.remove(layout.container_name(job.id, stage))
+                await self._remove(layout.container_name(job.id, stage))
         if job.phase in _WITH_FILTER:
-            await self._engine.remove(layout.filter_name(job.id))
+            await self._remove(layout.filter_name(job.id))
+        tenure.require()
         await self._vault.remove(job.id)
         folders = self.folders(job)
+        tenure.require()
         await self._space.release(folders.root)
         await asyncio.to_thread(_remove_tree, folders.root)
+
+    async def _remove(self, name: str) -> None:
+        tenure.require()
+        await self._engine.remove(name)
 
     def folders(self, job: Job) -> JobFolders:
         """Those of the job's present stage."""
@@ -209,7 +212,7 @@ class Steps:
         """All images are had before the first stage runs: what is missing for the last one
         is better told at once."""
         if job.stage:
-            await self._engine.remove(layout.container_name(job.id, job.stage - 1))
+            await self._remove(layout.container_name(job.id, job.stage - 1))
         images = self._environment_of(job).images
         image_ids = []
         for stage in job.spec.stages[job.stage :]:
@@ -244,6 +247,7 @@ class Steps:
         environment, folders = self._environment_of(job), self.folders(job)
         mounts = local_mounts(folders)
         secret_files = await self._show_secrets(job)
+        tenure.require()
         try:
             spec = layout.algorithm_container(
                 job, environment, folders, mounts, secrets.token_hex(32), secret_files
@@ -258,6 +262,7 @@ class Steps:
             raise MoveLost("Another process has the job")
         if fresh.goal is not Goal.RUN or decide.paid_time_over(fresh, self._clock()):
             return fresh
+        tenure.require()
         await self._engine.start(spec.name)
         observation = await self._engine.observe(spec.name)
         started_at = observation.started_at or self._clock()
@@ -268,6 +273,7 @@ class Steps:
             opened = await self._stager.secrets(job)
         except InputUnavailable as error:
             raise EngineRefused(error.public) from error
+        tenure.require()
         return await self._vault.put(job.id, opened)
 
     async def _adopt(self, job: Job, step: decide.Adopt) -> Job:
@@ -278,6 +284,7 @@ class Steps:
             note = step.termination.detail
             now = self._clock()
             job = await self._store.note(job, now=now, note=note, termination=step.termination)
+        tenure.require()
         await self._engine.stop(layout.container_name(job.id, job.stage), step.grace_s)
         return job
 
@@ -299,6 +306,7 @@ class Steps:
 
     async def _advance(self, job: Job, step: decide.Advance) -> Job:
         run = await self._end_stage(job, step.ended_at)
+        tenure.require()
         await self._vault.remove(job.id)
         following = job.spec.stages[job.stage + 1].name
         return await self._move(
@@ -317,6 +325,7 @@ class Steps:
         environment, folders = self._environment_of(job), self.folders(job)
         name = layout.container_name(job.id, job.stage)
         seen = await self._engine.observe(name)
+        tenure.require()
         folders.log.mkdir(parents=True, exist_ok=True)
         log_file = folders.log / layout.log_name(job.spec, job.stage)
         await self._engine.save_log(name, log_file, environment.maxLogMB << 20)
@@ -345,9 +354,11 @@ class Steps:
         await self._open_space(job)
         image = Image.named(environment.filterImage)
         image_id = await self._engine.ensure_image(image, environment.images.pull)
+        tenure.require()
         await asyncio.to_thread(_give, folders.log, *_user(environment))
         spec = layout.filter_container(job, environment, folders, image_id)
         await self._engine.create(spec)
+        tenure.require()
         await self._engine.start(spec.name)
         return job
 
@@ -406,12 +417,13 @@ class Steps:
                 folders.results,
                 max_bytes=environment.disk_bytes,
                 max_files=environment.maxOutputFiles,
-                may_replace=lambda: self._lease.held,
+                may_go_on=tenure.lasts,
             )
         )
 
     async def _purge(self, job: Job, step: decide.Purge) -> Job:
         await self.clean_up(job)
+        tenure.require()
         await asyncio.to_thread(_remove_tree, self.folders(job).results)
         await asyncio.to_thread(self._marks.forget, job.id)
         return await self._move(job, Phase.DELETED, results=())

@@ -54,7 +54,9 @@ async def working(
     workplace = Workplace(
         environments=environments, engine=engine, store=store, data_dir=data_dir, clock=clock
     )
-    lease = Lease(store, machine=workplace.machine, clock=clock, terms=terms)
+    lease = Lease(
+        store, machine=workplace.machine, clock=clock, terms=terms, environments=[*environments]
+    )
     steps = Steps(
         engine=engine,
         store=store,
@@ -64,7 +66,6 @@ async def working(
         data_dir=data_dir,
         clock=clock,
         environment_of=lambda job: environment_of(environments, job),
-        lease=lease,
     )
     reconciler = Reconciler(
         environments=environments,

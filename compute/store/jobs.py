@@ -22,6 +22,7 @@ from compute.store import claims, leases, news, rows, sql, surveys, turns
 from compute.store.base import Action, Database, Work, after_commit, nothing
 from compute.store.claims import Claim, Share
 from compute.store.figures import Stopwatch
+from compute.store.leases import Holder
 from compute.store.news import Event, News
 from compute.store.recent import Recent
 from compute.store.room import Room, require_room
@@ -222,9 +223,8 @@ class JobStore:
         ``attempts`` and ``retry_at`` start anew unless given; ``finished_at`` becomes
         ``now`` with the first terminal phase, with which the job's holds are given back and
         its sealed secrets go. A deleted job keeps only which assets it was about of its
-        specification. Raises
-        MoveLost when the job is in another phase by now, UnknownJob, ValueError for a move
-        that is not in the table.
+        specification. Raises MoveLost when the job is in another phase by now, UnknownJob,
+        ValueError for a move that is not in the table.
         """
         if not may_move(job.phase, phase):
             raise ValueError(f"{job.phase} -> {phase} is not a move")
@@ -319,31 +319,32 @@ class JobStore:
 
         return await self._database.write(work)
 
-    async def renew(self, operator: str, machine: str, *, now: float, term_s: float) -> bool:
+    async def renew(self, holder: Holder, *, now: float, term_s: float) -> bool:
         """Have the lease of a process end ``term_s`` from now; False when it had none."""
-
-        def work(connection: Connection) -> bool:
-            at = leases.now_of(connection, now)
-            return leases.renew(connection, operator, machine, at, term_s)
-
-        return await self._database.write(work)
+        return await self._database.write(
+            lambda connection: leases.renew(connection, holder, now, term_s)
+        )
 
     async def give_back(self, operator: str) -> None:
         """End the lease of a process: others may take its jobs."""
         await self._database.write(lambda connection: leases.give_back(connection, operator))
 
-    async def take_over(
-        self, operator: str, machine: str, *, now: float, alone: bool = False
-    ) -> list[Job]:
-        """Make ``operator`` the owner of all jobs of its machine whose owner's lease has
+    async def known_to_others(self, holder: Holder, *, now: float) -> set[str]:
+        """The environments that other living processes were started with."""
+        return await self._database.read(
+            lambda connection: leases.known_to_others(connection, holder, now)
+        )
+
+    async def take_over(self, holder: Holder, *, now: float, alone: bool = False) -> list[Job]:
+        """Make this process the owner of all jobs of its machine whose owner's lease has
         ended; ``alone``, of all that are another's. Returns these."""
 
         def work(connection: Connection) -> list[Job]:
             if alone:
-                leases.forget_others(connection, operator)
+                leases.forget_others(connection, holder.operator)
             else:
-                leases.forget_lapsed(connection, leases.now_of(connection, now))
-            found = leases.take_over(connection, operator, "" if alone else machine)
+                leases.forget_lapsed(connection, now)
+            found = leases.take_over(connection, holder, now)
             for former, row in found if not alone else ():
                 sql.append_history(connection, row, now, f"taken over from operator {former}")
             return [self._changed(connection, row) for _, row in found]

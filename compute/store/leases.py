@@ -7,7 +7,9 @@ after the other over all processes, so two never take the same job.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, text, update
@@ -20,6 +22,20 @@ from compute.store.tables import OWNED, jobs, operators
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
+REMEMBERED_S = 60.0
+"""How long after its end it is remembered which environments a process was started with: one
+that was killed is started again meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that operates jobs: on which machine, and in which environments."""
+
+    operator: str
+    machine: str = ""
+    environments: frozenset[str] = frozenset()
+
+
 def now_of(connection: Connection, now: float) -> float:
     """The time by the database's clock, where it has one; else ``now``."""
     if connection.dialect.name != "postgresql":
@@ -30,13 +46,18 @@ def now_of(connection: Connection, now: float) -> float:
     return seconds
 
 
-def renew(connection: Connection, operator: str, machine: str, now: float, term_s: float) -> bool:
+def renew(connection: Connection, holder: Holder, now: float, term_s: float) -> bool:
     """Have the lease of this process end ``term_s`` from now. False when it had none any
     more, or never had one: its jobs may be another's."""
     insert = _INSERT[connection.dialect.name]
-    had = connection.execute(select(operators.c.id).where(operators.c.id == operator)).first()
-    values = {"machine": machine, "ends_at": now + term_s}
-    statement = insert(operators).values(id=operator, began_at=now, **values)
+    at = now_of(connection, now)
+    living = select(operators.c.id).where(
+        operators.c.id == holder.operator, operators.c.ends_at > at
+    )
+    had = connection.execute(living).first()
+    known = json.dumps(sorted(holder.environments))
+    values = {"machine": holder.machine, "ends_at": at + term_s, "environments": known}
+    statement = insert(operators).values(id=holder.operator, began_at=at, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
     return had is not None
 
@@ -47,8 +68,9 @@ def give_back(connection: Connection, operator: str) -> None:
 
 
 def forget_lapsed(connection: Connection, now: float) -> Sequence[str]:
-    """Remove the leases that have ended; whose they were."""
-    lapsed = delete(operators).where(operators.c.ends_at <= now).returning(operators.c.id)
+    """Remove the leases that ended a while ago; whose they were."""
+    ended = operators.c.ends_at <= now_of(connection, now) - REMEMBERED_S
+    lapsed = delete(operators).where(ended).returning(operators.c.id)
     return list(connection.execute(lapsed).scalars())
 
 
@@ -63,25 +85,42 @@ def living(connection: Connection, now: float) -> int:
     return connection.execute(query).scalar_one()
 
 
-def take_over(connection: Connection, operator: str, machine: str) -> list[tuple[str, JobRow]]:
+def known_to_others(connection: Connection, holder: Holder, now: float) -> set[str]:
+    """The environments that other processes were started with which live or did so until
+    just now: those of the holder's machine, or with an empty one those of all."""
+    since = now_of(connection, now) - REMEMBERED_S
+    query = select(operators.c.environments).where(
+        operators.c.id != holder.operator, operators.c.ends_at > since
+    )
+    if holder.machine:
+        query = query.where(operators.c.machine == holder.machine)
+    return {name for text in connection.execute(query).scalars() for name in json.loads(text)}
+
+
+def take_over(connection: Connection, holder: Holder, now: float) -> list[tuple[str, JobRow]]:
     """Make this process the owner of all jobs whose owner has no lease: of those on its own
     machine, and those on none. The former owner and the new row of each.
 
-    With an empty ``machine`` those on any machine.
+    With an empty machine those on any. A job whose environment it does not know is left to
+    another process that does.
     """
-    holders = select(operators.c.id)
-    left = select(jobs.c.sequence, jobs.c.operator).where(
-        OWNED, jobs.c.operator != operator, jobs.c.operator.not_in(holders)
+    holders = select(operators.c.id).where(operators.c.ends_at > now_of(connection, now))
+    left = select(jobs.c.sequence, jobs.c.operator, jobs.c.environment).where(
+        OWNED, jobs.c.operator != holder.operator, jobs.c.operator.not_in(holders)
     )
-    if machine:
-        left = left.where(jobs.c.machine.in_(["", machine]))
-    former = {row.sequence: row.operator for row in connection.execute(left)}
+    if holder.machine:
+        left = left.where(jobs.c.machine.in_(["", holder.machine]))
+    found = connection.execute(left).all()
+    if not found:
+        return []
+    others = known_to_others(connection, holder, now) - holder.environments
+    former = {row.sequence: row.operator for row in found if row.environment not in others}
     if not former:
         return []
     statement = (
         update(jobs)
         .where(jobs.c.sequence.in_(sorted(former)))
-        .values(operator=operator, revision=jobs.c.revision + 1)
+        .values(operator=holder.operator, revision=jobs.c.revision + 1)
         .returning(*rows.COLUMNS)
     )
     taken = sorted(connection.execute(statement), key=lambda row: row.sequence)

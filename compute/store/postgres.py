@@ -47,8 +47,6 @@ UPGRADING = {
 }
 """A step may take its time."""
 
-_READ_ONLY = {"default_transaction_read_only": "on"}
-
 
 class _Raised(Exception):
     """What a unit of work raised of its own: nothing to try again for."""
@@ -67,7 +65,7 @@ class PostgresDatabase(Database):
         self._closed = False
         self._wait_s = wait_s
         self._listeners: list[Listener] = []
-        self._readers = server.engine(_READ_ONLY, readers=READERS)
+        self._readers = server.engine(readers=READERS)
         self._reading: set[asyncio.Task[Any]] = set()
         self._writer = PostgresWriter(server, self._listeners, wait_s=wait_s)
         self._ear = Ear(server, self._heard)
@@ -237,7 +235,7 @@ async def read_alone(url: str, work: Work[T]) -> T:
 
     Raises StoreUnavailable.
     """
-    engine = Server.of(url).engine(_READ_ONLY | UPGRADING, readers=1)
+    engine = Server.of(url).engine(UPGRADING, readers=1)
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(work)

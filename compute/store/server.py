@@ -9,6 +9,7 @@ cannot keep all others from writing for ever.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -77,7 +78,7 @@ class Server:
         self, settings: Mapping[str, str] = MappingProxyType({}), *, readers: int = 0
     ) -> AsyncEngine:
         """An engine of single connections, or with a pool for ``readers``, each of whose
-        transactions sees one state of the database."""
+        transactions sees one state of the database and changes nothing."""
 
         async def create() -> asyncpg.Connection[Any]:
             return await self.connect(**settings)
@@ -89,7 +90,10 @@ class Server:
                 "pool_size": readers,
                 "max_overflow": 0,
                 "pool_timeout": STATEMENT_S,
-                "isolation_level": "REPEATABLE READ",
+                "execution_options": {
+                    "isolation_level": "REPEATABLE READ",
+                    "postgresql_readonly": True,
+                },
             }
         engine = create_async_engine(
             "postgresql+asyncpg://", async_creator=create, hide_parameters=True, **options
@@ -102,6 +106,8 @@ class Server:
 def reason_to_retry(error: BaseException) -> str | None:
     """Why it is worth to try again; None for an error that would come again."""
     for each in _causes(error):
+        if _of_tls(each):
+            return None
         if isinstance(each, PoolTimeout):
             return "too many are reading"
         if isinstance(each, OSError):
@@ -123,6 +129,10 @@ def fault_of(error: BaseException, verb: str) -> StoreUnavailable | None:
     """What ``error`` says of the server itself, if it would come again."""
     if isinstance(error, StoreUnavailable):
         return error
+    if any(map(_of_tls, _causes(error))):
+        return StoreUnavailable(
+            f"The database could not be {verb}: the server's TLS is not as sslmode in its URL wants"
+        )
     if isinstance(error, DBAPIError):
         return fault_in(error, verb)
     if isinstance(error, asyncpg.PostgresError):
@@ -134,6 +144,12 @@ def take_failed(connection: Connection) -> DBAPIError | None:
     """The last error of a statement since the last call, whoever caught it."""
     failed: DBAPIError | None = connection.info.pop(_FAILED, None)
     return failed
+
+
+def _of_tls(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLError) or (
+        isinstance(error, ConnectionError) and "SSL upgrade" in str(error)
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -102,9 +102,11 @@ operators = Table(
     Column("machine", Text, nullable=False),
     Column("began_at", Double, nullable=False),
     Column("ends_at", Double, nullable=False),
+    Column("environments", Text, nullable=False, server_default="[]"),
 )
 """Processes that operate jobs, each as long as it renews its lease. ``jobs.operator`` is
-whose a job is: empty for one that waits or is over."""
+whose a job is: empty for one that waits or is over. ``environments`` are those that the
+process was started with, as a JSON list."""
 
 job_specs = Table(
     "job_specs",

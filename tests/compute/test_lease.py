@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 
 import pytest
 from compute_samples import OWNER, a_spec
@@ -14,12 +15,14 @@ from workshop import (
     GatedEngine,
     MovableClock,
     Workshop,
+    an_environment,
     ended,
     reach,
     start,
 )
 
 from compute.engines.fake import FakeRun
+from compute.environments import Environments
 from compute.errors import MoveLost, StoreUnavailable
 from compute.lease import Lease, Terms
 from compute.models import Job
@@ -27,6 +30,7 @@ from compute.operator import Operator, operating
 from compute.status import Phase
 from compute.store.base import Action, Database, Listener, T, Work
 from compute.store.jobs import JobStore
+from compute.store.leases import Holder
 
 SHORT = Terms(lease_s=0.4, renew_s=0.05, kept_back_s=0.1)
 PATIENCE_S = 20.0
@@ -204,7 +208,7 @@ async def test_who_lost_a_job_can_not_move_it(workshop: Workshop) -> None:
         operator = await open_life(stack, process)
         job = await start(operator)
         held = await reach(operator, job, Phase.RUNNING)
-        taken = await process.store.take_over("thief", "", now=workshop.clock(), alone=True)
+        taken = await process.store.take_over(Holder("thief"), now=workshop.clock(), alone=True)
         assert [each.id for each in taken] == [job.id]
         with pytest.raises(MoveLost):
             await process.store.move(held, Phase.PUBLISHING, now=workshop.clock())
@@ -313,3 +317,54 @@ def release(workshop: Workshop, job: Job) -> None:
     """Let the algorithm come to its end."""
     for folder in (workshop.data_dir / "jobs" / job.id).rglob("outputs"):
         (folder / "go").touch()
+
+
+async def test_jobs_of_an_environment_that_only_others_know_are_left_to_them(
+    workshop: Workshop,
+) -> None:
+    """As while the environments are changed in one process after the other."""
+    workshop.world.add_image(IMAGE, until_released)
+    workshop.environment(maxJobs=1)
+    newer = workshop.environments
+    first, last = Process(workshop), Process(workshop)
+    async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as short:
+            operator = await open_life(short, first)
+            running = await start(operator)
+            await reach(operator, running, Phase.RUNNING)
+            waiting = await start(operator)
+            workshop.environments = Environments((an_environment(id="other"),))
+            await open_life(stack, Process(workshop))
+            workshop.environments = newer
+            other = await open_life(stack, last)
+            await asyncio.sleep(SHORT.lease_s)
+            assert (await other.job(waiting.id)).phase is Phase.QUEUED
+            assert (await other.job(running.id)).phase is Phase.RUNNING
+        release(workshop, running)
+        assert (await ended(other, running)).phase is Phase.COMPLETED
+        await reach(other, waiting, Phase.RUNNING)
+        release(workshop, waiting)
+        assert (await ended(other, waiting)).phase is Phase.COMPLETED
+    assert workshop.leftovers() == NOTHING_LEFT
+
+
+async def test_jobs_of_an_environment_that_nobody_knows_any_more_come_to_their_end(
+    workshop: Workshop,
+) -> None:
+    workshop.world.add_image(IMAGE, until_released)
+    workshop.environment(maxJobs=1)
+    workshop.limits = replace(workshop.limits, look_s=0.05)
+    async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as short:
+            operator = await open_life(short, Process(workshop))
+            running = await start(operator)
+            await reach(operator, running, Phase.RUNNING)
+            waiting = await start(operator)
+            workshop.environments = Environments((an_environment(id="other"),))
+            other = await open_life(stack, Process(workshop))
+            await open_life(stack, Process(workshop))
+        for job in (running, waiting):
+            end = (await ended(other, job)).termination
+            assert end is not None
+            assert end.reason == "environment_removed"
+    assert workshop.leftovers() == NOTHING_LEFT

@@ -81,7 +81,9 @@ async def test_a_process_that_works_on_no_jobs_tells_who_does(
         assert 'part="engine"' not in text
     for name in ("one", "two"):
         await database.write(
-            lambda connection, name=name: leases.renew(connection, name, "m", 1e11, 10.0)
+            lambda connection, name=name: leases.renew(
+                connection, leases.Holder(name, "m"), 1e11, 10.0
+            )
         )
     async with serving_only(database, tmp_path) as url:
         _, text = await get(url + "/metrics")

@@ -89,8 +89,8 @@ STATEMENTS: dict[str, Statement] = {
     "raise_goal": lambda connection: sql.raise_goal(connection, "job-1", Goal.STOP),
     "unfinished": sql.unfinished,
     "take": lambda connection: leases.take(connection, "job-1", "queued", "me"),
-    "take_over": lambda connection: leases.take_over(connection, "me", "here"),
-    "take_over, alone": lambda connection: leases.take_over(connection, "me", ""),
+    "take_over": lambda connection: leases.take_over(connection, leases.Holder("me", "here"), 0.0),
+    "take_over, alone": lambda connection: leases.take_over(connection, leases.Holder("me"), 0.0),
     "expired": lambda connection: sql.expired(connection, 100.0, 100),
     "take_holds": lambda connection: sql.take_holds(connection, a_row(connection), ["0xnew"]),
     "take_holds, taken": lambda connection: sql.take_holds(
@@ -119,8 +119,9 @@ STATEMENTS: dict[str, Statement] = {
 ALLOWED_SCANS = {
     # The partial index holds nothing but what is asked for.
     "unfinished": ["SCAN jobs USING INDEX ix_jobs_deleting"],
-    "take_over": ["SCAN jobs USING INDEX ix_jobs_owned"],
-    "take_over, alone": ["SCAN jobs USING COVERING INDEX ix_jobs_owned"],
+    # And a row for each process.
+    "take_over": ["SCAN jobs USING INDEX ix_jobs_owned", "SCAN operators"],
+    "take_over, alone": ["SCAN jobs USING INDEX ix_jobs_owned", "SCAN operators"],
     # Without a condition the newest are read from the end of the table itself.
     "find newest": ["SCAN jobs"],
     # A row for each machine, and for each of its environments.
