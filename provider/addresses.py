@@ -79,10 +79,15 @@ def is_hidden(request: web.BaseRequest) -> bool:
     return told and not _forwarded_for(request, trusted)
 
 
+def is_by_trusted_proxy(request: web.BaseRequest) -> bool:
+    """Whether a trusted proxy stands at the other end of the connection."""
+    trusted = _trusted(request)
+    return bool(trusted) and is_trusted(request.remote or "", trusted)
+
+
 def client_scheme(request: web.BaseRequest) -> str:
     """``http`` or ``https``: as the client spoke to the proxy, if that is trusted."""
-    trusted = _trusted(request)
-    if trusted and is_trusted(request.remote or "", trusted):
+    if is_by_trusted_proxy(request):
         given = request.headers.getall("X-Forwarded-Proto", [])
         named = [each.rpartition(",")[2].strip().lower() for each in given[-1:]]
         named += [each.get("proto", "").lower() for each in _elements(request)[-1:]]
@@ -95,8 +100,7 @@ def client_scheme(request: web.BaseRequest) -> str:
 def is_direct(request: web.BaseRequest) -> bool:
     """Whether nothing shows that a proxy stands in between: no trusted one at the other end,
     and no header of any."""
-    trusted = _trusted(request)
-    if trusted and is_trusted(request.remote or "", trusted):
+    if is_by_trusted_proxy(request):
         return False
     return not any(map(_is_of_a_proxy, request.headers))
 

@@ -25,6 +25,7 @@ from aiohttp import web
 
 from provider.addresses import (
     client_address,
+    is_by_trusted_proxy,
     is_direct,
     is_hidden,
     is_loopback,
@@ -205,9 +206,10 @@ def _is_limited(address: str) -> bool:
 
 
 def _is_private(request: web.BaseRequest, client: str) -> bool:
-    """Whether the connection itself, which nobody is trusted to forward, is from inside."""
+    """Whether the connection itself, which nobody is trusted to forward, is from inside. A
+    trusted proxy may itself be the client, as its headers tell: nothing is amiss then."""
     peer = request.remote or ""
-    return client == peer and is_private(peer)
+    return client == peer and is_private(peer) and not is_by_trusted_proxy(request)
 
 
 def _is_of_this_machine(request: web.BaseRequest) -> bool:

@@ -50,7 +50,13 @@ class Server:
 
     @classmethod
     def of(cls, url: str) -> Server:
-        """Of ``postgresql://`` or ``postgresql+asyncpg://``."""
+        """Of ``postgresql://`` or ``postgresql+asyncpg://``. Raises StoreUnavailable for one
+        whose password would be taken for a part of the host."""
+        if url.partition("?")[0].count("@") > 1:
+            raise StoreUnavailable(
+                "DATABASE_URL has more than one @; write one that belongs to the user or the"
+                " password as %40 (and / as %2F, : as %3A, # as %23, ? as %3F, % as %25)"
+            )
         return cls("postgresql" + url[url.index(":") :])
 
     async def connect(self, **settings: str) -> asyncpg.Connection[Any]:

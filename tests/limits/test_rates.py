@@ -229,6 +229,20 @@ async def test_a_wallet_on_this_machine_has_no_limit_unless_a_proxy_brings_it(
     assert "TRUSTED_PROXIES" in line
 
 
+async def test_a_trusted_proxy_is_not_complained_of(service: Service) -> None:
+    """Not even when the client is on the proxy's own machine, or one that it hides."""
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="0.1")
+    async with aiohttp.ClientSession() as session:
+        assert (await get(session, service.url + NONCE, "127.0.0.1"))[0] == 400
+        assert [(await get(session, service.url + NONCE, "_hidden"))[0] for _ in range(3)] == [
+            400,
+            429,
+            429,
+        ]
+    assert "requests_limited" in service.log()
+    assert "proxy_not_trusted" not in service.log()
+
+
 async def test_a_flood_of_refusals_is_few_lines(service: Service) -> None:
     await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="0.1")
     async with aiohttp.ClientSession() as session:
