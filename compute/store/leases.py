@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from compute.store import rows
 from compute.store.sql import JobRow
-from compute.store.tables import OWNED, jobs, operators
+from compute.store.tables import DELETING, OWNED, jobs, operators
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -102,7 +102,8 @@ def take_over(connection: Connection, holder: Holder, now: float) -> list[tuple[
     machine, and those on none. The former owner and the new row of each.
 
     With an empty machine those on any. A job whose environment it does not know is left to
-    another process that does.
+    another process that does. With them come jobs that are to be deleted and are nobody's:
+    whoever ended one may have been killed before he could go on.
     """
     holders = select(operators.c.id).where(operators.c.ends_at > now_of(connection, now))
     left = select(jobs.c.sequence, jobs.c.operator, jobs.c.environment).where(
@@ -110,11 +111,16 @@ def take_over(connection: Connection, holder: Holder, now: float) -> list[tuple[
     )
     if holder.machine:
         left = left.where(jobs.c.machine.in_(["", holder.machine]))
-    found = connection.execute(left).all()
+    deleting = select(jobs.c.sequence, jobs.c.operator, jobs.c.environment).where(
+        DELETING, jobs.c.operator == ""
+    )
+    found = [*connection.execute(left), *connection.execute(deleting)]
     if not found:
         return []
     others = known_to_others(connection, holder, now) - holder.environments
-    former = {row.sequence: row.operator for row in found if row.environment not in others}
+    former = {
+        row.sequence: row.operator or "none" for row in found if row.environment not in others
+    }
     if not former:
         return []
     statement = (

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from compute_samples import OWNER, a_spec
+from sqlalchemy import update
 from workshop import (
     IMAGE,
     NOTHING_LEFT,
@@ -27,10 +28,11 @@ from compute.errors import MoveLost, StoreUnavailable
 from compute.lease import Lease, Terms
 from compute.models import Job
 from compute.operator import Operator, operating
-from compute.status import Phase
+from compute.status import Goal, Phase
 from compute.store.base import Action, Database, Listener, T, Work
 from compute.store.jobs import JobStore
 from compute.store.leases import Holder
+from compute.store.tables import jobs
 
 SHORT = Terms(lease_s=0.4, renew_s=0.05, kept_back_s=0.1)
 PATIENCE_S = 20.0
@@ -367,4 +369,20 @@ async def test_jobs_of_an_environment_that_nobody_knows_any_more_come_to_their_e
             end = (await ended(other, job)).termination
             assert end is not None
             assert end.reason == "environment_removed"
+    assert workshop.leftovers() == NOTHING_LEFT
+
+
+async def test_a_delete_whose_process_was_killed_after_the_jobs_end_is_another_ones(
+    workshop: Workshop,
+) -> None:
+    async with AsyncExitStack() as stack:
+        process = Process(workshop)
+        operator = await open_life(stack, process)
+        job = await ended(operator, await start(operator))
+        # As a process leaves it that is killed between the two moves: nobody is told again.
+        wished = update(jobs).where(jobs.c.id == job.id).values(goal=Goal.DELETE.value)
+        await process.database.write(lambda connection: connection.execute(wished).rowcount)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await operator.job(job.id)).phase is not Phase.DELETED:
+                await asyncio.sleep(0.01)
     assert workshop.leftovers() == NOTHING_LEFT

@@ -116,12 +116,19 @@ STATEMENTS: dict[str, Statement] = {
     "outlines, agreement": outlines(agreement_id="0xab"),
 }
 
+TAKE_OVER = [
+    "SCAN jobs USING INDEX ix_jobs_owned",
+    "SCAN operators",
+    "SCAN jobs USING INDEX ix_jobs_deleting",
+    "SCAN operators",
+]
+
 ALLOWED_SCANS = {
     # The partial index holds nothing but what is asked for.
     "unfinished": ["SCAN jobs USING INDEX ix_jobs_deleting"],
     # And a row for each process.
-    "take_over": ["SCAN jobs USING INDEX ix_jobs_owned", "SCAN operators"],
-    "take_over, alone": ["SCAN jobs USING INDEX ix_jobs_owned", "SCAN operators"],
+    "take_over": TAKE_OVER,
+    "take_over, alone": TAKE_OVER,
     # Without a condition the newest are read from the end of the table itself.
     "find newest": ["SCAN jobs"],
     # A row for each machine, and for each of its environments.
