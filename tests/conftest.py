@@ -17,6 +17,15 @@ __all__ = [
     "postgres_url",
 ]
 
+LONGEST_ID = 24
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long texts are numbered: some are made anew each time, and processes that share the
+    tests have to know them by the same names."""
+    return argname if isinstance(val, str | bytes) and len(val) > LONGEST_ID else None
+
+
 # How long a machine takes to make an example says nothing about the code.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")

@@ -35,7 +35,7 @@ STEPS = ("prepare_file", "run_task", "upload")
         (Phase.COMPLETED, 2, "upload", "finished"),
         (Phase.EXPIRED, 0, "prepare_file", "failed"),
         (Phase.PUBLISHING_FAILED, 1, "upload", "failed"),
-        *((phase, 1, "run_task", "failed") for phase in FAILED - OTHERWISE),
+        *((phase, 1, "run_task", "failed") for phase in sorted(FAILED - OTHERWISE)),
         *((Phase.STOPPED, stage, step, "deleted") for stage, step in enumerate(STEPS)),
         (Phase.DELETED, 0, "prepare_file", "deleted"),
     ],
