@@ -54,6 +54,13 @@ CODES: Mapping[str, str] = {
 }
 """What the codes of refused starts mean."""
 
+_REMEDIES: Mapping[str, str] = {
+    "Compute environment does not exist": (
+        "The provider has no such environment; `ocean-compute environments` lists those it has."
+    ),
+}
+"""Sentences that clients know by heart, and what they do not say."""
+
 
 class ComputeClientError(Exception):
     """Base of all errors of the client."""
@@ -168,7 +175,7 @@ def unfold(body: bytes) -> tuple[str, str]:
     error = document.get("error", document.get("message", ""))
     if isinstance(error, dict):
         return _keyed(error)
-    return _consumable(str(error)), plain(str(error))
+    return _consumable(str(error)), _REMEDIES.get(str(error)) or plain(str(error))
 
 
 def plain(text: str, limit: int = _TEXT_LIMIT) -> str:

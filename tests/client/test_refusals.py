@@ -105,6 +105,13 @@ DENIED = b"Error: Access to asset did:op:1 was denied with code: ConsumableCodes
         ),
         (404, b'{"error": "404 Not Found", "context": null}', NotFoundError, "", "404 Not Found"),
         (403, b'{"error": "no"}', NotAuthorisedError, "", "no"),
+        (
+            400,
+            b'{"error": "Compute environment does not exist"}',
+            RefusedError,
+            "",
+            "`ocean-compute environments` lists those it has.",
+        ),
         (429, b'{"error": "full"}', ProviderBusyError, "", "full"),
         (500, b"", ProviderFaultError, "", "HTTP status 500. (request r-1)"),
         (503, b"<html>\n<b>away", ProviderUnreachableError, "", "<html> <b>away"),
