@@ -7,7 +7,6 @@ requests go to both in turns. What is in the store is one real job, multiplied.
 from __future__ import annotations
 
 import random
-import sqlite3
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from urllib.parse import urlencode
 
 from eth_account import Account
 from support.consumer import Consumer, raw
+from support.crowd import crowded
 from support.service import DATASET, Service, image_id
 
 from benchmarks.figures import Figure, alternate
@@ -47,16 +47,6 @@ ENVIRONMENTS = (
 """The one place of the second is taken as long as anything is measured, so that what waits
 there waits on."""
 
-_COPIES = """
-WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :number)
-"""
-
-_SEATS = """
-INSERT OR IGNORE INTO queue_turns (environment, owner_key, turn)
-SELECT environment, owner_key, min(sequence) FROM jobs WHERE phase = 'queued' GROUP BY 1, 2
-"""
-"""A place in the circle for each owner who has a job waiting."""
-
 
 class Filled:
     """A service whose store holds so many finished and queued jobs."""
@@ -85,58 +75,15 @@ class Filled:
             await consumer.follow(running, until={40})
             waiting = (await consumer.start(algorithm, [DATASET], "busy"))["jobId"]
         self.service.stop()
-        with sqlite3.connect(self.service.data / "ocean-compute.db") as database:
-            database.execute("PRAGMA synchronous = OFF")
-            database.execute("PRAGMA cache_size = -1000000")
-            self.job_ids = _multiply(database, done, self._finished, consumer.address)
-            _multiply(database, waiting, self._queued, "0xothers")
-        database.close()
+        with crowded(self.service.data / "ocean-compute.db") as crowd:
+            found = crowd.multiply(done, self._finished, consumer.address, each=A_LIST)
+            crowd.multiply(waiting, self._queued, "0xothers", each=A_LIST)
+        self.job_ids = random.sample(found, FEW_FINISHED)
         await self.service.restart()
 
     def end(self) -> None:
         self.service.stop()
         self.service.sweep()
-
-
-def _multiply(database: sqlite3.Connection, job_id: str, number: int, owner: str) -> list[str]:
-    """Copies of a job and all that belongs to it, every owner with A_LIST of them; the ids of
-    a thousand."""
-    (source,) = database.execute("SELECT sequence FROM jobs WHERE id = ?", [job_id]).fetchone()
-    (last,) = database.execute("SELECT max(sequence) FROM jobs").fetchone()
-    names = {"source": source, "last": last, "number": number, "each": A_LIST, "owner": owner}
-    new = {
-        "sequence": ":last + 1 + i",
-        "id": "lower(hex(randomblob(16)))",
-        "owner": "CASE WHEN i < :each THEN :owner ELSE '0x' || (i / :each) END",
-        "owner_key": "CASE WHEN i < :each THEN lower(:owner) ELSE '0x' || (i / :each) END",
-    }
-    columns = [row[1] for row in database.execute("PRAGMA table_info(jobs)")]
-    values = ", ".join(new.get(name, name) for name in columns)
-    _copy(database, "jobs", "sequence", values, names)
-    for table, given in (
-        ("job_specs", ["spec"]),
-        ("job_assets", ["did"]),
-        ("job_history", ["at", "phase", "goal", "note"]),
-    ):
-        listed = ", ".join(["job", *given])
-        values = ", ".join([":last + 1 + i", *given])
-        _copy(database, f"{table} ({listed})", "job", values, names)
-    database.execute(_SEATS, names)
-    database.commit()
-    found = database.execute("SELECT id FROM jobs WHERE sequence > ?", [last]).fetchall()
-    return [row[0] for row in random.sample(found, min(number, FEW_FINISHED))]
-
-
-def _copy(
-    database: sqlite3.Connection, into: str, key: str, values: str, names: dict[str, object]
-) -> None:
-    """Copies of all rows of the source, which are looked up once and not once a copy."""
-    table = into.partition(" ")[0]
-    database.execute(
-        f"{_COPIES}, source AS MATERIALIZED (SELECT * FROM {table} WHERE {key} = :source)"
-        f" INSERT INTO {into} SELECT {values} FROM n, source",
-        names,
-    )
 
 
 def _get(query: dict[str, str]) -> bytes:

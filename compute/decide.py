@@ -124,6 +124,10 @@ _OUT_OF_PAID_TIME = Termination(
     Phase.ALGORITHM_FAILED, PAID_TIME_OVER, "the paid time was over before the algorithm's end"
 )
 
+LONGEST_RETRY_S = 300.0
+"""Nothing that has failed waits longer than that for its next try. A later date was set before
+the clock was put back."""
+
 _PREPARING = frozenset({Phase.STARTED, Phase.CONFIGURING_VOLUMES})
 
 
@@ -151,7 +155,7 @@ def next_step(
         return _queued(job, environment, now)
     if job.phase in _PREPARING and job.goal is Goal.RUN and paid_time_over(job, now):
         return Finish(_OUT_OF_PAID_TIME)
-    if job.goal is Goal.RUN and job.retry_at > now:
+    if job.goal is Goal.RUN and now < job.retry_at <= now + LONGEST_RETRY_S:
         return Rest(job.retry_at)
     if job.phase is Phase.PUBLISHING:
         return Publish()

@@ -31,6 +31,9 @@ from compute.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
+_BREATH_S = 0.5
+"""Between two lots of jobs whose retention is over: deleting them is not urgent."""
+
 
 @contextlib.asynccontextmanager
 async def working(
@@ -110,9 +113,11 @@ async def _janitor(
     while True:
         try:
             await workplace.show()
-            for job in await store.expired(clock()):
-                await store.wish(job.id, Goal.DELETE, now=clock())
-                log.info("job_expired job=%s", job.id)
+            while expired := [job.id for job in await store.expired(clock())]:
+                await store.wish_all(expired, Goal.DELETE, now=clock())
+                for job_id in expired:
+                    log.info("job_expired job=%s", job_id)
+                await asyncio.sleep(_BREATH_S)
         except ComputeError as error:
             log.warning("janitor_failed cause=%s", error.public)
         except Exception:

@@ -379,7 +379,8 @@ class JobStore:
         return [rows.move_of(line, job_id) for line in lines]
 
     async def expired(self, now: float, limit: int = 100) -> list[Job]:
-        """Finished jobs, not deleted yet, whose ``expires_at`` has come; longest past first."""
+        """Finished jobs that nobody wants deleted yet, whose ``expires_at`` has come; longest
+        past first."""
         return await self._database.read(
             lambda connection: self._jobs(connection, sql.expired(connection, now, limit))
         )

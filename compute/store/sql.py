@@ -263,6 +263,7 @@ def expired(connection: Connection, now: float, limit: int) -> Sequence[JobRow]:
     query = (
         _select()
         .where(EXPIRING, jobs.c.expires_at <= now, unindexed(jobs.c.phase).in_(_values(TERMINAL)))
+        .where(unindexed(jobs.c.goal) != Goal.DELETE.value)
         .order_by(jobs.c.expires_at)
         .limit(limit)
     )
@@ -299,7 +300,7 @@ def _queued(environment: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def _count(connection: Connection, most: int, *conditions: ColumnElement[bool] | TextClause) -> int:
-    found = select(literal(1)).select_from(jobs).where(*conditions).limit(most).subquery()
+    found = select(literal(1)).select_from(jobs).where(*conditions).limit(most).subquery("counted")
     return connection.execute(select(func.count()).select_from(found)).scalar_one()
 
 

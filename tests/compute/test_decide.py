@@ -10,6 +10,7 @@ from compute_samples import a_job, an_environment
 
 from compute import decide
 from compute.decide import (
+    LONGEST_RETRY_S,
     STOPPED,
     Adopt,
     Conclude,
@@ -246,6 +247,13 @@ BUSY = sorted(UNFINISHED - {Phase.QUEUED})
 def test_a_failed_try_is_waited_out(phase: Phase) -> None:
     assert step(phase, seen=EXITED, retry_at=511.0) == Rest(511.0)
     assert step(phase, seen=EXITED, retry_at=510.0) != Rest(510.0)
+
+
+@pytest.mark.parametrize("phase", BUSY)
+def test_a_date_from_before_the_clock_was_put_back_is_not_waited_for(phase: Phase) -> None:
+    late = 510.0 + LONGEST_RETRY_S
+    assert step(phase, seen=EXITED, retry_at=late) == Rest(late)
+    assert not isinstance(step(phase, seen=EXITED, retry_at=late + 1.0), Rest)
 
 
 @pytest.mark.parametrize("phase", BUSY)

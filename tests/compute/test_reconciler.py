@@ -327,7 +327,7 @@ async def test_an_operator_that_ends_leaves_no_task(workshop: Workshop) -> None:
 
 async def test_a_start_that_fails_lets_go_of_the_engine(workshop: Workshop) -> None:
     class Locked(JobStore):
-        async def unfinished(self) -> list[Job]:
+        async def take_over(self, *_: object, **__: object) -> list[Job]:
             raise StoreUnavailable("The database is locked")
 
     with pytest.raises(StoreUnavailable):

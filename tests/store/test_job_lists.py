@@ -204,8 +204,8 @@ async def test_how_long_unfinished_jobs_wait_is_told(store: JobStore, make_job: 
 async def test_expired_jobs_are_finished_and_past_their_time(
     store: JobStore, make_job: MakeJob
 ) -> None:
-    def job(name: str, phase: Phase, expires_at: float | None) -> Job:
-        return make_job(id=name, phase=phase, expires_at=expires_at)
+    def job(name: str, phase: Phase, expires_at: float | None, goal: Goal = Goal.RUN) -> Job:
+        return make_job(id=name, phase=phase, expires_at=expires_at, goal=goal)
 
     await insert_all(
         store,
@@ -215,8 +215,10 @@ async def test_expired_jobs_are_finished_and_past_their_time(
         job("never", Phase.COMPLETED, None),
         job("deleted", Phase.DELETED, 40.0),
         job("running", Phase.RUNNING, 40.0),
+        job("being deleted", Phase.COMPLETED, 30.0, Goal.DELETE),
+        job("stopped", Phase.STOPPED, 45.0, Goal.STOP),
     )
-    assert ids(await store.expired(50.0)) == ["past", "now"]
+    assert ids(await store.expired(50.0)) == ["past", "stopped", "now"]
     assert ids(await store.expired(50.0, limit=1)) == ["past"]
     assert await store.expired(39.9) == []
 

@@ -124,6 +124,10 @@ TAKE_OVER = [
 ]
 
 ALLOWED_SCANS = {
+    # What was found by an index already.
+    "count_queued": ["SCAN counted"],
+    "count_queued_of": ["SCAN counted"],
+    "count_due": ["SCAN counted"],
     # The partial index holds nothing but what is asked for.
     "unfinished": ["SCAN jobs USING INDEX ix_jobs_deleting"],
     # And a row for each process.
