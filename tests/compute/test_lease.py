@@ -386,3 +386,27 @@ async def test_a_delete_whose_process_was_killed_after_the_jobs_end_is_another_o
             while (await operator.job(job.id)).phase is not Phase.DELETED:
                 await asyncio.sleep(0.01)
     assert workshop.leftovers() == NOTHING_LEFT
+
+
+async def test_secrets_that_another_process_shows_while_one_starts_are_left_alone(
+    workshop: Workshop,
+) -> None:
+    place = workshop.secrets_dir / "queued-a-moment-ago"
+
+    class Slow(JobStore):
+        async def unfinished(self) -> list[Job]:
+            found = await super().unfinished()
+            place.mkdir(mode=0o700, exist_ok=True)
+            return found
+
+    workshop.secrets_dir.mkdir(mode=0o700)
+    left = workshop.secrets_dir / "left-by-a-crash"
+    left.mkdir(mode=0o700)
+    process = Process(workshop)
+    process.store = Slow(process.database)
+    async with AsyncExitStack() as stack:
+        await open_life(stack, process)
+        assert place.exists()
+        assert not left.exists()
+    place.rmdir()
+    workshop.secrets_dir.rmdir()
