@@ -34,12 +34,28 @@ A_LIST = 20
 
 ENVIRONMENTS = (
     {"id": "test"},
-    {"id": "busy", "cpu": 0.1, "maxJobs": 1, "maxQueue": 100_000, "maxQueuePerConsumer": 100_000},
+    {
+        "id": "busy",
+        "cpu": 0.1,
+        "maxJobs": 1,
+        "maxJobDuration": 86_400,
+        "maxQueueWait": 864_000,
+        "maxQueue": 100_000,
+        "maxQueuePerConsumer": 100_000,
+    },
 )
+"""The one place of the second is taken as long as anything is measured, so that what waits
+there waits on."""
 
 _COPIES = """
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :number)
 """
+
+_SEATS = """
+INSERT OR IGNORE INTO queue_turns (environment, owner_key, turn)
+SELECT environment, owner_key, min(sequence) FROM jobs WHERE phase = 'queued' GROUP BY 1, 2
+"""
+"""A place in the circle for each owner who has a job waiting."""
 
 
 class Filled:
@@ -70,8 +86,10 @@ class Filled:
             waiting = (await consumer.start(algorithm, [DATASET], "busy"))["jobId"]
         self.service.stop()
         with sqlite3.connect(self.service.data / "ocean-compute.db") as database:
+            database.execute("PRAGMA synchronous = OFF")
+            database.execute("PRAGMA cache_size = -1000000")
             self.job_ids = _multiply(database, done, self._finished, consumer.address)
-            _multiply(database, waiting, self._queued, consumer.address)
+            _multiply(database, waiting, self._queued, "0xothers")
         database.close()
         await self.service.restart()
 
@@ -82,7 +100,7 @@ class Filled:
 
 def _multiply(database: sqlite3.Connection, job_id: str, number: int, owner: str) -> list[str]:
     """Copies of a job and all that belongs to it, every owner with A_LIST of them; the ids of
-    the first thousand."""
+    a thousand."""
     (source,) = database.execute("SELECT sequence FROM jobs WHERE id = ?", [job_id]).fetchone()
     (last,) = database.execute("SELECT max(sequence) FROM jobs").fetchone()
     names = {"source": source, "last": last, "number": number, "each": A_LIST, "owner": owner}
@@ -94,26 +112,31 @@ def _multiply(database: sqlite3.Connection, job_id: str, number: int, owner: str
     }
     columns = [row[1] for row in database.execute("PRAGMA table_info(jobs)")]
     values = ", ".join(new.get(name, name) for name in columns)
-    database.execute(
-        f"{_COPIES} INSERT INTO jobs SELECT {values} FROM jobs, n WHERE sequence = :source", names
-    )
+    _copy(database, "jobs", "sequence", values, names)
     for table, given in (
         ("job_specs", ["spec"]),
         ("job_assets", ["did"]),
         ("job_history", ["at", "phase", "goal", "note"]),
     ):
-        listed = ", ".join(given)
-        database.execute(
-            f"{_COPIES} INSERT INTO {table} (job, {listed}) SELECT :last + 1 + i, {listed}"
-            f" FROM n, {table} WHERE {table}.job = :source",
-            names,
-        )
+        listed = ", ".join(["job", *given])
+        values = ", ".join([":last + 1 + i", *given])
+        _copy(database, f"{table} ({listed})", "job", values, names)
+    database.execute(_SEATS, names)
     database.commit()
-    rows = database.execute(
-        "SELECT id FROM jobs WHERE sequence > ? ORDER BY sequence LIMIT 100000", [last]
+    found = database.execute("SELECT id FROM jobs WHERE sequence > ?", [last]).fetchall()
+    return [row[0] for row in random.sample(found, min(number, FEW_FINISHED))]
+
+
+def _copy(
+    database: sqlite3.Connection, into: str, key: str, values: str, names: dict[str, object]
+) -> None:
+    """Copies of all rows of the source, which are looked up once and not once a copy."""
+    table = into.partition(" ")[0]
+    database.execute(
+        f"{_COPIES}, source AS MATERIALIZED (SELECT * FROM {table} WHERE {key} = :source)"
+        f" INSERT INTO {into} SELECT {values} FROM n, source",
+        names,
     )
-    found = [row[0] for row in rows]
-    return random.sample(found, min(len(found), FEW_FINISHED))
 
 
 def _get(query: dict[str, str]) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from compute.engines.base import ContainerState, Observation
 from compute.environments import Environment
-from compute.models import Job, Termination
+from compute.models import Job, Termination, Unfinished
 from compute.status import Goal, Phase, may_move
 
 FILE_SIZE_SIGNAL_EXIT = 128 + 25
@@ -209,10 +209,10 @@ def _queued(job: Job, environment: Environment, now: float) -> Step:
     return Finish(Termination(Phase.EXPIRED, "queue_wait", waited))
 
 
-def queue_end(job: Job, environment: Environment) -> float:
+def queue_end(job: Job | Unfinished, environment: Environment) -> float:
     """Until when a queued job may wait for a place; a delay of its own does not count."""
     expiry = max(job.created_at, job.retry_at) + environment.maxQueueWait
-    return expiry if job.spec.ends_by is None else min(expiry, job.spec.ends_by)
+    return expiry if job.ends_by is None else min(expiry, job.ends_by)
 
 
 def latest_end(job: Job, environment: Environment) -> float | None:

@@ -300,6 +300,11 @@ class Job:
         return self.spec.stages[self.stage]
 
     @property
+    def ends_by(self) -> float | None:
+        """When the time that was bought is over, None for no such end."""
+        return self.spec.ends_by
+
+    @property
     def in_last_stage(self) -> bool:
         return self.stage == len(self.spec.stages) - 1
 
@@ -313,6 +318,21 @@ class Outline:
     created_at: float
     finished_at: float | None
     phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """How a job is that needs something done. ``ends_by`` is when the time that was bought is
+    over, None for no such end; it is told of queued jobs only."""
+
+    id: str
+    environment: str
+    phase: Phase
+    goal: Goal
+    operator: str
+    created_at: float
+    retry_at: float
+    ends_by: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

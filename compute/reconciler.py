@@ -43,7 +43,7 @@ from compute.errors import (
 )
 from compute.layout import container_name, filter_name
 from compute.lease import Lease
-from compute.models import Job
+from compute.models import Job, Unfinished
 from compute.space import Space
 from compute.status import ACTIVE, Goal, Phase
 from compute.steps import Steps
@@ -136,7 +136,7 @@ class Reconciler:
         """Start queued jobs wherever there is room for them."""
         self._queue.put(_CLAIM)
 
-    def queued(self, job: Job) -> None:
+    def queued(self, job: Job | Unfinished) -> None:
         """A job has entered the queue: try to place it, and look when its wait is over."""
         environment, now = environment_of(self._environments, job), self._clock()
         due = queue_end(job, environment)
@@ -163,9 +163,10 @@ class Reconciler:
         finally:
             self._queue.close()
 
-    async def resume(self) -> None:
-        """Put everything unfinished on the queue: after a start, and when events were lost."""
-        for job in await self._store.unfinished():
+    async def resume(self, *, queued: bool = True) -> None:
+        """Put everything unfinished on the queue: after a start, and when news was lost. Only
+        what the engine may know of, unless ``queued``."""
+        for job in await self._store.backlog.unfinished(queued=queued):
             if not self._may_have(job):
                 continue
             if job.phase is Phase.QUEUED:
@@ -201,7 +202,7 @@ class Reconciler:
                         self.wake(job_id)
                     else:
                         await self._steps.sweep_containers()
-                        await self.resume()
+                        await self.resume(queued=False)
             except EngineUnavailable:
                 log.warning("engine_silent")
             except Exception:
@@ -313,7 +314,7 @@ class Reconciler:
             full = await self._steps.space_full(job)
         return next_step(job, environment, self._clock(), observation, full)
 
-    def _may_have(self, job: Job) -> bool:
+    def _may_have(self, job: Job | Unfinished) -> bool:
         """True for jobs of this process, and for those that wait for somebody."""
         return job.operator in {"", self._lease.operator}
 
@@ -323,7 +324,7 @@ class Reconciler:
         waits = job.phase is Phase.QUEUED and job.goal is Goal.RUN
         return waits and not self._knows(job) and await self._lease.known_to_others(job.environment)
 
-    def _knows(self, job: Job) -> bool:
+    def _knows(self, job: Job | Unfinished) -> bool:
         return job.environment in self._environments
 
     def _must_measure(self, observation: Observation) -> bool:
@@ -435,7 +436,7 @@ def _is_final(error: Exception) -> bool:
     return isinstance(error, EngineRefused)
 
 
-def environment_of(environments: Environments, job: Job) -> Environment:
+def environment_of(environments: Environments, job: Job | Unfinished) -> Environment:
     """The job's environment; with default times for one no longer configured, whose jobs
     only come to their end."""
     if job.environment in environments:

@@ -186,7 +186,7 @@ class Steps:
         ``alone``, only old ones: another process takes files before their job is queued."""
         # First, since another process may show the secrets of a job that has just been queued.
         with_secrets = self._vault.jobs()
-        unfinished = {job.id for job in await self._store.unfinished()}
+        unfinished = await self._store.backlog.ids()
         await self._vault.sweep(with_secrets - unfinished)
         jobs = self._data_dir / "jobs"
         for root in list(jobs.iterdir()):

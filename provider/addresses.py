@@ -29,6 +29,9 @@ _MOST_HOPS: Final = 32
 _V6_BITS: Final = 64
 """What one customer of a network is given at least."""
 
+_V6_REGION_BITS: Final = 48
+"""What he is given on demand: 65,536 of the former."""
+
 _BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?")
 _WITH_PORT: Final = re.compile(r"([0-9.]{7,15}):[0-9]{1,5}")
 _PAIR: Final = re.compile(r'\s*([A-Za-z]+)\s*=\s*(?:"([^"\\]*)"|([^\s;,"]*))\s*')
@@ -76,10 +79,15 @@ def is_hidden(request: web.BaseRequest) -> bool:
     return told and not _forwarded_for(request, trusted)
 
 
+def is_by_trusted_proxy(request: web.BaseRequest) -> bool:
+    """Whether a trusted proxy stands at the other end of the connection."""
+    trusted = _trusted(request)
+    return bool(trusted) and is_trusted(request.remote or "", trusted)
+
+
 def client_scheme(request: web.BaseRequest) -> str:
     """``http`` or ``https``: as the client spoke to the proxy, if that is trusted."""
-    trusted = _trusted(request)
-    if trusted and is_trusted(request.remote or "", trusted):
+    if is_by_trusted_proxy(request):
         given = request.headers.getall("X-Forwarded-Proto", [])
         named = [each.rpartition(",")[2].strip().lower() for each in given[-1:]]
         named += [each.get("proto", "").lower() for each in _elements(request)[-1:]]
@@ -92,8 +100,7 @@ def client_scheme(request: web.BaseRequest) -> str:
 def is_direct(request: web.BaseRequest) -> bool:
     """Whether nothing shows that a proxy stands in between: no trusted one at the other end,
     and no header of any."""
-    trusted = _trusted(request)
-    if trusted and is_trusted(request.remote or "", trusted):
+    if is_by_trusted_proxy(request):
         return False
     return not any(map(_is_of_a_proxy, request.headers))
 
@@ -121,9 +128,21 @@ def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
 @lru_cache(maxsize=4096)
 def neighbourhood(address: str) -> str:
     """What shares one limit: an address of IPv4, the first 64 bits of one of IPv6."""
+    return _network(address, _V6_BITS)
+
+
+@lru_cache(maxsize=4096)
+def region(address: str) -> str:
+    """What may be one customer's as a whole: an address of IPv4, the first 48 bits of one of
+    IPv6."""
+    return _network(address, _V6_REGION_BITS)
+
+
+def _network(address: str, bits: int) -> str:
     found = _read(address)
     if isinstance(found, IPv6Address):
-        return str(IPv6Network((int(found) >> _V6_BITS << _V6_BITS, _V6_BITS)))
+        hidden = found.max_prefixlen - bits
+        return str(IPv6Network((int(found) >> hidden << hidden, bits)))
     return address if found is None else str(found)
 
 

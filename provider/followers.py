@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from provider.addresses import neighbourhood
+from provider.addresses import region
 from provider.errors import TooManyFollowers
 
 MOST = 64
@@ -48,7 +48,7 @@ class Followers:
     @contextmanager
     def enter(self, wallet: str, address: str = "") -> Iterator[Place]:
         """Have a place while inside, or until it is lost. Raises TooManyFollowers."""
-        place = Place(wallet, neighbourhood(address))
+        place = Place(wallet, region(address))
         if self._number(wallet=wallet) >= self._most_of_one:
             raise TooManyFollowers(self._most_of_one, "by this wallet")
         if len(self._inside) >= self._most:

@@ -25,11 +25,13 @@ from aiohttp import web
 
 from provider.addresses import (
     client_address,
+    is_by_trusted_proxy,
     is_direct,
     is_hidden,
     is_loopback,
     is_private,
     neighbourhood,
+    region,
 )
 from provider.errors import (
     KeyWrong,
@@ -46,6 +48,10 @@ BURST_S: Final = 10.0
 """So many seconds' worth of requests may come at once."""
 
 FAILURE_COST: Final = 20.0
+REGION_SHARE: Final = 8.0
+"""How many times what one address may is let through to one region of IPv6: who has a whole
+one has as many addresses as he likes."""
+
 MOST_BUCKETS: Final = 1 << 16
 _LONGEST_DEBT: Final = 3.0
 """In bursts: failures never shut somebody out for longer than so much."""
@@ -111,6 +117,7 @@ class Limiter:
     ) -> None:
         now = now or _loop_time
         self._addresses = _buckets(per_address, now)
+        self._regions = _buckets(per_address * REGION_SHARE, now)
         self._wallets = _buckets(per_wallet, now)
         self._told = Told(now, log)
         self._told_of_proxy = Told(now, log)
@@ -126,6 +133,8 @@ class Limiter:
             self._look_for_a_proxy(request)
             return
         wait = self._addresses.take(neighbourhood(address))
+        if not wait and self._regions is not None and ":" in address:
+            wait = self._regions.take(region(address))
         if wait:
             self._look_for_a_proxy(request)
             self._told.count("requests_limited by=address client=%s", address)
@@ -167,6 +176,8 @@ class Limiter:
         address = client_address(request)
         if _is_limited(address) or is_hidden(request):
             self._addresses.charge(neighbourhood(address), FAILURE_COST)
+            if self._regions is not None and ":" in address:
+                self._regions.charge(region(address), FAILURE_COST)
 
     def _look_for_a_proxy(self, request: web.BaseRequest) -> None:
         """For one on this machine, or of a network that is not public."""
@@ -195,9 +206,10 @@ def _is_limited(address: str) -> bool:
 
 
 def _is_private(request: web.BaseRequest, client: str) -> bool:
-    """Whether the connection itself, which nobody is trusted to forward, is from inside."""
+    """Whether the connection itself, which nobody is trusted to forward, is from inside. A
+    trusted proxy may itself be the client, as its headers tell: nothing is amiss then."""
     peer = request.remote or ""
-    return client == peer and is_private(peer)
+    return client == peer and is_private(peer) and not is_by_trusted_proxy(request)
 
 
 def _is_of_this_machine(request: web.BaseRequest) -> bool:

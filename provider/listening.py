@@ -22,7 +22,7 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from provider.addresses import Network, is_loopback, is_trusted, neighbourhood
+from provider.addresses import Network, is_loopback, is_trusted, neighbourhood, region
 from provider.telling import Told
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,9 @@ HANDLER_ARGS: Mapping[str, Any] = {
     "max_field_size": MOST_FIELD_BYTES,
 }
 """Of aiohttp's connections."""
+
+REGION_SHARE = 4
+"""How many times what one address may have is let in from one region of IPv6."""
 
 _MANY_FILES = 1 << 20
 _TEXTS = {
@@ -91,20 +94,27 @@ class Door:
         return _HangUp()
 
     def enter(self, address: str) -> str | None:
-        """What to :meth:`leave` with, "" if nothing; None for an address that has enough."""
+        """What to :meth:`leave` with, "" if nothing; None for an address that has enough, or is
+        of a region (of IPv6) that has."""
         if not address or is_loopback(address) or is_trusted(address, self._trusted):
             return ""
-        near = neighbourhood(address)
-        if self._inside[near] >= self._most_of_one:
+        if any(self._inside[near] >= most for near, most in self._limits(address)):
             self._told_of_one.count("connections_of_one_full client=%s", address)
             return None
-        self._inside[near] += 1
-        return near
+        for near, _ in self._limits(address):
+            self._inside[near] += 1
+        return address
 
-    def leave(self, near: str) -> None:
-        self._inside[near] -= 1
-        if self._inside[near] <= 0:
-            del self._inside[near]
+    def leave(self, address: str) -> None:
+        for near, _ in self._limits(address):
+            self._inside[near] -= 1
+            if self._inside[near] <= 0:
+                del self._inside[near]
+
+    def _limits(self, address: str) -> list[tuple[str, int]]:
+        near, around = neighbourhood(address), region(address)
+        limits = [(near, self._most_of_one)]
+        return limits if near == around else [*limits, (around, self._most_of_one * REGION_SHARE)]
 
 
 class _Connection(web.RequestHandler):

@@ -14,4 +14,4 @@ if is_root && on_debian; then
 fi
 scripts/ocean-py.sh
 step "tests"
-exec "$VENV/bin/python" -m pytest -q "$@"
+exec "$VENV/bin/python" -m pytest -q -n auto --maxprocesses 4 --dist loadfile --durations 40 "$@"

@@ -25,7 +25,8 @@ _FAULTS = {
 _SERVER_FAULTS = {
     "25006": "read-only",
     "28000": "the server refuses this user",
-    "28P01": "the server refuses this user or password",
+    "28P01": "the server refuses this user or password"
+    " (special characters of a password are %-escapes in a URL)",
     "3D000": "the server has no such database",
     "42501": "this user lacks a permission",
     "53100": "disk full",

@@ -19,6 +19,7 @@ from compute.errors import HoldTaken, MoveLost, NameTaken, UnknownJob
 from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
 from compute.store import claims, leases, news, rows, sql, surveys, turns
+from compute.store.backlog import Backlog
 from compute.store.base import Action, Database, Work, after_commit, nothing
 from compute.store.claims import Claim, Share
 from compute.store.figures import Stopwatch
@@ -63,6 +64,7 @@ class JobStore:
     changes of a job is taken from memory.
 
     ``witness`` takes part in each transaction in which a job comes to its end or is deleted.
+    What is left to be done is told by ``backlog``.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class JobStore:
         self._witness = witness
         self._recent: Recent[str, _Copy] = Recent(recent, budget=RECENT_BYTES, weigh=_weight)
         self._stopwatch = Stopwatch()
+        self.backlog = Backlog(database)
 
     async def insert(
         self,
@@ -355,12 +358,6 @@ class JobStore:
         """How many processes operate jobs."""
         return await self._database.read(
             lambda connection: leases.living(connection, leases.now_of(connection, now))
-        )
-
-    async def unfinished(self) -> list[Job]:
-        """Jobs that still need something done, oldest first: not terminal, or to be deleted."""
-        return await self._database.read(
-            lambda connection: self._jobs(connection, sql.unfinished(connection))
         )
 
     async def loads(self) -> dict[str, Load]:

@@ -34,6 +34,9 @@ from compute.store.server import OLDEST_VERSION, Server, fault_of, reason_to_ret
 
 log = logging.getLogger(__name__)
 
+OPENED = "opened (DATABASE_URL)"
+"""As the verb of a fault: who starts a service wants to know which setting to look at."""
+
 READERS = 4
 """Connections that read."""
 
@@ -46,8 +49,6 @@ UPGRADING = {
     "idle_in_transaction_session_timeout": "60s",
 }
 """A step may take its time."""
-
-_READ_ONLY = {"default_transaction_read_only": "on"}
 
 
 class _Raised(Exception):
@@ -67,7 +68,7 @@ class PostgresDatabase(Database):
         self._closed = False
         self._wait_s = wait_s
         self._listeners: list[Listener] = []
-        self._readers = server.engine(_READ_ONLY, readers=READERS)
+        self._readers = server.engine(readers=READERS)
         self._reading: set[asyncio.Task[Any]] = set()
         self._writer = PostgresWriter(server, self._listeners, wait_s=wait_s)
         self._ear = Ear(server, self._heard)
@@ -79,10 +80,10 @@ class PostgresDatabase(Database):
         """Bring the schema up to date and connect. A server that is not there yet is waited
         for. Raises StoreUnavailable."""
         server = Server.of(url)
-        await _patiently(lambda: _prepare(server, locations), wait_s, "opened")
+        await _patiently(lambda: _prepare(server, locations), wait_s, OPENED)
         database = cls(server, wait_s=wait_s)
         try:
-            await _patiently(database._ear.open, wait_s, "opened")
+            await _patiently(database._ear.open, wait_s, OPENED)
         except BaseException:
             await database.close()
             raise
@@ -237,7 +238,7 @@ async def read_alone(url: str, work: Work[T]) -> T:
 
     Raises StoreUnavailable.
     """
-    engine = Server.of(url).engine(_READ_ONLY | UPGRADING, readers=1)
+    engine = Server.of(url).engine(UPGRADING, readers=1)
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(work)
@@ -253,7 +254,7 @@ async def write_alone(url: str, work: Work[T]) -> T:
     Raises StoreUnavailable, also when somebody has.
     """
     server = Server.of(url)
-    await _patiently(lambda: _require_suitable_server(server), 0.0, "opened")
+    await _patiently(lambda: _require_suitable_server(server), 0.0, OPENED)
     engine = server.engine(UPGRADING)
     try:
         async with engine.begin() as connection:

@@ -1,4 +1,7 @@
-"""Whether the queue of an environment takes one more job."""
+"""Whether the queue of an environment takes one more job.
+
+Nothing is counted further than the limit that it is compared with.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,12 @@ class Room(NamedTuple):
 def require_room(connection: Connection, job: Job, room: Room) -> None:
     """Raises QueueFull where there is none for one more."""
     free = max(0, room.places - sql.count_active(connection, job.environment))
-    if not job.retry_at and sql.count_due(connection, job.environment, job.created_at) < free:
-        # A place waits for it, however many jobs wait for their time.
-        return
-    queued = sql.count_queued(connection, job.environment)
+    if free and not job.retry_at:
+        due = sql.count_due(connection, job.environment, job.created_at, free)
+        if due < free:
+            # A place waits for it, however many jobs wait for their time.
+            return
+    queued = sql.count_queued(connection, job.environment, room.queue_limit + free)
     if queued >= room.queue_limit + free:
         raise QueueFull("The queue of this compute environment is full")
     if room.owner_limit is not None and queued >= room.owner_limit + free:
@@ -34,7 +39,7 @@ def require_room(connection: Connection, job: Job, room: Room) -> None:
 
 
 def _require_room_for(connection: Connection, job: Job, limit: int) -> None:
-    if sql.count_queued_of(connection, job.environment, job.owner) >= limit:
+    if sql.count_queued_of(connection, job.environment, job.owner, limit) >= limit:
         raise QueueFull(
             "This wallet has as many jobs waiting in this compute environment as one may have"
         )

@@ -9,6 +9,7 @@ cannot keep all others from writing for ever.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -49,7 +50,13 @@ class Server:
 
     @classmethod
     def of(cls, url: str) -> Server:
-        """Of ``postgresql://`` or ``postgresql+asyncpg://``."""
+        """Of ``postgresql://`` or ``postgresql+asyncpg://``. Raises StoreUnavailable for one
+        whose password would be taken for a part of the host."""
+        if url.partition("?")[0].count("@") > 1:
+            raise StoreUnavailable(
+                "DATABASE_URL has more than one @; write one that belongs to the user or the"
+                " password as %40 (and / as %2F, : as %3A, # as %23, ? as %3F, % as %25)"
+            )
         return cls("postgresql" + url[url.index(":") :])
 
     async def connect(self, **settings: str) -> asyncpg.Connection[Any]:
@@ -77,7 +84,7 @@ class Server:
         self, settings: Mapping[str, str] = MappingProxyType({}), *, readers: int = 0
     ) -> AsyncEngine:
         """An engine of single connections, or with a pool for ``readers``, each of whose
-        transactions sees one state of the database."""
+        transactions sees one state of the database and changes nothing."""
 
         async def create() -> asyncpg.Connection[Any]:
             return await self.connect(**settings)
@@ -89,7 +96,10 @@ class Server:
                 "pool_size": readers,
                 "max_overflow": 0,
                 "pool_timeout": STATEMENT_S,
-                "isolation_level": "REPEATABLE READ",
+                "execution_options": {
+                    "isolation_level": "REPEATABLE READ",
+                    "postgresql_readonly": True,
+                },
             }
         engine = create_async_engine(
             "postgresql+asyncpg://", async_creator=create, hide_parameters=True, **options
@@ -102,6 +112,8 @@ class Server:
 def reason_to_retry(error: BaseException) -> str | None:
     """Why it is worth to try again; None for an error that would come again."""
     for each in _causes(error):
+        if _of_tls(each):
+            return None
         if isinstance(each, PoolTimeout):
             return "too many are reading"
         if isinstance(each, OSError):
@@ -123,6 +135,10 @@ def fault_of(error: BaseException, verb: str) -> StoreUnavailable | None:
     """What ``error`` says of the server itself, if it would come again."""
     if isinstance(error, StoreUnavailable):
         return error
+    if any(map(_of_tls, _causes(error))):
+        return StoreUnavailable(
+            f"The database could not be {verb}: the server's TLS is not as sslmode in its URL wants"
+        )
     if isinstance(error, DBAPIError):
         return fault_in(error, verb)
     if isinstance(error, asyncpg.PostgresError):
@@ -134,6 +150,12 @@ def take_failed(connection: Connection) -> DBAPIError | None:
     """The last error of a statement since the last call, whoever caught it."""
     failed: DBAPIError | None = connection.info.pop(_FAILED, None)
     return failed
+
+
+def _of_tls(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLError) or (
+        isinstance(error, ConnectionError) and "SSL upgrade" in str(error)
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

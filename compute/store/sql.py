@@ -2,7 +2,7 @@
 
 They run on SQLite and on PostgreSQL. Each is served by an index, so that it costs what it
 returns and not what the table holds; a test looks at the plans. Where two indexes could
-serve, the wrong one is kept out of the planner's sight by :func:`_filter`.
+serve, the wrong one is kept out of the planner's sight by :func:`unindexed`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    TextClause,
     and_,
     bindparam,
     delete,
     exists,
     func,
     insert,
+    literal,
     select,
     update,
 )
@@ -31,9 +33,9 @@ from compute.models import Job, JobSpec
 from compute.status import ACTIVE, TERMINAL, UNFINISHED, Goal, Phase
 from compute.store import rows
 from compute.store.tables import (
-    DELETING,
     EXPIRING,
     NAMED,
+    QUEUED,
     job_assets,
     job_history,
     job_holds,
@@ -182,39 +184,25 @@ def running_first(connection: Connection, environment: str, limit: int) -> Seque
     return connection.execute(query).all()
 
 
-def count_queued(connection: Connection, environment: str) -> int:
-    return _count(connection, environment, {Phase.QUEUED})
+def count_queued(connection: Connection, environment: str, most: int) -> int:
+    """How many jobs are queued, ``most`` of more than that."""
+    return _count(connection, most, *_queued(environment))
 
 
-def count_due(connection: Connection, environment: str, now: float) -> int:
-    """Queued jobs that wait for a place and not for their time."""
-    query = (
-        select(func.count())
-        .select_from(jobs)
-        .where(
-            jobs.c.phase == Phase.QUEUED.value,
-            jobs.c.environment == environment,
-            jobs.c.retry_at <= now,
-        )
-    )
-    return connection.execute(query).scalar_one()
+def count_due(connection: Connection, environment: str, now: float, most: int) -> int:
+    """Queued jobs that wait for a place and not for their time, ``most`` of more than that."""
+    return _count(connection, most, *_queued(environment), jobs.c.retry_at <= now)
 
 
-def count_queued_of(connection: Connection, environment: str, owner: str) -> int:
-    query = (
-        select(func.count())
-        .select_from(jobs)
-        .where(
-            jobs.c.phase == Phase.QUEUED.value,
-            jobs.c.environment == environment,
-            _filter(jobs.c.owner_key) == owner.lower(),
-        )
-    )
-    return connection.execute(query).scalar_one()
+def count_queued_of(connection: Connection, environment: str, owner: str, most: int) -> int:
+    """An owner's queued jobs, ``most`` of more than that."""
+    mine = jobs.c.owner_key == owner.lower()
+    return _count(connection, most, QUEUED, jobs.c.environment == environment, mine)
 
 
 def count_active(connection: Connection, environment: str) -> int:
-    return _count(connection, environment, ACTIVE)
+    active = jobs.c.phase.in_(_values(ACTIVE)), jobs.c.environment == environment
+    return connection.execute(select(func.count()).select_from(jobs).where(*active)).scalar_one()
 
 
 def counts(connection: Connection) -> Sequence[JobRow]:
@@ -244,10 +232,10 @@ def find(
     if did is not None:
         query = _using(query, did, by_owner=owner is not None)
     if environment is not None:
-        column = _filter(jobs.c.environment) if selective else jobs.c.environment
+        column = unindexed(jobs.c.environment) if selective else jobs.c.environment
         query = query.where(column == environment)
     if phases is not None:
-        column = _filter(jobs.c.phase) if selective else jobs.c.phase
+        column = unindexed(jobs.c.phase) if selective else jobs.c.phase
         query = query.where(column.in_(_values(phases)))
     return connection.execute(query).all()
 
@@ -259,7 +247,7 @@ def outlines(
     query: Select[Any] = (
         select(*rows.OUTLINE)
         .where(jobs.c.owner_key == owner.lower())
-        .where(_filter(jobs.c.phase) != Phase.DELETED.value)
+        .where(unindexed(jobs.c.phase) != Phase.DELETED.value)
         .order_by(jobs.c.sequence.desc())
         .limit(limit)
     )
@@ -271,18 +259,10 @@ def outlines(
     return connection.execute(query).all()
 
 
-def unfinished(connection: Connection) -> list[JobRow]:
-    """All that the operator still has to do something about, oldest first."""
-    running = _select().where(jobs.c.phase.in_(_values(UNFINISHED)))
-    deleting = _select().where(DELETING, _filter(jobs.c.phase).in_(_values(TERMINAL)))
-    found = [*connection.execute(running), *connection.execute(deleting)]
-    return sorted(found, key=lambda row: row.sequence)
-
-
 def expired(connection: Connection, now: float, limit: int) -> Sequence[JobRow]:
     query = (
         _select()
-        .where(EXPIRING, jobs.c.expires_at <= now, _filter(jobs.c.phase).in_(_values(TERMINAL)))
+        .where(EXPIRING, jobs.c.expires_at <= now, unindexed(jobs.c.phase).in_(_values(TERMINAL)))
         .order_by(jobs.c.expires_at)
         .limit(limit)
     )
@@ -314,13 +294,13 @@ def _select() -> Select[Any]:
     return select(*rows.COLUMNS)
 
 
-def _count(connection: Connection, environment: str, phases: Collection[Phase]) -> int:
-    query = (
-        select(func.count())
-        .select_from(jobs)
-        .where(jobs.c.phase.in_(_values(phases)), jobs.c.environment == environment)
-    )
-    return connection.execute(query).scalar_one()
+def _queued(environment: str) -> tuple[ColumnElement[bool], ...]:
+    return (jobs.c.phase == Phase.QUEUED.value, jobs.c.environment == environment)
+
+
+def _count(connection: Connection, most: int, *conditions: ColumnElement[bool] | TextClause) -> int:
+    found = select(literal(1)).select_from(jobs).where(*conditions).limit(most).subquery()
+    return connection.execute(select(func.count()).select_from(found)).scalar_one()
 
 
 def _using(query: Select[Any], did: str, *, by_owner: bool) -> Select[Any]:
@@ -330,7 +310,7 @@ def _using(query: Select[Any], did: str, *, by_owner: bool) -> Select[Any]:
     return query.join(job_assets, uses).order_by(None).order_by(job_assets.c.job.desc())
 
 
-def _filter(column: Column[str]) -> ColumnElement[str]:
+def unindexed(column: Column[str]) -> ColumnElement[str]:
     """The column as a mere condition: no index can be looked up by an expression."""
     return column + ""
 

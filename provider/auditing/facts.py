@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def outcome(job: Job, now: float) -> dict[str, Any]:
         "status": job.phase.number,
         "results": len(job.results),
         "resultsSha256": hashlib.sha256(results.encode()).hexdigest() if results else "",
-        "images": [run.image_id for run in job.runs] + ([job.image_id] if job.image_id else []),
+        "images": list(dict.fromkeys(_images(job))),
         **assets_of(job.spec),
     }
     if ended is not None and ended.exit_code is not None:
@@ -31,6 +32,13 @@ def outcome(job: Job, now: float) -> dict[str, Any]:
     if job.phase is Phase.DELETED:
         details["expired"] = job.expires_at is not None and job.expires_at <= now
     return details
+
+
+def _images(job: Job) -> Iterator[str]:
+    """What ran, stage by stage. The job itself names the last one once more."""
+    yield from (run.image_id for run in job.runs)
+    if job.image_id:
+        yield job.image_id
 
 
 def started(spec: JobSpec) -> dict[str, Any]:

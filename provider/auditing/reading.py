@@ -11,17 +11,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Select, create_engine, func, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import Connection, Select, create_engine, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from compute.errors import StoreUnavailable
 from compute.store.base import Work
+from compute.store.database import is_postgresql, sqlite_path
 from provider.auditing import records
 from provider.auditing.records import Record
 from provider.auditing.tables import audit
@@ -41,16 +42,12 @@ async def opened(url: str) -> AsyncIterator[AuditLog]:
     """The log in the database at a URL. Raises StoreUnavailable: no such database, or none with
     a log."""
     try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise StoreUnavailable("The database URL is not one.") from None
-    try:
-        if parsed.get_backend_name() == "sqlite":
-            with _sqlite(Path(parsed.database or "")) as connection:
-                yield AuditLog(lambda work: _at_once(connection, work))
-        else:
-            async with _postgresql(parsed) as connection:
+        if is_postgresql(url):
+            async with _postgresql(url) as connection:
                 yield AuditLog(connection.run_sync)
+        else:
+            with _sqlite(sqlite_path(url)) as connection:
+                yield AuditLog(lambda work: _at_once(connection, work))
     except (DBAPIError, OSError) as error:
         raise StoreUnavailable(
             f"The audit log cannot be read ({_kind(error)}): the database is not there, does not"
@@ -157,17 +154,14 @@ def _sqlite(path: Path) -> AbstractContextManager[Connection]:
     return engine.connect()
 
 
-def _postgresql(url: URL) -> AbstractAsyncContextManager[AsyncConnection]:
-    from sqlalchemy.ext.asyncio import create_async_engine
+@asynccontextmanager
+async def _postgresql(url: str) -> AsyncIterator[AsyncConnection]:
+    from compute.store.server import Server
 
-    engine = create_async_engine(
-        url.set(drivername="postgresql+asyncpg"),
-        poolclass=NullPool,
-        hide_parameters=True,
-        isolation_level="AUTOCOMMIT",
-        connect_args={"server_settings": {"default_transaction_read_only": "on"}},
-    )
-    return engine.connect()
+    async with Server.of(url).engine().connect() as opened_connection:
+        connection = await opened_connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.exec_driver_sql("SET default_transaction_read_only = on")
+        yield connection
 
 
 def _kind(error: Exception) -> str:

@@ -227,7 +227,8 @@ def _tell(report: Report, *, known: bool, as_json: bool) -> None:
         f" ({report.last_time})."
     )
     signers = ", ".join(report.signers) or "nobody"
-    print_line(f"Signed up to record {report.signed} by {signers}, in {report.heads} heads.")
+    heads = "1 head" if report.heads == 1 else f"{report.heads} heads"
+    print_line(f"Signed up to record {report.signed} by {signers}, in {heads}.")
     if not known:
         print_line("Whether that is the provider was not checked: give its address by --address.")
     print_line(f"Its head, to be kept elsewhere: {report.last}:{report.last_hash}")

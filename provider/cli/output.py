@@ -24,6 +24,9 @@ EXIT_NOT_FOUND = 4
 EXIT_UNREACHABLE = 5
 EXIT_INTERRUPTED = 130
 
+_SHORT_WORD = 11
+"""Letters of a word that no table breaks."""
+
 
 def print_line(text: str) -> None:
     """A line of results."""
@@ -69,7 +72,8 @@ def messages_console() -> Console:
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """A table on stdout; plain columns where it is no terminal.
 
-    The first column holds what other commands want: it stays whole on a narrow terminal.
+    The first column holds what other commands want: it stays whole on a narrow terminal. In
+    the others short words do.
     """
     if not sys.stdout.isatty():
         for row in rows:
@@ -83,7 +87,9 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     whole = max((cell_len(row[0]) for row in rows), default=0)
     for position, column in enumerate(columns):
-        width = whole if position == 0 else None
+        words = " ".join([column, *(row[position] for row in rows)]).split()
+        word = max((n for n in map(cell_len, words) if n <= _SHORT_WORD), default=1)
+        width = whole if position == 0 else word
         table.add_column(column, no_wrap=position == 0, min_width=width, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))

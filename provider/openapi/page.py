@@ -116,6 +116,8 @@ def _groups(document: Json) -> Iterator[str]:
         for method, path, each in _operations(document, tag["name"]):
             if method != "head":
                 also = "head" in document["paths"][path] and method == "get"
+                # A GET says 405 where it is HEAD that it refuses.
+                also = also and "405" not in each["responses"]
                 yield _call(method, path, each, also, shared)
 
 

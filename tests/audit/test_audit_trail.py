@@ -16,7 +16,16 @@ from audit_samples import JOB, KEY, NOW, WALLET, stored, verified
 from sqlalchemy import Connection
 
 from compute.errors import MoveLost, StoreUnavailable
-from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec, ResultFile, Termination
+from compute.models import (
+    AlgorithmItem,
+    DatasetItem,
+    Image,
+    Job,
+    JobSpec,
+    ResultFile,
+    StageRun,
+    Termination,
+)
 from compute.status import Goal, Phase
 from compute.store.base import Action, Database, Listener, T, Work, nothing
 from compute.store.jobs import JobStore
@@ -344,12 +353,14 @@ async def test_results_are_told_by_their_digest_alone(
         phase=Phase.COMPLETED,
         results=files,
         image_id="sha256:1",
+        runs=(StageRun("algorithm", "sha256:1", 1.0, 2.0, 0),),
         termination=Termination(Phase.COMPLETED, "exit_code", exit_code=0),
     )
     await database.write(lambda connection: trail.witness(connection, ended))
     [record] = await written()
     assert "patients" not in json.dumps(record)
     assert record["details"]["results"] == 1
+    assert record["details"]["images"] == ["sha256:1"], "each of them once"
     assert len(record["details"]["resultsSha256"]) == 64
     assert (record["details"]["exitCode"], record["reason"]) == (0, "exit_code")
 

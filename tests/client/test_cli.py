@@ -245,7 +245,10 @@ def test_ids_stay_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) ->
     when = "2026-11-20 18:00:09"
     columns = ["job", "status", "environment", "created", "finished"]
     print_table(columns, [[job, "41 Algorithm failed (exit_code)", "small", when, when]])
-    assert job in terminal.getvalue()
+    shown = terminal.getvalue().split()
+    assert job in shown
+    assert {"2026-11-20", "18:00:09", "Algorithm", "(exit_code)"} <= set(shown)
+    assert "environment" in terminal.getvalue()
 
 
 def test_logs_are_printed_as_they_are(run: Run, started: str) -> None:

@@ -85,6 +85,20 @@ async def test_the_service_closes_such_connections(api: Api) -> None:
     assert api.client.app._handler_args["keepalive_timeout"] == IDLE_S
 
 
+async def test_who_has_a_whole_region_of_ipv6_does_not_get_all_places() -> None:
+    server = web.Server(hello)
+    door = Door(server, 4096, most_of_one=2)
+    entered = [door.enter(f"2001:db8:1:{number:x}::1") for number in range(12)]
+    assert entered.count(None) == 4
+    assert door.enter("2001:db8:2:1::1") is not None
+    assert door.enter("203.0.113.7") is not None
+    for address in entered:
+        if address is not None:
+            door.leave(address)
+    again = [door.enter("2001:db8:1:ff::1") for _ in range(3)]
+    assert again.count(None) == 1
+
+
 @pytest.fixture
 def few_files() -> Iterator[int]:
     """A soft limit of open files far below the hard one, which is told."""

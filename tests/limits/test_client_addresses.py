@@ -15,6 +15,7 @@ from provider.addresses import (
     client_scheme,
     is_direct,
     neighbourhood,
+    region,
 )
 
 Headers = list[tuple[str, str]]
@@ -114,15 +115,16 @@ def test_who_comes_through_a_proxy_is_not_direct(peer: str, headers: Headers, di
 
 
 @pytest.mark.parametrize(
-    ("address", "shared"),
+    ("address", "shared", "around"),
     [
-        ("203.0.113.7", "203.0.113.7"),
-        ("::ffff:203.0.113.7", "203.0.113.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
+        ("203.0.113.7", "203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64", "2001:db8:1::/48"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64", "2001:db8:1::/48"),
+        ("fe80::1%eth0", "fe80::/64", "fe80::/48"),
+        ("", "", ""),
     ],
 )
-def test_what_shares_one_limit(address: str, shared: str) -> None:
+def test_what_shares_one_limit(address: str, shared: str, around: str) -> None:
     assert neighbourhood(address) == shared
+    assert region(address) == around

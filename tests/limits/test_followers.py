@@ -68,8 +68,8 @@ def test_at_one_address_the_wallet_with_most_gives_way() -> None:
 
 def test_neighbours_of_ipv6_are_one_address() -> None:
     room = Room(2, 2)
-    near = [room.enter(f"w{number}", f"2001:db8:1:2::{number}") for number in range(2)]
-    room.enter("honest", "2001:db8:1:3::1")
+    near = [room.enter(f"w{number}", f"2001:db8:1:{number}::1") for number in range(2)]
+    room.enter("honest", "2001:db8:2:1::1")
     assert sum(each.lost for each in near) == 1
 
 

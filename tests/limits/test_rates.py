@@ -62,6 +62,18 @@ async def test_neighbours_of_ipv6_share_a_limit(service: Service) -> None:
         assert (await get(session, service.url + NONCE, "2001:db8:1:3::1"))[0] == 400
 
 
+async def test_who_has_a_whole_region_of_ipv6_is_limited_too(service: Service) -> None:
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="0.5")
+    async with aiohttp.ClientSession() as session:
+        told = []
+        for number in range(60):
+            client = f"2001:db8:1:{number:x}::1"
+            told.append((await get(session, service.url + NONCE, client))[0])
+        assert told[:40] == [400] * 40
+        assert told.count(429) >= 10, "four a second flow in"
+        assert (await get(session, service.url + NONCE, "2001:db8:2:1::1"))[0] == 400
+
+
 async def test_wrong_signatures_cost_more_than_good_ones(service: Service) -> None:
     await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="10")
     async with Consumer(service.url) as honest, aiohttp.ClientSession() as session:
@@ -215,6 +227,20 @@ async def test_a_wallet_on_this_machine_has_no_limit_unless_a_proxy_brings_it(
         assert await ask("203.0.113.7") == 429
     [line] = [line for line in service.log().splitlines() if "proxy_not_trusted" in line]
     assert "TRUSTED_PROXIES" in line
+
+
+async def test_a_trusted_proxy_is_not_complained_of(service: Service) -> None:
+    """Not even when the client is on the proxy's own machine, or one that it hides."""
+    await service.start(**BEHIND_A_PROXY, REQUESTS_PER_ADDRESS="0.1")
+    async with aiohttp.ClientSession() as session:
+        assert (await get(session, service.url + NONCE, "127.0.0.1"))[0] == 400
+        assert [(await get(session, service.url + NONCE, "_hidden"))[0] for _ in range(3)] == [
+            400,
+            429,
+            429,
+        ]
+    assert "requests_limited" in service.log()
+    assert "proxy_not_trusted" not in service.log()
 
 
 async def test_a_flood_of_refusals_is_few_lines(service: Service) -> None:

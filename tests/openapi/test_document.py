@@ -226,6 +226,14 @@ async def test_the_page_needs_nothing_but_itself(client: Client, made: Json) -> 
     )
 
 
+def test_the_page_says_that_head_works_only_where_it_does(made: Json) -> None:
+    shown = page.render(made).split('<section class="call"')[1:]
+    [nonce] = [part for part in shown if "/api/services/nonce</code>" in part]
+    assert "HEAD gives the headers alone" not in nonce
+    [result] = [part for part in shown if "/api/services/computeResult</code>" in part]
+    assert "HEAD gives the headers alone" in result
+
+
 def test_the_page_escapes_what_it_shows(app: web.Application) -> None:
     evil = "<script>alert(1)</script>"
     answers = {200: Answer(evil, {"application/json": str}, {evil: evil}, example=evil)}

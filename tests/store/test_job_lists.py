@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from job_factory import MakeJob, claim
@@ -179,7 +180,25 @@ async def test_unfinished_jobs_are_those_with_work_left(store: JobStore, make_jo
         for job in jobs
         if job.phase in UNFINISHED or (job.goal is Goal.DELETE and job.phase is not Phase.DELETED)
     ]
-    assert ids(await store.unfinished()) == expected
+    found = await store.backlog.unfinished()
+    assert [job.id for job in found] == expected
+    assert {(job.id, job.phase, job.goal) for job in found} <= {
+        (job.id, job.phase, job.goal) for job in jobs
+    }
+    assert await store.backlog.ids() == set(expected)
+    begun = [job.id for job in await store.backlog.unfinished(queued=False)]
+    assert begun == [name for name in expected if not name.startswith("queued")]
+
+
+async def test_how_long_unfinished_jobs_wait_is_told(store: JobStore, make_job: MakeJob) -> None:
+    bought = make_job(retry_at=7.0)
+    bought = replace(bought, spec=bought.spec.model_copy(update={"ends_by": 99.5}))
+    many = [make_job() for _ in range(600)]
+    await insert_all(store, *many, bought)
+    found = await store.backlog.unfinished()
+    assert [(job.created_at, job.retry_at, job.ends_by) for job in found] == [
+        (job.created_at, job.retry_at, job.spec.ends_by) for job in (*many, bought)
+    ]
 
 
 async def test_expired_jobs_are_finished_and_past_their_time(

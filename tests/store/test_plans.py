@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql
 
 from compute.models import Job
 from compute.status import Goal, Phase
-from compute.store import claims, leases, schema, sql, surveys, turns
+from compute.store import backlog, claims, leases, schema, sql, surveys, turns
 
 OWNER = "0xabcdef0000000000000000000000000000000001"
 
@@ -64,9 +64,9 @@ STATEMENTS: dict[str, Statement] = {
     "job_row": lambda connection: sql.job_row(connection, "job-1"),
     "history": lambda connection: sql.history(connection, "job-1"),
     "specs": lambda connection: sql.specs(connection, [1, 2, 3]),
-    "count_queued": lambda connection: sql.count_queued(connection, "small"),
-    "count_queued_of": lambda connection: sql.count_queued_of(connection, "small", OWNER),
-    "count_due": lambda connection: sql.count_due(connection, "small", 9.0),
+    "count_queued": lambda connection: sql.count_queued(connection, "small", 9),
+    "count_queued_of": lambda connection: sql.count_queued_of(connection, "small", OWNER, 9),
+    "count_due": lambda connection: sql.count_due(connection, "small", 9.0, 9),
     "count_active": lambda connection: sql.count_active(connection, "small"),
     "counts": sql.counts,
     "claim": lambda connection: claims.start_next(connection, WANTED, 9.0),
@@ -87,7 +87,7 @@ STATEMENTS: dict[str, Statement] = {
         connection, A_JOB, {"finished_at": sql.finish_time(2.0)}
     ),
     "raise_goal": lambda connection: sql.raise_goal(connection, "job-1", Goal.STOP),
-    "unfinished": sql.unfinished,
+    "unfinished": backlog.rows,
     "take": lambda connection: leases.take(connection, "job-1", "queued", "me"),
     "take_over": lambda connection: leases.take_over(connection, leases.Holder("me", "here"), 0.0),
     "take_over, alone": lambda connection: leases.take_over(connection, leases.Holder("me"), 0.0),

@@ -354,13 +354,21 @@ async def test_a_wrong_password_is_told_at_once_and_not_shown(
     postgres_url: str, postgres_server: PostgresServer
 ) -> None:
     wrong = postgres_url.replace(postgres_server.password, "hunter2")
-    with pytest.raises(StoreUnavailable, match="refuses this user or password") as refused:
+    told = r"\(DATABASE_URL\): the server refuses this user or password"
+    with pytest.raises(StoreUnavailable, match=told) as refused:
         async with asyncio.timeout(5):
             await PostgresDatabase.open(wrong, BOTH)
     assert "hunter2" not in repr(refused.value)
     missing = postgres_server.url("nowhere")
     with pytest.raises(StoreUnavailable, match="no such database"):
         await PostgresDatabase.open(missing, BOTH)
+
+
+async def test_a_password_that_was_not_escaped_is_told_at_once_and_not_shown() -> None:
+    """The part behind its ``@`` would be the host otherwise."""
+    with pytest.raises(StoreUnavailable, match="%40") as refused:
+        await PostgresDatabase.open("postgresql://ocean:hun@ter2@127.0.0.1:1/ocean", BOTH)
+    assert "ter2" not in repr(refused.value)
 
 
 async def test_processes_that_start_at_once_upgrade_once(empty_postgres_url: str) -> None:

@@ -184,3 +184,16 @@ def test_alembic_is_imported_only_for_an_upgrade(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     assert told == ["True", "False"]
+
+
+def test_a_server_s_driver_is_imported_only_for_a_server(tmp_path: Path) -> None:
+    """It costs start-up time and memory."""
+    words = OPEN_AND_TELL.replace('"alembic" in sys.modules', '"asyncpg" in sys.modules')
+    told = subprocess.run(
+        [sys.executable, "-c", words, f"sqlite:///{tmp_path}/a.db"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    assert told == "False"

@@ -17,13 +17,16 @@ from aiohttp import web
 
 from compute.errors import EngineUnavailable
 from compute.models import Job, LogPart
+from provider import errors
+from provider.addresses import client_address
 from provider.dialects.aaas import states
 from provider.dialects.aaas.errors import NoTask, TooManyFollowers
 from provider.dialects.aaas.requests import LogQuestion
 from provider.dialects.aaas.tasks import Tasks
+from provider.followers import Followers, Place
 from provider.hangups import left
 from provider.jobs import Jobs
-from provider.turns import Crowd, Crowded, Gone
+from provider.turns import Gone
 
 NOT_READY, TASK_END, TAIL_OFFSET = "AAAS-NOT-READY", "AAAS-TASK-END", "AAAS-TAIL-N-OFFSET"
 
@@ -69,12 +72,12 @@ class Ends:
 
 
 class Logs:
-    """Serves logs to at most so many clients at a time."""
+    """Serves logs to at most so many clients at a time, and lets none of the keys have all."""
 
     def __init__(self, jobs: Jobs, tasks: Tasks, followers: int) -> None:
         self._jobs = jobs
         self._tasks = tasks
-        self._crowd = Crowd(followers)
+        self._followers = Followers(followers, followers)
         self.ends = Ends()
 
     async def serve(
@@ -82,17 +85,22 @@ class Logs:
     ) -> web.StreamResponse:
         """Raises NoTask, TooManyFollowers, EngineUnavailable, all before the first byte."""
         try:
-            with self._crowd.enter():
+            with self._followers.enter(key, client_address(request)) as place:
                 job = await self._tasks.find(key, question.task)
                 if job is None:
                     raise NoTask
                 with self.ends.of(job) as ended:
-                    look = _Look(
-                        self._jobs, self._tasks, key, question, left(request), ended, job.id
-                    )
+                    gone = _gone(request, place)
+                    look = _Look(self._jobs, self._tasks, key, question, gone, ended, job.id)
                     return await look.answer(request)
-        except Crowded:
+        except errors.TooManyFollowers:
             raise TooManyFollowers from None
+
+
+def _gone(request: web.Request, place: Place) -> Gone:
+    """True once nobody waits any more, or somebody else has the place."""
+    has_left = left(request)
+    return lambda: place.lost or has_left()
 
 
 class _Look:

@@ -44,6 +44,33 @@ async def test_keys_at_the_root(lone: Service) -> None:
     assert "dialect=aaas mount=/ keys=2" in log
 
 
+async def test_no_key_takes_all_places_of_log_followers(lone: Service) -> None:
+    keys = {"alice": hash_key(ALICE), "bob": hash_key(BOB)}
+    lone.dialects({"aaas": section(keys=keys, mount="/", followers=2)})
+    await lone.start()
+    waiting = {"tail_follow": "1", "pool_interval": "60"}
+    async with session_of(ALICE) as first, session_of(BOB) as second:
+        alice, bob = Api(first, lone.url), Api(second, lone.url)
+        url = f"{lone.url}/auto/task_log"
+        info = await alice.begun(await alice.run("endless"))
+        query = waiting | {"task_id": info["task_id"]}
+        greedy = [await first.get(url, params=query) for _ in range(2)]
+        for each in greedy:
+            assert await each.content.readany() == b"up\n"
+        own = await bob.begun(await bob.run("endless"))
+        async with second.get(url, params=waiting | {"task_id": own["task_id"]}) as answer:
+            assert answer.status == 200
+            assert await answer.content.readany() == b"up\n"
+            rest = [asyncio.create_task(each.read()) for each in greedy]
+            done, kept = await asyncio.wait(rest, timeout=15, return_when="FIRST_COMPLETED")
+            assert len(done) == 1
+            assert done.pop().result() == b"", "ends as if its time were over"
+            assert (await alice.refused("task_log", **query))[:2] == (429, 1)
+        for api, each in ((alice, info), (bob, own)):
+            await api.call("end_task", task_id=each["task_id"])
+        await asyncio.gather(*kept)
+
+
 async def _see_their_own(alice: Api, bob: Api) -> None:
     own, other = await alice.run("quick", task_id="same"), await bob.run("seed", task_id="same")
     assert own["name"] == "quick"
