@@ -184,8 +184,10 @@ class Steps:
     async def sweep_folders(self, *, alone: bool) -> None:
         """Remove folders and output spaces whose job is over or unknown: once, at start. Not
         ``alone``, only old ones: another process takes files before their job is queued."""
+        # First, since another process may show the secrets of a job that has just been queued.
+        with_secrets = self._vault.jobs()
         unfinished = await self._store.backlog.ids()
-        await self._vault.sweep(unfinished)
+        await self._vault.sweep(with_secrets - unfinished)
         jobs = self._data_dir / "jobs"
         for root in list(jobs.iterdir()):
             if root.name not in unfinished and (alone or _is_old(root)):

@@ -41,12 +41,14 @@ class Vault:
         if self._is_ours() and os.path.lexists(place):
             await asyncio.to_thread(_forget, place)
 
-    async def sweep(self, keep: Collection[str]) -> None:
-        """Forget the secrets of all jobs but these."""
-        if self._is_ours():
-            for place in list(self._folder.iterdir()):
-                if place.name not in keep:
-                    await self.remove(place.name)
+    def jobs(self) -> set[str]:
+        """Whose secrets there are."""
+        return {place.name for place in self._folder.iterdir()} if self._is_ours() else set()
+
+    async def sweep(self, jobs: Collection[str]) -> None:
+        """Forget the secrets of these jobs."""
+        for job_id in jobs:
+            await self.remove(job_id)
 
     async def close(self) -> None:
         """Remove the folder if nothing is in it."""

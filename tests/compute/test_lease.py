@@ -29,6 +29,7 @@ from compute.lease import Lease, Terms
 from compute.models import Job
 from compute.operator import Operator, operating
 from compute.status import Goal, Phase
+from compute.store.backlog import Backlog
 from compute.store.base import Action, Database, Listener, T, Work
 from compute.store.jobs import JobStore
 from compute.store.leases import Holder
@@ -386,3 +387,27 @@ async def test_a_delete_whose_process_was_killed_after_the_jobs_end_is_another_o
             while (await operator.job(job.id)).phase is not Phase.DELETED:
                 await asyncio.sleep(0.01)
     assert workshop.leftovers() == NOTHING_LEFT
+
+
+async def test_secrets_that_another_process_shows_while_one_starts_are_left_alone(
+    workshop: Workshop,
+) -> None:
+    place = workshop.secrets_dir / "queued-a-moment-ago"
+
+    class Slow(Backlog):
+        async def ids(self) -> set[str]:
+            found = await super().ids()
+            place.mkdir(mode=0o700)
+            return found
+
+    workshop.secrets_dir.mkdir(mode=0o700)
+    left = workshop.secrets_dir / "left-by-a-crash"
+    left.mkdir(mode=0o700)
+    process = Process(workshop)
+    process.store.backlog = Slow(process.database)
+    async with AsyncExitStack() as stack:
+        await open_life(stack, process)
+        assert place.exists()
+        assert not left.exists()
+    place.rmdir()
+    workshop.secrets_dir.rmdir()
