@@ -27,7 +27,7 @@ pytestmark = pytest.mark.docker
 
 COMPUTE = "/api/services/compute"
 NONCE = "/api/services/nonce"
-BURST = 24
+BURST = 14
 REPORT = "echo 42 > /data/outputs/answer; sleep 3; echo done"
 
 
@@ -249,9 +249,9 @@ async def test_an_engine_that_goes_twice_in_a_burst_runs_each_job_once(
 
     async def come_and_go() -> None:
         for _ in range(2):
-            await asyncio.sleep(0.7)
+            await asyncio.sleep(0.5)
             await proxy.cut()
-            await asyncio.sleep(0.7)
+            await asyncio.sleep(0.5)
             await proxy.open()
 
     async with Consumer(service.url) as consumer:
