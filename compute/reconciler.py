@@ -11,6 +11,7 @@ without end, since nothing is known then.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -57,6 +58,8 @@ log = logging.getLogger(__name__)
 
 _CLAIM = "claim"
 """What is put on the queue to have free places filled; no job has such an id."""
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _TRIES_TOLD = 20
 """Failed tries of a phase that the history tells; what fails for days must not fill it."""
@@ -289,6 +292,8 @@ class Reconciler:
             log.warning("step_abandoned job=%s phase=%s cause=lease", job.id, job.phase)
             self._queue.put(job.id)
             return
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            error = VolumeFailed("The provider's disk is full")
         if not isinstance(error, ComputeError):
             log.error("step_failed job=%s phase=%s", job.id, job.phase, exc_info=error)
         try:

@@ -26,20 +26,18 @@ class Room(NamedTuple):
 def require_room(connection: Connection, job: Job, room: Room) -> None:
     """Raises QueueFull where there is none for one more."""
     free = max(0, room.places - sql.count_active(connection, job.environment))
-    if free and not job.retry_at:
-        due = sql.count_due(connection, job.environment, job.created_at, free)
-        if due < free:
-            # A place waits for it, however many jobs wait for their time.
-            return
-    queued = sql.count_queued(connection, job.environment, room.queue_limit + free)
-    if queued >= room.queue_limit + free:
+    waits = bool(job.retry_at) or sql.are_due(connection, job.environment, job.created_at, free)
+    if not waits:
+        # A place waits for it, however many jobs wait for their time.
+        return
+    if sql.are_queued(connection, job.environment, room.queue_limit + free):
         raise QueueFull("The queue of this compute environment is full")
-    if room.owner_limit is not None and queued >= room.owner_limit + free:
+    if room.owner_limit is not None:
         _require_room_for(connection, job, room.owner_limit + free)
 
 
 def _require_room_for(connection: Connection, job: Job, limit: int) -> None:
-    if sql.count_queued_of(connection, job.environment, job.owner, limit) >= limit:
+    if sql.are_queued_of(connection, job.environment, job.owner, limit):
         raise QueueFull(
             "This wallet has as many jobs waiting in this compute environment as one may have"
         )

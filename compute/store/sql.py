@@ -184,20 +184,20 @@ def running_first(connection: Connection, environment: str, limit: int) -> Seque
     return connection.execute(query).all()
 
 
-def count_queued(connection: Connection, environment: str, most: int) -> int:
-    """How many jobs are queued, ``most`` of more than that."""
-    return _count(connection, most, *_queued(environment))
+def are_queued(connection: Connection, environment: str, number: int) -> bool:
+    """Whether so many jobs, or more, are queued."""
+    return _are(connection, number, *_queued(environment))
 
 
-def count_due(connection: Connection, environment: str, now: float, most: int) -> int:
-    """Queued jobs that wait for a place and not for their time, ``most`` of more than that."""
-    return _count(connection, most, *_queued(environment), jobs.c.retry_at <= now)
+def are_due(connection: Connection, environment: str, now: float, number: int) -> bool:
+    """Whether so many queued jobs, or more, wait for a place and not for their time."""
+    return _are(connection, number, *_queued(environment), jobs.c.retry_at <= now)
 
 
-def count_queued_of(connection: Connection, environment: str, owner: str, most: int) -> int:
-    """An owner's queued jobs, ``most`` of more than that."""
+def are_queued_of(connection: Connection, environment: str, owner: str, number: int) -> bool:
+    """Whether an owner has so many queued jobs, or more."""
     mine = jobs.c.owner_key == owner.lower()
-    return _count(connection, most, QUEUED, jobs.c.environment == environment, mine)
+    return _are(connection, number, QUEUED, jobs.c.environment == environment, mine)
 
 
 def count_active(connection: Connection, environment: str) -> int:
@@ -299,9 +299,14 @@ def _queued(environment: str) -> tuple[ColumnElement[bool], ...]:
     return (jobs.c.phase == Phase.QUEUED.value, jobs.c.environment == environment)
 
 
-def _count(connection: Connection, most: int, *conditions: ColumnElement[bool] | TextClause) -> int:
-    found = select(literal(1)).select_from(jobs).where(*conditions).limit(most).subquery("counted")
-    return connection.execute(select(func.count()).select_from(found)).scalar_one()
+def _are(
+    connection: Connection, number: int, *conditions: ColumnElement[bool] | TextClause
+) -> bool:
+    """Whether there are so many; none is looked at beyond the last that is asked for."""
+    if number <= 0:
+        return True
+    last = select(literal(1)).select_from(jobs).where(*conditions).limit(1).offset(number - 1)
+    return connection.execute(last).first() is not None
 
 
 def _using(query: Select[Any], did: str, *, by_owner: bool) -> Select[Any]:

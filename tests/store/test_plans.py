@@ -64,9 +64,9 @@ STATEMENTS: dict[str, Statement] = {
     "job_row": lambda connection: sql.job_row(connection, "job-1"),
     "history": lambda connection: sql.history(connection, "job-1"),
     "specs": lambda connection: sql.specs(connection, [1, 2, 3]),
-    "count_queued": lambda connection: sql.count_queued(connection, "small", 9),
-    "count_queued_of": lambda connection: sql.count_queued_of(connection, "small", OWNER, 9),
-    "count_due": lambda connection: sql.count_due(connection, "small", 9.0, 9),
+    "are_queued": lambda connection: sql.are_queued(connection, "small", 9),
+    "are_queued_of": lambda connection: sql.are_queued_of(connection, "small", OWNER, 9),
+    "are_due": lambda connection: sql.are_due(connection, "small", 9.0, 9),
     "count_active": lambda connection: sql.count_active(connection, "small"),
     "counts": sql.counts,
     "claim": lambda connection: claims.start_next(connection, WANTED, 9.0),
@@ -124,10 +124,6 @@ TAKE_OVER = [
 ]
 
 ALLOWED_SCANS = {
-    # What was found by an index already.
-    "count_queued": ["SCAN counted"],
-    "count_queued_of": ["SCAN counted"],
-    "count_due": ["SCAN counted"],
     # The partial index holds nothing but what is asked for.
     "unfinished": ["SCAN jobs USING INDEX ix_jobs_deleting"],
     # And a row for each process.
