@@ -371,8 +371,10 @@ def test_help_tells_the_exit_codes(run: Run) -> None:
 
 
 def process(*words: str, **environment: str) -> subprocess.Popen[str]:
+    """A process that hears SIGINT, even where the tests run in the background of a shell."""
     return subprocess.Popen(
         [sys.executable, "-m", "provider", *words],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

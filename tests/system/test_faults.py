@@ -217,7 +217,9 @@ async def test_engine_gone_at_the_start_and_back_later(
     await service.start(DOCKER_HOST=proxy.url)
     async with Consumer(service.url) as consumer:
         job = await consumer.start(raw(CODE, checksum=checksum), [DATASET])
-        await consumer.follow(job["jobId"], until={10})
+        # Before the engine has said which machine it is nothing leaves the queue.
+        await asyncio.sleep(1)
+        assert (await consumer.status(job["jobId"]))["status"] == 1
         other = await consumer.start(raw(CODE, checksum=checksum), [DATASET])
         assert (await consumer.stop(other["jobId"]))["status"] == 7, "stops need no engine"
         await proxy.open()

@@ -287,9 +287,7 @@ async def test_a_flood_is_never_shown_wrong(wallet: Wallet, checksum: str) -> No
 async def test_a_log_that_outgrows_its_bound_slowly_is_followed_to_the_end(
     wallet: Wallet, checksum: str
 ) -> None:
-    script = (
-        "i=0; while [ $i -lt 40 ]; do seq $((i*500)) $((i*500+499)); sleep 0.3; i=$((i+1)); done"
-    )
+    script = "i=0; while [ $i -lt 40 ]; do seq $((i*500)) $((i*500+499)); sleep 0.3; i=$((i+1)); done; sleep 4"
     job_id = await wallet.start(script, checksum, "tiny")
     async with wallet.client() as client:
         got = await followed(client, job_id)
