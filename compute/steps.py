@@ -197,12 +197,13 @@ class Steps:
                     await asyncio.to_thread(_remove_tree, root)
                 except (VolumeFailed, OSError) as error:
                     log.warning("folder_not_swept job=%s cause=%s", root.name, error)
-        for partial in (self._data_dir / "results").glob("*.partial"):
+        published = self._data_dir / "results"
+        for partial in await asyncio.to_thread(lambda: list(published.glob("*.partial"))):
             known = partial.name.removesuffix(".partial") in unfinished
             if not known and (alone or _is_old(partial)):
                 await asyncio.to_thread(_remove_tree, partial)
         for job_id in await asyncio.to_thread(self._marks.marked):
-            if job_id not in unfinished and not (self._data_dir / "results" / job_id).exists():
+            if job_id not in unfinished and not (published / job_id).exists():
                 await asyncio.to_thread(self._marks.forget, job_id)
 
     # one method a step
