@@ -287,10 +287,16 @@ async def test_a_flood_is_never_shown_wrong(wallet: Wallet, checksum: str) -> No
 async def test_a_log_that_outgrows_its_bound_slowly_is_followed_to_the_end(
     wallet: Wallet, checksum: str
 ) -> None:
-    script = "i=0; while [ $i -lt 40 ]; do seq $((i*500)) $((i*500+499)); sleep 0.3; i=$((i+1)); done; sleep 4"
+    """All of it arrives. That it was all cannot always be confirmed: the container, and with
+    it the engine's log, may be gone before the follower looks once more."""
+    each = "seq $((i*500)) $((i*500+499)); sleep 0.3; i=$((i+1))"
+    script = f"i=0; while [ $i -lt 40 ]; do {each}; done; sleep 4"
     job_id = await wallet.start(script, checksum, "tiny")
     async with wallet.client() as client:
-        got = await followed(client, job_id)
+        got = b""
+        with contextlib.suppress(LogOutgrownError):
+            async for piece in client.log_stream(job_id):
+                got += piece
         stored = await wallet.stored(job_id)
         assert got == b"".join(b"%d\n" % i for i in range(20_000))
         assert len(stored) < len(got)
