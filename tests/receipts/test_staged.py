@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from compute.layout import JobFolders
 from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec, Stage
 from compute.staged import Staged, StagedInput
 from compute.staging import Stager
-from compute.supply import InputFile, InputSupplier
+from compute.supply import Download, InputFile, InputSupplier
 
 DID = "did:op:" + "a1" * 32
 
@@ -31,6 +32,9 @@ class LocalFile(InputFile):
 
     def __init__(self, path: Path) -> None:
         self.name, self.path, self.identity = path.name, path, sha(os.fsencode(path))
+
+    def open(self, validator: str | None) -> AbstractAsyncContextManager[Download]:
+        raise AssertionError("a file of this machine is used where it lies")
 
 
 class LocalFiles(InputSupplier):
