@@ -59,6 +59,7 @@ class JobFolders:
         self.log = self.root / "log"
         self.local_files = self.root / "local-files.json"
         self.staged = self.staged_of(stage)
+        self.launched = self.root / f"{_of_stage('launched', stage)}.json"
         self.results = data_dir / "results" / job_id
         self.held = data_dir / "held" / job_id
 

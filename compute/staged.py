@@ -58,16 +58,30 @@ class Staged:
 
 def write(path: Path, staged: Staged) -> None:
     """Raises OSError."""
-    path.write_text(json.dumps(staged.stored()), encoding="utf-8")
+    write_json(path, staged.stored())
 
 
 def read(path: Path) -> Staged | None:
-    """What :func:`write` wrote, None where nothing can be read: a machine that lost its power
-    may have lost the file."""
+    """What :func:`write` wrote, None where nothing can be read."""
     try:
-        return Staged.read(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        return Staged.read(read_json(path) or {})
+    except (KeyError, TypeError):
         return None
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Raises OSError."""
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What :func:`write_json` wrote, None where nothing can be read: a machine that lost its
+    power may have lost the file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def add_algorithm(path: Path, files: Sequence[Digest]) -> None:
