@@ -44,7 +44,7 @@ STAGE = {
             "index": 0,
             "sha256": "d1" * 32,
             "size": 8,
-            "inPlace": True,
+            "changed": False,
         }
     ],
     "given": [],

@@ -101,7 +101,7 @@ async def test_a_completed_job_has_a_receipt_whose_sums_are_right(
     [stage] = account["stages"]
     rows = (service.root / "files" / "rows.csv").read_bytes()
     [given] = stage["inputs"]
-    assert (given["did"], given["index"], given["inPlace"]) == (DATASET, 0, True)
+    assert (given["did"], given["index"], given["changed"]) == (DATASET, 0, False)
     assert (given["sha256"], given["size"]) == (sha(rows), len(rows))
     assert stage["algorithm"] == {
         "did": ALGORITHM,
