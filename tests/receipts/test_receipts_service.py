@@ -110,7 +110,10 @@ async def test_a_completed_job_has_a_receipt_whose_sums_are_right(
     }
     assert stage["customData"] == {"sha256": sha(b"{}"), "size": 2}
     with engine() as client:
-        assert stage["image"]["id"] == client.inspect_image(f"{IMAGE}:1")["Id"]
+        image = client.inspect_image(f"{IMAGE}:1")
+    assert stage["image"]["id"] == image["Id"]
+    names = [name for name in image["RepoDigests"] if name.startswith(f"{IMAGE}@")]
+    assert stage["image"]["digests"] == names
     assert stage["image"]["reference"] == f"{IMAGE}:1"
     assert stage["command"] == ["sh", "/data/transformations/algorithm"]
     assert (stage["network"], stage["exitCode"], stage["outOfMemory"]) == ("none", 0, False)
@@ -229,7 +232,7 @@ async def the_command_brings_it(
 
 
 async def test_a_kill_loses_nothing_and_a_signature_may_be_demanded(
-    service: Service, checksum: str
+    service: Service, checksum: str, tmp_path: Path
 ) -> None:
     account = Account.create()
     async with Consumer(service.url, account) as consumer:
@@ -243,6 +246,11 @@ async def test_a_kill_loses_nothing_and_a_signature_may_be_demanded(
         with pytest.raises(Refused) as unsigned:
             await consumer.fetch(PATH, {"jobId": job["jobId"]})
         assert unsigned.value.status == 400
+    (tmp_path / "key").write_text(bytes(account.key).hex())
+    for typed in ([], ["--typed"]):
+        words = ["receipt", job["jobId"], "--url", service.url, "--key", str(tmp_path / "key")]
+        done = await asyncio.to_thread(CliRunner().invoke, app, [*words, *typed])
+        assert (done.exit_code, done.stdout_bytes) == (0, receipt), done.output
     signer, statement = independent.signer_of(receipt)
     [stage] = statement["predicate"]["stages"]
     assert signer == PROVIDER
