@@ -156,7 +156,11 @@ _MEANINGS = (
         False,
     ),
     (re.compile(r"no matching manifest", re.I), OTHER_MACHINE, False),
-    (re.compile(r"toomanyrequests|too many requests|pull rate limit", re.I), TOO_OFTEN, True),
+    (
+        re.compile(r"toomanyrequests|too many requests|pull rate limit|HTTP 429", re.I),
+        TOO_OFTEN,
+        True,
+    ),
     (
         re.compile(
             r"dial |no such host|connection re(?:fused|set)|i/o timeout|time-?out|x509|tls:"
