@@ -34,6 +34,7 @@ class Reason(StrEnum):
     ENGINE_REFUSED = "engine_refused"
     ENGINE_FAULT = "engine_fault"
     EXIT_CODE = "exit_code"
+    KILLED = "killed"
     OUT_OF_MEMORY = "out_of_memory"
     TIME_LIMIT = "time_limit"
     CONTAINER_GONE = "container_gone"
@@ -280,6 +281,17 @@ _CONTAINERS = (
         ),
     ),
     Entry(
+        (Phase.PUBLISHING_FAILED,),
+        Reason.ENTRYPOINT_REFUSED,
+        Card(
+            "The environment's filter image has nothing that can be run, so the outputs are"
+            " withheld.",
+            (_O,),
+            Retry.DOES_NOT_HELP,
+            "The operator has to correct filterImage of the environment.",
+        ),
+    ),
+    Entry(
         (Phase.CONTAINER_FAILED,),
         Reason.SECRET_UNAVAILABLE,
         Card(
@@ -325,8 +337,22 @@ _RUNS = (
             Retry.DOES_NOT_HELP,
             f"Read what it printed ('{_LOG}') and mend it; 'ocean-compute dry-run' runs it under"
             " the same rules on your machine. Above 128 the exit code is 128 and a signal's"
-            " number: 139 is a crash. 137 or 255 without a word in the log can also mean that"
-            " the machine was restarted; then a retry helps.",
+            " number: 139 is a crash. 255 without a word in the log can also mean that the"
+            " machine was restarted; then a retry helps.",
+        ),
+    ),
+    Entry(
+        (Phase.ALGORITHM_FAILED,),
+        Reason.KILLED,
+        Card(
+            "The algorithm was told to end, and neither by this service nor for the memory it"
+            " used: as when the container engine or the machine is restarted, when an operator"
+            " ends a container, or when the algorithm ends itself so.",
+            (_O, _C),
+            Retry.HELPS,
+            "Start the job again. The provider does not do that by itself: nobody knows how far"
+            " the algorithm had come, and no job runs twice. If it happens again, look whether"
+            f" the algorithm does it ('{_LOG}').",
         ),
     ),
     Entry(

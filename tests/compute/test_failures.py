@@ -237,12 +237,30 @@ def test_whatever_is_given_up_has_a_card(phase: Phase, error: Exception) -> None
         assert end.tries == 5
 
 
+def test_what_can_be_met_in_a_phase_keeps_its_word() -> None:
+    anywhere = {Reason.VOLUME_FAULT, Reason.INTERNAL_FAULT}
+    images = {Reason.IMAGE_UNAVAILABLE, Reason.IMAGE_UNREACHABLE, Reason.ENGINE_REFUSED}
+    met = {
+        Phase.STARTED: anywhere | images | {Reason.ENGINE_FAULT},
+        Phase.CONFIGURING_VOLUMES: anywhere,
+        Phase.PROVISIONED: anywhere
+        | {Reason.IMAGE_UNAVAILABLE, Reason.ENGINE_REFUSED, Reason.ENTRYPOINT_REFUSED}
+        | {Reason.SECRET_UNAVAILABLE, Reason.ENGINE_FAULT},
+        Phase.FILTERING: anywhere | images | {Reason.ENTRYPOINT_REFUSED},
+        Phase.PUBLISHING: anywhere
+        | {Reason.ENGINE_REFUSED, Reason.PUBLISHING_FAULT, Reason.SEALING_FAULT},
+    }
+    for phase, reasons in met.items():
+        ends = [decide.gives_up(phase, reason, "why") for reason in reasons]
+        assert {end.reason for end in ends if end} == reasons, phase
+
+
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
 def test_a_card_says_whether_it_was_tried_again(error: Exception) -> None:
     reason = reason_of(error)
     cards = [each.card for each in TABLE if each.reason == reason]
     assert cards
-    assert {card.tried_again for card in cards} == {not is_final(error)}
+    assert {card.tried_again for card in cards} == {not is_final(error)}, reason
     assert most_tries(error, 5) == (10 if isinstance(error, EngineFault) else 5)
 
 
