@@ -14,7 +14,7 @@ from compute.errors import (
     SecretUnavailable,
     VolumeFailed,
 )
-from compute.failures import Reason
+from compute.reasons import Reason
 
 ENGINE_PATIENCE = 2
 """How many times more often an engine is asked that answers with faults of its own: one that is

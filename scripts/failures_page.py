@@ -11,9 +11,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from compute.cards import TABLE
 from compute.decide import MOST_TRIES
-from compute.failures import TABLE, Entry, Retry
 from compute.patience import ENGINE_PATIENCE
+from compute.reasons import Entry, Retry
 from compute.reconciler import Limits
 from compute.workqueue import backoff_s
 

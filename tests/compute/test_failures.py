@@ -18,7 +18,9 @@ from compute_samples import a_job, an_environment
 import compute
 import provider
 from compute import decide
+from compute.cards import TABLE
 from compute.decide import next_step
+from compute.egress.verdict import Decision, Finding, Outcome, Verdict
 from compute.engines.base import GONE, ContainerState, Observation
 from compute.errors import (
     ComputeError,
@@ -32,7 +34,6 @@ from compute.errors import (
 )
 from compute.failures import (
     CARDS,
-    TABLE,
     Reason,
     Retry,
     Who,
@@ -154,6 +155,8 @@ def test_every_end_that_the_code_writes_down_has_a_card(written: dict[str, Ends]
         (Phase.QUOTA_EXCEEDED, "disk_quota"),
         (Phase.ALGORITHM_MISSING, "input_unreachable"),
         (Phase.ALGORITHM_FAILED, "exit_code"),
+        (Phase.PUBLISHING_FAILED, "hold_expired"),
+        (Phase.PUBLISHING_FAILED, "egress_refused"),
     } <= pairs
 
 
@@ -200,18 +203,24 @@ STATES = [
 
 
 def test_every_end_that_is_decided_on_has_a_card() -> None:
+    held = Finding("environment", Outcome.HOLD)
+    verdicts = [
+        Verdict((replace(held, decision=decision),), held_until=505.0) for decision in Decision
+    ]
     found: set[Pair] = set()
     cases = product(Phase, Goal, STATES, (510.0, 99_999.0), (None, 505.0), (False, True))
     for phase, goal, seen, now, ends_by, full in cases:
-        for environment in (an_environment(), None):
-            job = a_job(phase=phase, goal=goal, started_at=500.0)
+        waits = verdicts if phase is Phase.HELD else verdicts[:1]
+        for environment, verdict in product((an_environment(), None), waits):
+            job = a_job(phase=phase, goal=goal, started_at=500.0, verdict=verdict)
             job = replace(job, spec=job.spec.model_copy(update={"ends_by": ends_by}))
             taken = next_step(job, environment, now, seen, full)
             end = getattr(taken, "termination", None)
             if end is not None:
                 found.add((end.phase, end.reason))
     assert {pair for pair in found if not is_known(*pair)} == set()
-    assert len(found) > 12
+    assert {(Phase.PUBLISHING_FAILED, "owner_refused"), (Phase.EXPIRED, "queue_wait")} < found
+    assert len(found) > 14
 
 
 ERRORS: list[Exception] = [
