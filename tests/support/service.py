@@ -19,6 +19,8 @@ import docker
 import yaml
 
 from compute.engines.base import OPERATOR_LABEL
+from provider.migrations import VERSIONS
+from support.sqlite import prepared
 
 Json = dict[str, Any]
 KEY = "0x" + "11" * 32
@@ -116,6 +118,9 @@ class Service:
         if (self.root / "dialects.yaml").exists():
             self._environ.setdefault("DIALECTS_FILE", str(self.root / "dialects.yaml"))
         self.url = f"http://127.0.0.1:{self._environ['LISTEN_PORT']}"
+        database = self.data / "ocean-compute.db"
+        if "DATABASE_URL" not in environ and not database.exists():
+            prepared(database, VERSIONS)
         await self.restart()
 
     def spawn(self, role: str = "serve", **environ: str) -> subprocess.Popen[bytes]:
