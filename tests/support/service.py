@@ -26,6 +26,9 @@ Json = dict[str, Any]
 KEY = "0x" + "11" * 32
 DATASET = "did:op:" + "d1" * 32
 IMAGE = "ocean-compute-test/busybox"
+PROVIDER = ("-m", "provider")
+HASTY = ("-P", str(Path(__file__).parent / "hasty.py"))
+"""What processes of a service run."""
 
 
 def dataset_document(did: str, files: list[Json], **compute: Any) -> Json:
@@ -67,6 +70,7 @@ class Service:
         self.root = root
         self.data = root / "data"
         self.url = ""
+        self.program = PROVIDER
         self._process: subprocess.Popen[bytes] | None = None
         self._environ: dict[str, str] = {}
         for name in ("assets", "files"):
@@ -127,7 +131,7 @@ class Service:
         """A process of the service with the settings of the last start, some changed."""
         with (self.root / "service.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "provider", role],
+                [sys.executable, *self.program, role],
                 env={**self._environ, **environ},
                 stdout=log,
                 stderr=log,
