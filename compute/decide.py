@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from compute.egress.verdict import Verdict
 from compute.engines.base import ContainerState, Observation
 from compute.environments import Environment
 from compute.models import Job, Termination, Unfinished
@@ -94,6 +95,11 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Deliver:
+    """All reviewers have released what is held: make results of it, end the job."""
+
+
+@dataclass(frozen=True, slots=True)
 class Purge:
     """Remove everything of an ended job but its row."""
 
@@ -111,11 +117,18 @@ Step = (
     | Filter
     | Filtered
     | Publish
+    | Deliver
     | Purge
 )
 
 STOPPED = Termination(Phase.STOPPED, "stopped", "stopped by its owner")
 
+REVIEW_REFUSED = Termination(
+    Phase.PUBLISHING_FAILED, "owner_refused", "a data owner refused to release the results"
+)
+HOLD_EXPIRED = Termination(
+    Phase.PUBLISHING_FAILED, "hold_expired", "nobody released the results in time"
+)
 
 ORPHANED = "environment_removed"
 PAID_TIME_OVER = "paid_time_over"
@@ -153,6 +166,8 @@ def next_step(
         return _orphaned(job, observation)
     if job.phase is Phase.QUEUED:
         return _queued(job, environment, now)
+    if job.phase is Phase.HELD:
+        return _held(job, now)
     if job.phase in _PREPARING and job.goal is Goal.RUN and paid_time_over(job, now):
         return Finish(_OUT_OF_PAID_TIME)
     if job.goal is Goal.RUN and now < job.retry_at <= now + LONGEST_RETRY_S:
@@ -182,7 +197,7 @@ def _with_container(
 
 def _is_ending(phase: Phase, termination: Termination) -> bool:
     """True when cleaning up after this outcome had begun already."""
-    if phase is Phase.PUBLISHING:
+    if phase in {Phase.PUBLISHING, Phase.HELD}:
         return termination.phase is Phase.PUBLISHING_FAILED
     return may_move(phase, termination.phase)
 
@@ -195,7 +210,7 @@ def _orphaned(job: Job, observation: Observation | None) -> Step:
         if observation.state is ContainerState.RUNNING:
             return Kill(end, 0.0)
         return Conclude(end, observation.finished_at)
-    late = job.phase in {Phase.FILTERING, Phase.PUBLISHING}
+    late = job.phase in {Phase.FILTERING, Phase.PUBLISHING, Phase.HELD}
     phase = Phase.PUBLISHING_FAILED if late else Phase.STOPPED
     return Finish(Termination(phase, ORPHANED, detail))
 
@@ -211,6 +226,20 @@ def _queued(job: Job, environment: Environment, now: float) -> Step:
         return Finish(Termination(Phase.EXPIRED, PAID_TIME_OVER, detail))
     waited = f"waited longer than {environment.maxQueueWait} s for a place"
     return Finish(Termination(Phase.EXPIRED, "queue_wait", waited))
+
+
+def _held(job: Job, now: float) -> Step:
+    """What is held waits for its reviewers, and goes when nobody wants it or nobody decides."""
+    verdict = job.verdict or Verdict()
+    if verdict.refused:
+        return Finish(REVIEW_REFUSED)
+    if job.goal is not Goal.RUN:
+        return Finish(STOPPED)
+    if verdict.released:
+        return Rest(job.retry_at) if now < job.retry_at <= now + LONGEST_RETRY_S else Deliver()
+    if verdict.held_until is not None and now >= verdict.held_until:
+        return Finish(HOLD_EXPIRED)
+    return Rest(verdict.held_until)
 
 
 def queue_end(job: Job | Unfinished, environment: Environment) -> float:
@@ -339,6 +368,17 @@ def over_quota(termination: Termination) -> Termination:
     )
 
 
+def egress_refused(termination: Termination, verdict: Verdict) -> Termination:
+    """The rules let nothing out, however the algorithm ended."""
+    rules = "; ".join(verdict.fired)
+    return replace(
+        termination,
+        phase=Phase.PUBLISHING_FAILED,
+        reason="egress_refused",
+        detail=f"the results are withheld by the rule {rules}",
+    )
+
+
 def _time_limit(job: Job) -> Termination:
     detail = f"the algorithm ran longer than {job.present.max_duration_s} s"
     return Termination(Phase.ALGORITHM_FAILED, "time_limit", detail)
@@ -355,6 +395,7 @@ _FAILURES = {
     Phase.PROVISIONED: Phase.CONTAINER_FAILED,
     Phase.FILTERING: Phase.PUBLISHING_FAILED,
     Phase.PUBLISHING: Phase.PUBLISHING_FAILED,
+    Phase.HELD: Phase.PUBLISHING_FAILED,
 }
 
 

@@ -59,6 +59,7 @@ class JobFolders:
         self.log = self.root / "log"
         self.local_files = self.root / "local-files.json"
         self.results = data_dir / "results" / job_id
+        self.held = data_dir / "held" / job_id
 
     def outputs_of(self, stage: int) -> Path:
         """What a stage has written."""

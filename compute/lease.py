@@ -102,7 +102,7 @@ class Lease:
         self._until = float("-inf")
         try:
             async with asyncio.timeout(self._terms.lease_s):
-                await self._store.give_back(self.operator)
+                await self._store.tenants.give_back(self.operator)
         except TimeoutError:
             log.warning("lease_not_given_back operator=%s cause=timeout", self.operator)
         except ComputeError as error:
@@ -113,7 +113,7 @@ class Lease:
         machine = await self._machine_if_known()
         lease_s = self._terms.lease_s
         holder = self._holder(machine)
-        had = await self._store.renew(holder, now=self._clock(), term_s=lease_s)
+        had = await self._store.tenants.renew(holder, now=self._clock(), term_s=lease_s)
         if not had or begun >= self._until:
             self._since = begun
             log.info("lease_taken operator=%s machine=%s", self.operator, machine or "unknown")
@@ -134,7 +134,7 @@ class Lease:
         StoreUnavailable."""
         if self._alone:
             return False
-        others = await self._store.known_to_others(self._holder(""), now=self._clock())
+        others = await self._store.tenants.known_to_others(self._holder(""), now=self._clock())
         return environment in others
 
     def _holder(self, machine: str) -> Holder:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from compute import references
+from compute.egress.rules import EgressRules
+from compute.egress.verdict import Verdict
 from compute.status import Goal, Phase
 
 DID_PREFIX = "did:op:"
@@ -55,11 +57,13 @@ class Image(Stored):
 
 
 class DatasetItem(Stored):
-    """A dataset of a job, by reference. ``source`` belongs to the supplier."""
+    """A dataset of a job, by reference. ``source`` belongs to the supplier, ``egress`` is what
+    the data owner lets out, None where nothing was said."""
 
     did: str
     service_id: str
     source: dict[str, Any] = Field(default_factory=dict, repr=False)
+    egress: EgressRules | None = None
 
     @property
     def short_did(self) -> str:
@@ -144,7 +148,8 @@ class JobSpec(Stored):
     to the algorithms, by DID. ``about`` is what a dialect wants to know of the job later; no
     business of this floor. After ``ends_by`` (seconds since the epoch, None for no such end)
     nothing of the job must run, whenever it started. ``holds`` names what only one unfinished
-    job may have at a time.
+    job may have at a time. ``encrypt_to`` is the public key (hexadecimal) that results and logs
+    are sealed to, empty for none.
     """
 
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MOST_STAGES)]
@@ -152,6 +157,7 @@ class JobSpec(Stored):
     about: dict[str, Any] = Field(default_factory=dict, repr=False)
     ends_by: float | None = None
     holds: tuple[str, ...] = ()
+    encrypt_to: str = ""
     agreement_id: str = ""
 
     @model_validator(mode="before")
@@ -264,7 +270,9 @@ class Job:
     ``started_at``/``ended_at`` are the engine's times for it, ``pid`` is its process on the
     engine's machine. ``runs`` are the stages that are over. ``attempts`` counts tries of the
     present phase, ``retry_at`` is when the next is due. ``termination`` is set from the
-    moment the outcome is known, before the results are published. ``operator`` is the
+    moment the outcome is known, before the results are published. ``filters`` counts those
+    that the outputs have passed, ``verdict`` is what the rules said of them, ``held`` are what
+    waits for a reviewer. ``operator`` is the
     process that works on it, empty while it waits and once it is over; ``machine`` is the
     engine it was started on, empty while it is queued, and ``gpu_devices`` are its own there.
     """
@@ -290,6 +298,9 @@ class Job:
     termination: Termination | None = None
     runs: tuple[StageRun, ...] = ()
     results: tuple[ResultFile, ...] = field(default=(), repr=False)
+    filters: int = 0
+    verdict: Verdict | None = None
+    held: tuple[ResultFile, ...] = field(default=(), repr=False)
     operator: str = ""
     machine: str = ""
     gpu_devices: tuple[str, ...] = ()

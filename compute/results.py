@@ -12,7 +12,8 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -70,6 +71,40 @@ class _Budget:
         return True
 
 
+def gather(
+    sources: Sequence[Source],
+    target: Path,
+    *,
+    max_bytes: int,
+    max_files: int,
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> Collected:
+    """Copy all regular files of the sources beside ``target``, numbered and hashed; they take
+    its place with :func:`put`.
+
+    Replaces what an interrupted call left there. ``max_bytes`` and ``max_files`` bound what
+    is budgeted. ``may_go_on`` is asked before each file: a process that stood still may have
+    lost the job. Blocking: call it in a thread. Raises PublishingFailed.
+    """
+    partial = partial_of(target)
+    _require(may_go_on)
+    shutil.rmtree(partial, ignore_errors=True)
+    with _storing(partial, may_go_on):
+        partial.mkdir(parents=True)
+        return _collect(sources, partial, _Budget(max_bytes, max_files), may_go_on)
+
+
+def put(target: Path, *, may_go_on: Callable[[], bool] = lambda: True) -> None:
+    """Have what was gathered beside ``target`` on disk and in its place. Blocking. Raises
+    PublishingFailed."""
+    partial = partial_of(target)
+    with _storing(partial, may_go_on):
+        _make_durable(partial)
+        _require(may_go_on)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+
+
 def publish(
     sources: Sequence[Source],
     target: Path,
@@ -78,28 +113,28 @@ def publish(
     max_files: int,
     may_go_on: Callable[[], bool] = lambda: True,
 ) -> Collected:
-    """Copy all regular files of the sources into ``target``, numbered and hashed.
+    """:func:`gather` and :func:`put`."""
+    collected = gather(
+        sources, target, max_bytes=max_bytes, max_files=max_files, may_go_on=may_go_on
+    )
+    put(target, may_go_on=may_go_on)
+    return collected
 
-    Replaces what an interrupted call left there. ``max_bytes`` and ``max_files`` bound what
-    is budgeted. ``may_go_on`` is asked before each file, and before anything takes the place of
-    what is there: a process that stood still may have lost the job. Blocking: call it in a
-    thread. Raises PublishingFailed.
-    """
-    partial = target.with_name(target.name + ".partial")
-    _require(may_go_on)
-    shutil.rmtree(partial, ignore_errors=True)
+
+def partial_of(target: Path) -> Path:
+    """Where files are gathered before they become ``target``."""
+    return target.with_name(target.name + ".partial")
+
+
+@contextmanager
+def _storing(partial: Path, may_go_on: Callable[[], bool]) -> Iterator[None]:
+    """A fault of the disk leaves nothing half-made."""
     try:
-        partial.mkdir(parents=True)
-        collected = _collect(sources, partial, _Budget(max_bytes, max_files), may_go_on)
-        _make_durable(partial)
-        _require(may_go_on)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        yield
     except OSError as error:
         if may_go_on():
             shutil.rmtree(partial, ignore_errors=True)
         raise PublishingFailed(f"results could not be stored: {error.strerror}") from error
-    return collected
 
 
 def _require(may_go_on: Callable[[], bool]) -> None:

@@ -7,7 +7,7 @@ not yet fulfilled shows as ``stopreq``, never as a number that is not true yet. 
 several stages goes through STARTED to RUNNING for each of them.
 
 Numbers follow Ocean's operator service where it has one (1, 10-32, 40, 50, 60, 70)
-and tell failures apart where it does not (2, 7, 8, 11, 21, 22, 41, 42, 61).
+and tell apart what it does not (2, 7, 8, 11, 21, 22, 41, 42, 51, 61).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Phase(StrEnum):
     QUOTA_EXCEEDED = "quota_exceeded"
     FILTERING = "filtering"
     PUBLISHING = "publishing"
+    HELD = "held"
     PUBLISHING_FAILED = "publishing_failed"
     COMPLETED = "completed"
 
@@ -91,6 +92,7 @@ STATUS = MappingProxyType(
         Phase.ALGORITHM_FAILED: Status(41, "Algorithm failed"),
         Phase.QUOTA_EXCEEDED: Status(42, "Disk quota exceeded"),
         Phase.FILTERING: Status(50, "Filtering results"),
+        Phase.HELD: Status(51, "Results held for review"),
         Phase.PUBLISHING: Status(60, "Publishing results"),
         Phase.PUBLISHING_FAILED: Status(61, "Publishing results failed"),
         Phase.COMPLETED: Status(70, "Job completed"),
@@ -114,7 +116,7 @@ TERMINAL = frozenset(
     }
 )
 
-ACTIVE = frozenset(Phase) - TERMINAL - {Phase.QUEUED}
+ACTIVE = frozenset(Phase) - TERMINAL - {Phase.QUEUED, Phase.HELD}
 """Phases that occupy one of an environment's places."""
 
 UNFINISHED = frozenset(Phase) - TERMINAL
@@ -139,8 +141,18 @@ _NEXT: dict[Phase, frozenset[Phase]] = {
     ),
     Phase.RUNNING: frozenset({Phase.STARTED, Phase.FILTERING, Phase.PUBLISHING}),
     Phase.FILTERING: frozenset({Phase.PUBLISHING, Phase.PUBLISHING_FAILED}),
+    Phase.HELD: frozenset(
+        {
+            Phase.COMPLETED,
+            Phase.ALGORITHM_FAILED,
+            Phase.QUOTA_EXCEEDED,
+            Phase.STOPPED,
+            Phase.PUBLISHING_FAILED,
+        }
+    ),
     Phase.PUBLISHING: frozenset(
         {
+            Phase.HELD,
             Phase.COMPLETED,
             Phase.ALGORITHM_FAILED,
             Phase.QUOTA_EXCEEDED,

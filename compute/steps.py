@@ -8,17 +8,16 @@ that a terminal job has left nothing behind.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import secrets
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compute import decide, layout, results, tenure
+from compute import decide, layout, tenure
 from compute.cache import ABANDONED_S
 from compute.engines.base import Engine
 from compute.environments import Environment
@@ -26,13 +25,13 @@ from compute.errors import (
     EngineRefused,
     InputUnavailable,
     MoveLost,
-    PublishingFailed,
     UnknownJob,
     VolumeFailed,
 )
 from compute.layout import JobFolders
 from compute.logmarks import LogMarks
 from compute.models import Image, Job, StageRun, Termination
+from compute.outputs import Outputs, filters
 from compute.space import Space
 from compute.staging import Stager, local_mounts
 from compute.status import Goal, Phase
@@ -66,6 +65,9 @@ class Steps:
         self._marks = LogMarks(data_dir)
         self._clock = clock
         self._environment_of = environment_of
+        self._outputs = Outputs(
+            store=store, data_dir=data_dir, clock=clock, environment_of=environment_of
+        )
         self._acts: dict[type[Any], Callable[[Job, Any], Awaitable[Job]]] = {
             decide.Finish: self._finish,
             decide.PrepareImage: self._prepare_image,
@@ -78,6 +80,7 @@ class Steps:
             decide.Filter: self._filter,
             decide.Filtered: self._filtered,
             decide.Publish: self._publish,
+            decide.Deliver: self._deliver,
             decide.Purge: self._purge,
         }
 
@@ -97,18 +100,9 @@ class Steps:
         if _may_have_container(job) and job.termination != termination:
             job = await self._store.note(job, now=self._clock(), termination=termination)
         if job.stage and job.phase in _PREPARING:
-            job = await self._keep_logs(job)
+            job = await self._outputs.keep_logs(job)
         await self.clean_up(job)
-        environment = self._environment_of(job)
-        now = self._clock()
-        return await self._store.move(
-            job,
-            termination.phase,
-            now=now,
-            note=termination.detail or termination.reason,
-            termination=termination,
-            expires_at=now + environment.storageExpiry,
-        )
+        return await self._end(job, termination)
 
     async def clean_up(self, job: Job) -> None:
         """Remove all that the job has in the engine and on disk, but its results.
@@ -297,7 +291,7 @@ class Steps:
         termination = decide.in_stage(job, step.termination)
         if termination.exit_code is None:
             termination = replace(termination, exit_code=run.exit_code, oom_killed=run.oom_killed)
-        filtering = bool(environment.filterImage) and job.goal is not Goal.DELETE
+        filtering = bool(filters(job, environment)) and job.goal is not Goal.DELETE
         return await self._move(
             job,
             Phase.FILTERING if filtering else Phase.PUBLISHING,
@@ -369,59 +363,29 @@ class Steps:
         return await self._move(job, Phase.PUBLISHING)
 
     async def _publish(self, job: Job, step: decide.Publish) -> Job:
-        if job.goal is not Goal.DELETE and not job.results:
-            job = await self._collect(job)
-        termination = job.termination or decide.STOPPED
+        if job.goal is not Goal.DELETE and not _is_collected(job):
+            await self._open_space(job)
+            job = await self._outputs.collect(job)
         await self.clean_up(job)
+        if job.held and job.goal is not Goal.DELETE:
+            return await self._move(job, Phase.HELD, note=_held_note(job))
+        return await self._end(job, job.termination or decide.STOPPED)
+
+    async def _deliver(self, job: Job, step: decide.Deliver) -> Job:
+        job = await self._outputs.deliver(job)
+        return await self._end(job, job.termination or decide.STOPPED)
+
+    async def _end(self, job: Job, termination: Termination) -> Job:
+        """The job's last move: by now it has nothing left but its results."""
+        if job.verdict is not None:
+            await self._outputs.drop_held(job)
         return await self._move(
             job,
             termination.phase,
             note=termination.detail or termination.reason,
             termination=termination,
+            held=(),
             expires_at=self._clock() + self._environment_of(job).storageExpiry,
-        )
-
-    async def _collect(self, job: Job) -> Job:
-        """Make the results, and write down what they are before their sources go."""
-        environment, folders = self._environment_of(job), self.folders(job)
-        await self._open_space(job)
-        sources = _sources(folders, filtered=bool(environment.filterImage))
-        collected = await self._collected(environment, folders, sources)
-        termination = job.termination or decide.STOPPED
-        if collected.over_quota and termination.phase is Phase.COMPLETED:
-            termination = decide.in_stage(job, decide.over_quota(termination))
-        return await self._store.note(
-            job, now=self._clock(), termination=termination, results=collected.files
-        )
-
-    async def _keep_logs(self, job: Job) -> Job:
-        """Make results of what earlier stages printed, unless a filter would have to see it
-        first or nobody wants it. Outputs of stages that are half of something are none."""
-        environment, folders = self._environment_of(job), self.folders(job)
-        unwanted = job.goal is Goal.DELETE or environment.filterImage or job.results
-        orphaned = job.termination and job.termination.reason == decide.ORPHANED
-        if unwanted or orphaned:
-            return job
-        logs = [results.Source(folders.log, "algorithmLog", budgeted=False)]
-        try:
-            collected = await self._collected(environment, folders, logs)
-        except PublishingFailed as error:
-            log.warning("logs_not_kept job=%s cause=%s", job.id, error.public)
-            return job
-        return await self._store.note(job, now=self._clock(), results=collected.files)
-
-    async def _collected(
-        self, environment: Environment, folders: JobFolders, sources: Sequence[results.Source]
-    ) -> results.Collected:
-        return await asyncio.to_thread(
-            functools.partial(
-                results.publish,
-                sources,
-                folders.results,
-                max_bytes=environment.disk_bytes,
-                max_files=environment.maxOutputFiles,
-                may_go_on=tenure.lasts,
-            )
         )
 
     async def _purge(self, job: Job, step: decide.Purge) -> Job:
@@ -454,15 +418,15 @@ def _may_have_container(job: Job) -> bool:
     return job.phase in _WITH_CONTAINER or (job.stage > 0 and not job.phase.terminal)
 
 
-def _sources(folders: JobFolders, *, filtered: bool) -> list[results.Source]:
-    """What is published. Logs the algorithm wrote itself have not passed a filter."""
-    sources = [
-        results.Source(folders.outputs, "output"),
-        results.Source(folders.log, "algorithmLog", budgeted=False),
-    ]
-    if not filtered:
-        sources.append(results.Source(folders.own_logs, "algorithmLog"))
-    return sources
+def _is_collected(job: Job) -> bool:
+    """True when a former try got as far as writing down what is published or held, or that
+    nothing is."""
+    return bool(job.results or job.held) or job.verdict is not None
+
+
+def _held_note(job: Job) -> str:
+    rules = "; ".join(job.verdict.fired) if job.verdict else ""
+    return f"held for review: {rules}" if rules else "held for review"
 
 
 def _user(environment: Environment) -> tuple[int, int]:

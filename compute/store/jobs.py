@@ -30,6 +30,7 @@ from compute.store.room import Room, require_room
 from compute.store.rows import Changes
 from compute.store.sql import JobRow
 from compute.store.surveys import Survey
+from compute.store.tenants import Tenants
 
 RECENT_JOBS = 4096
 RECENT_BYTES = 64 << 20
@@ -64,7 +65,7 @@ class JobStore:
     changes of a job is taken from memory.
 
     ``witness`` takes part in each transaction in which a job comes to its end or is deleted.
-    What is left to be done is told by ``backlog``.
+    What is left to be done is told by ``backlog``, who works on jobs by ``tenants``.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class JobStore:
         self._recent: Recent[str, _Copy] = Recent(recent, budget=RECENT_BYTES, weigh=_weight)
         self._stopwatch = Stopwatch()
         self.backlog = Backlog(database)
+        self.tenants = Tenants(database)
 
     async def insert(
         self,
@@ -235,6 +237,8 @@ class JobStore:
         values = rows.changed_values({**fresh, **changes}) | {"phase": phase.value}
         if phase in TERMINAL:
             values |= {"finished_at": sql.finish_time(now), "operator": ""}
+        if phase is Phase.HELD:
+            values["operator"] = ""
         spec = _what_is_kept(job, phase)
         return await self._update(job, values, now=now, note=note, record=True, spec=spec)
 
@@ -322,22 +326,6 @@ class JobStore:
 
         return await self._database.write(work)
 
-    async def renew(self, holder: Holder, *, now: float, term_s: float) -> bool:
-        """Have the lease of a process end ``term_s`` from now; False when it had none."""
-        return await self._database.write(
-            lambda connection: leases.renew(connection, holder, now, term_s)
-        )
-
-    async def give_back(self, operator: str) -> None:
-        """End the lease of a process: others may take its jobs."""
-        await self._database.write(lambda connection: leases.give_back(connection, operator))
-
-    async def known_to_others(self, holder: Holder, *, now: float) -> set[str]:
-        """The environments that other living processes were started with."""
-        return await self._database.read(
-            lambda connection: leases.known_to_others(connection, holder, now)
-        )
-
     async def take_over(self, holder: Holder, *, now: float, alone: bool = False) -> list[Job]:
         """Make this process the owner of all jobs of its machine whose owner's lease has
         ended; ``alone``, of all that are another's. Returns these."""
@@ -353,12 +341,6 @@ class JobStore:
             return [self._changed(connection, row) for _, row in found]
 
         return await self._database.write(work)
-
-    async def operators(self, *, now: float) -> int:
-        """How many processes operate jobs."""
-        return await self._database.read(
-            lambda connection: leases.living(connection, leases.now_of(connection, now))
-        )
 
     async def loads(self) -> dict[str, Load]:
         """Queued and active jobs by environment; an environment without any is not listed."""

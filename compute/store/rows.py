@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 
 from sqlalchemy import Row
 
+from compute.egress.verdict import Verdict
 from compute.models import Job, JobSpec, Move, Outline, ResultFile, StageRun, Termination
 from compute.status import Goal, Phase
 from compute.store.tables import jobs
@@ -42,6 +43,9 @@ class Changes(TypedDict, total=False):
     termination: Termination | None
     runs: tuple[StageRun, ...]
     results: tuple[ResultFile, ...]
+    filters: int
+    verdict: Verdict | None
+    held: tuple[ResultFile, ...]
 
 
 def job_of(row: Row[Any], spec: JobSpec) -> Job:
@@ -67,6 +71,9 @@ def job_of(row: Row[Any], spec: JobSpec) -> Job:
         termination=_read_termination(row.termination),
         runs=_read_runs(row.runs),
         results=_read_results(row.results),
+        filters=row.filters,
+        verdict=None if row.verdict is None else Verdict.read(json.loads(row.verdict)),
+        held=_read_results(row.held),
         operator=row.operator,
         machine=row.machine,
         gpu_devices=read_devices(row.gpu_devices),
@@ -107,6 +114,9 @@ def values_of(job: Job) -> dict[str, object]:
                 "termination": job.termination,
                 "runs": job.runs,
                 "results": job.results,
+                "filters": job.filters,
+                "verdict": job.verdict,
+                "held": job.held,
             }
         ),
     }
@@ -122,6 +132,11 @@ def changed_values(changes: Changes) -> dict[str, object]:
         values["termination"] = _termination_text(changes["termination"])
     if "results" in changes:
         values["results"] = _listed_text(changes["results"])
+    if "held" in changes:
+        values["held"] = _listed_text(changes["held"])
+    if "verdict" in changes:
+        verdict = changes["verdict"]
+        values["verdict"] = None if verdict is None else _text(verdict.stored())
     if "runs" in changes:
         values["runs"] = _listed_text(changes["runs"])
     return values

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from compute.models import Job, JobSpec
-from compute.status import ACTIVE, TERMINAL, UNFINISHED, Goal, Phase
+from compute.status import ACTIVE, TERMINAL, Goal, Phase
 from compute.store import rows
 from compute.store.tables import (
     EXPIRING,
@@ -206,10 +206,10 @@ def count_active(connection: Connection, environment: str) -> int:
 
 
 def counts(connection: Connection) -> Sequence[JobRow]:
-    """Environment, phase and number of all that is not finished."""
+    """Environment, phase and number of all that wait for a place or have one."""
     query = (
         select(jobs.c.environment, jobs.c.phase, func.count().label("number"))
-        .where(jobs.c.phase.in_(_values(UNFINISHED)))
+        .where(jobs.c.phase.in_(_values(ACTIVE | {Phase.QUEUED})))
         .group_by(jobs.c.phase, jobs.c.environment)
     )
     return connection.execute(query).all()

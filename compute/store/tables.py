@@ -68,6 +68,9 @@ jobs = Table(
     Column("memory_bytes", BigInteger, nullable=False, server_default="0"),
     Column("disk_bytes", BigInteger, nullable=False, server_default="0"),
     Column("gpus", Integer, nullable=False, server_default="0"),
+    Column("filters", Integer, nullable=False, server_default="0"),
+    Column("verdict", Text),
+    Column("held", Text),
     Index("ix_jobs_id", "id", unique=True),
     Index("ix_jobs_owner", "owner_key", "sequence"),
     Index("ix_jobs_phase", "phase", "environment", "sequence"),
@@ -154,6 +157,16 @@ queue_waits = Table(
     sqlite_with_rowid=False,
 )
 """Since when an environment's next job does not fit on a machine, and whether room is kept."""
+
+job_reviewers = Table(
+    "job_reviewers",
+    metadata,
+    Column("wallet", Text, primary_key=True),
+    Column("job", RowNumber, ForeignKey("jobs.sequence"), primary_key=True, autoincrement=False),
+    Index("ix_job_reviewers_job", "job"),
+    sqlite_with_rowid=False,
+)
+"""By wallet (lower case): the held jobs that it is asked about."""
 
 machines = Table(
     "machines",

@@ -305,15 +305,15 @@ async def test_a_clock_that_jumps_ends_no_lease_of_ones_own(workshop: Workshop) 
 
 async def test_living_operators_are_counted(workshop: Workshop) -> None:
     process, hand = Process(workshop), Hand()
-    assert await process.store.operators(now=workshop.clock()) == 0
+    assert await process.store.tenants.number(now=workshop.clock()) == 0
     lease = a_lease(process, workshop.clock, hand)
     await lease.take()
     await a_lease(process, workshop.clock, hand).take()
-    assert await process.store.operators(now=workshop.clock()) == 2
+    assert await process.store.tenants.number(now=workshop.clock()) == 2
     await lease.give_back()
-    assert await process.store.operators(now=workshop.clock()) == 1
+    assert await process.store.tenants.number(now=workshop.clock()) == 1
     workshop.clock.advance(11)
-    assert await process.store.operators(now=workshop.clock()) == 0
+    assert await process.store.tenants.number(now=workshop.clock()) == 0
 
 
 def release(workshop: Workshop, job: Job) -> None:

@@ -25,6 +25,7 @@ NUMBERS = [
     (Phase.ALGORITHM_FAILED, 41, "Algorithm failed", True),
     (Phase.QUOTA_EXCEEDED, 42, "Disk quota exceeded", True),
     (Phase.FILTERING, 50, "Filtering results", False),
+    (Phase.HELD, 51, "Results held for review", False),
     (Phase.PUBLISHING, 60, "Publishing results", False),
     (Phase.PUBLISHING_FAILED, 61, "Publishing results failed", True),
     (Phase.COMPLETED, 70, "Job completed", True),
@@ -45,7 +46,7 @@ def test_every_phase_is_in_the_table_and_no_number_is_used_twice() -> None:
 
 def test_active_phases_are_those_between_the_queue_and_the_end() -> None:
     assert {phase.number for phase in ACTIVE} == {10, 20, 30, 40, 50, 60}
-    assert ACTIVE | {Phase.QUEUED} == UNFINISHED
+    assert ACTIVE | {Phase.QUEUED, Phase.HELD} == UNFINISHED
     assert not UNFINISHED & TERMINAL
 
 
@@ -72,6 +73,12 @@ MOVES = {
     (40, 60),
     (50, 60),
     (50, 61),
+    (60, 51),
+    (51, 70),
+    (51, 41),
+    (51, 42),
+    (51, 7),
+    (51, 61),
     (60, 70),
     (60, 41),
     (60, 42),
