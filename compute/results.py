@@ -47,10 +47,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What was published; ``over_quota`` when something did not fit."""
+    """What was published; ``over_quota`` when something did not fit. ``unbudgeted`` are the
+    indexes of what came from sources that are not."""
 
     files: tuple[ResultFile, ...]
     over_quota: bool
+    unbudgeted: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -166,6 +168,7 @@ def _collect(
     sources: Sequence[Source], target: Path, budget: _Budget, may_go_on: Callable[[], bool]
 ) -> Collected:
     files: list[ResultFile] = []
+    unbudgeted: set[int] = set()
     over = False
     for source in sources:
         found, complete = _regular_files(source.folder)
@@ -178,7 +181,8 @@ def _collect(
             published = _copy(path, name, target, len(files), source.type)
             if published:
                 files.append(published)
-    return Collected(tuple(files), over)
+                unbudgeted |= set() if source.budgeted else {published.index}
+    return Collected(tuple(files), over, frozenset(unbudgeted))
 
 
 def _regular_files(folder: Path) -> tuple[list[tuple[str, str, int]], bool]:
