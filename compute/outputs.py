@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from compute import decide, results, tenure
-from compute.egress import logs
 from compute.egress.inputs import digests_of
 from compute.egress.judge import Left, judge
 from compute.egress.sources import filters, hides_logs, most_log_bytes, rule_sources
@@ -50,8 +49,10 @@ class Outputs:
         """Judge what the job left behind, and have it published, held or refused; write down
         what was done before its sources go."""
         environment, folders = self._environment_of(job), self._folders(job)
-        sources = _sources(folders, filtered=bool(filters(job, environment)))
-        await self._shorten_logs(job, environment)
+        sources = [results.Source(folders.outputs, "output"), _logs(job, environment, folders)]
+        if not filters(job, environment):
+            # Logs that the algorithm wrote itself have not passed a filter.
+            sources.append(results.Source(folders.own_logs, "algorithmLog"))
         collected = await self._gather(environment, sources, folders.results)
         verdict = await self._judge(job, collected)
         termination = job.termination or decide.STOPPED
@@ -100,9 +101,8 @@ class Outputs:
         orphaned = job.termination and job.termination.reason == decide.ORPHANED
         if unwanted or orphaned:
             return job
-        kept = [results.Source(folders.log, "algorithmLog", budgeted=False)]
+        kept = [_logs(job, environment, folders)]
         try:
-            await self._shorten_logs(job, environment)
             collected = await self._gather(environment, kept, folders.results)
             files = await self._publish(job, collected.files, folders.results)
         except PublishingFailed as error:
@@ -124,12 +124,6 @@ class Outputs:
             )
         )
 
-    async def _shorten_logs(self, job: Job, environment: Environment) -> None:
-        """A filter may have written more into a log than may leave."""
-        tenure.require()
-        limit = most_log_bytes(job, environment)
-        await asyncio.to_thread(logs.shorten, self._folders(job).log, limit)
-
     async def _judge(self, job: Job, collected: results.Collected) -> Verdict | None:
         environment, folders = self._environment_of(job), self._folders(job)
         sources = rule_sources(job, environment)
@@ -137,7 +131,10 @@ class Outputs:
             return None
         inputs: frozenset[str] = frozenset()
         if any(source.rules.noInputCopies for source in sources):
-            inputs = await asyncio.to_thread(digests_of, job, folders, environment.disk_bytes)
+            try:
+                inputs = await asyncio.to_thread(digests_of, job, folders, environment.disk_bytes)
+            except OSError as error:
+                raise PublishingFailed(f"inputs could not be read: {error.strerror}") from error
         left = Left(
             collected.files, results.partial_of(folders.results), collected.unbudgeted, inputs
         )
@@ -165,15 +162,10 @@ class Outputs:
         return JobFolders(self._data_dir, job.id, job.stage)
 
 
-def _sources(folders: JobFolders, *, filtered: bool) -> list[results.Source]:
-    """What is published. Logs the algorithm wrote itself have not passed a filter."""
-    sources = [
-        results.Source(folders.outputs, "output"),
-        results.Source(folders.log, "algorithmLog", budgeted=False),
-    ]
-    if not filtered:
-        sources.append(results.Source(folders.own_logs, "algorithmLog"))
-    return sources
+def _logs(job: Job, environment: Environment, folders: JobFolders) -> results.Source:
+    """What the engine kept of what the job printed, as much of it as may leave."""
+    most = most_log_bytes(job, environment)
+    return results.Source(folders.log, "algorithmLog", budgeted=False, most_bytes=most)
 
 
 def _set_aside(partial: Path, held: Path) -> None:

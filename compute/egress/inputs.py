@@ -42,7 +42,7 @@ def _files(job: Job, folders: JobFolders) -> Iterator[Path]:
 
 
 def _members(paths: Iterable[Path], budget: Budget) -> Iterator[str]:
-    for path in paths:
+    for path in filter(Path.exists, paths):
         try:
             for part in parts_of(path, Wants(digests=True), budget):
                 if part.size >= LEAST_MEMBER and part.sha256:

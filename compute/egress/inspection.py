@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 from compute.egress import contents, tars
 from compute.egress.bounds import MOST_DEPTH, MOST_IN_MEMORY, Budget, Doubt
@@ -208,7 +208,7 @@ def _in_memory(stream: _Measured) -> _Whole:
 
 
 def _zip(file: _Whole) -> Iterator[_Reads]:
-    with zipfile.ZipFile(file) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(cast("IO[bytes]", file)) as archive:
         for entry in archive.infolist():
             if entry.flag_bits & 1 or entry.compress_type not in _CAN_INFLATE:
                 raise Doubt("a member is encrypted, or packed in an uncommon way")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -95,6 +95,11 @@ class EgressRules(BaseModel):
             if not any(names.is_allowed(word, [pattern]) for word in contents.WORDS):
                 raise ValueError(f"types: no contents are {pattern!r}; see the list of words")
         return types
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """For everybody, as plain JSON: all but the wallets of reviewers."""
+        return self.model_dump(mode="json", exclude={"reviewers"})
 
     @property
     def restricts(self) -> bool:
