@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
-from compute_samples import OTHER_DID, OWNER, a_job, a_spec, a_spec_of_stages
+from compute_samples import DID, OTHER_DID, OWNER, a_job, a_spec, a_spec_of_stages
 from small_inputs import MemoryFile, MemorySupplier
 from workshop import (
     HASTY,
@@ -27,6 +27,7 @@ from workshop import (
     writes_a_result,
 )
 
+from compute.egress.rules import EgressRules
 from compute.engines.fake import FakeRun, until_stopped
 from compute.models import DatasetItem, Job
 from compute.operator import Operator
@@ -92,6 +93,14 @@ def badly_filtered(workshop: Workshop) -> None:
     workshop.world.add_image("lab/filter:1", exits_3)
 
 
+def filtered_twice_and_refused(workshop: Workshop) -> None:
+    """By its environment's filter, by its dataset's, and by its dataset's rules."""
+    filtered(workshop)
+    workshop.world.add_image("lab/filter:2", writes_a_result)
+    rules = EgressRules(filterImage="lab/filter:2", noInputCopies=True, maxFiles=0)
+    workshop.spec = a_spec(datasets=(DatasetItem(did=DID, service_id="s1", egress=rules),))
+
+
 def endless(workshop: Workshop) -> None:
     workshop.world.add_image(IMAGE, until_stopped)
 
@@ -128,6 +137,7 @@ SCENARIOS: dict[str, tuple[Callable[[Workshop], None], Drive, Phase, list[str]]]
     "fails": (failing, let_run, Phase.ALGORITHM_FAILED, ["result.txt", "algorithm.log"]),
     "filtered": (filtered, let_run, Phase.COMPLETED, ["result.txt", "algorithm.log"]),
     "badly filtered": (badly_filtered, let_run, Phase.PUBLISHING_FAILED, []),
+    "filtered twice": (filtered_twice_and_refused, let_run, Phase.PUBLISHING_FAILED, []),
     "stopped": (endless, stop_when_running, Phase.STOPPED, ["algorithm.log"]),
     "deleted while it runs": (endless, delete_when_running, Phase.DELETED, []),
     "deleted when it is done": (plain, delete_when_done, Phase.DELETED, []),
