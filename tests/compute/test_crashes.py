@@ -84,8 +84,12 @@ def failing(workshop: Workshop) -> None:
 
 
 def filtered(workshop: Workshop) -> None:
+    """By its environment's filter, and by its dataset's."""
     workshop.environment(filterImage="lab/filter:1")
-    workshop.world.add_image("lab/filter:1", writes_a_result)
+    for number in (1, 2):
+        workshop.world.add_image(f"lab/filter:{number}", writes_a_result)
+    rules = EgressRules(filterImage="lab/filter:2")
+    workshop.spec = a_spec(datasets=(DatasetItem(did=DID, service_id="s1", egress=rules),))
 
 
 def badly_filtered(workshop: Workshop) -> None:
@@ -93,11 +97,8 @@ def badly_filtered(workshop: Workshop) -> None:
     workshop.world.add_image("lab/filter:1", exits_3)
 
 
-def filtered_twice_and_refused(workshop: Workshop) -> None:
-    """By its environment's filter, by its dataset's, and by its dataset's rules."""
-    filtered(workshop)
-    workshop.world.add_image("lab/filter:2", writes_a_result)
-    rules = EgressRules(filterImage="lab/filter:2", noInputCopies=True, maxFiles=0)
+def refused(workshop: Workshop) -> None:
+    rules = EgressRules(noInputCopies=True, maxFiles=0)
     workshop.spec = a_spec(datasets=(DatasetItem(did=DID, service_id="s1", egress=rules),))
 
 
@@ -137,7 +138,7 @@ SCENARIOS: dict[str, tuple[Callable[[Workshop], None], Drive, Phase, list[str]]]
     "fails": (failing, let_run, Phase.ALGORITHM_FAILED, ["result.txt", "algorithm.log"]),
     "filtered": (filtered, let_run, Phase.COMPLETED, ["result.txt", "algorithm.log"]),
     "badly filtered": (badly_filtered, let_run, Phase.PUBLISHING_FAILED, []),
-    "filtered twice": (filtered_twice_and_refused, let_run, Phase.PUBLISHING_FAILED, []),
+    "refused": (refused, let_run, Phase.PUBLISHING_FAILED, []),
     "stopped": (endless, stop_when_running, Phase.STOPPED, ["algorithm.log"]),
     "deleted while it runs": (endless, delete_when_running, Phase.DELETED, []),
     "deleted when it is done": (plain, delete_when_done, Phase.DELETED, []),

@@ -46,7 +46,10 @@ async def service(
     rules = {"maxFiles": 2, "noInputCopies": True, "filterImage": filters["second"]}
     service.publish(dataset_document(STRICT, files, egress=rules))
     service.environments(
-        *({"id": rule, "egress": RULES[rule], "maxOutputFiles": 12_000} for rule in RULES),
+        *(
+            {"id": rule, "egress": RULES[rule], "maxOutputFiles": 12_000, "diskGB": 0.1}
+            for rule in RULES
+        ),
         {"id": "filtered", "filterImage": filters["first"]},
     )
     await service.start()
