@@ -112,7 +112,7 @@ RULES: dict[str, dict[str, Any]] = {
     "types": {"types": ["image/png", "application/json"]},
     "names": {"names": ["*.json", "plots/*.png"]},
     "maxFiles": {"maxFiles": 100},
-    "maxBytes": {"maxBytes": 100_000, "maxRows": ROWS - 1},
+    "maxBytes": {"maxBytes": 50_000, "maxRows": ROWS - 1},
     "maxLogBytes": {"maxLogBytes": LOG_BYTES},
     NEVER: {},
     HOLD: {

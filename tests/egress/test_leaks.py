@@ -12,6 +12,7 @@ from support.service import IMAGE, Json, Service, dataset_document, engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
+ROOM = {"maxOutputFiles": 12_000, "diskGB": 0.1}
 STRICT = "did:op:" + "e5" * 32
 FILTERS = {
     "first": "cat /data/outputs/x > /data/outputs/y; echo first >> /data/outputs/x",
@@ -43,8 +44,8 @@ async def service(
     (service.root / "files" / "rows.csv").write_text(TABLE)
     files = [{"type": "localfile", "path": "rows.csv"}]
     service.publish(dataset_document(DID, files))
-    rules = {"maxFiles": 2, "noInputCopies": True, "filterImage": filters["second"]}
-    service.publish(dataset_document(STRICT, files, egress=rules))
+    strict = {"maxFiles": 2, "noInputCopies": True, "filterImage": filters["second"]}
+    service.publish(dataset_document(STRICT, files, egress=strict))
     service.environments(
         *(
             {"id": rule, "egress": RULES[rule], "maxOutputFiles": 12_000, "diskGB": 0.1}
