@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 from leaks import DID, HOLD, LEAKS, LOG_BYTES, NEVER, OUT, RULES, TABLE, Leak
-from support.consumer import Consumer, raw
+from support.consumer import Consumer, Refused, raw
 from support.service import IMAGE, Json, Service, dataset_document, engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 ROOM = {"maxOutputFiles": 12_000, "diskGB": 0.1}
 STRICT = "did:op:" + "e5" * 32
+UNHELD = "did:op:" + "e6" * 32
+UNREADABLE = "did:op:" + "e7" * 32
 FILTERS = {
     "first": "cat /data/outputs/x > /data/outputs/y; echo first >> /data/outputs/x",
     "second": "echo second >> /data/outputs/x",
@@ -46,6 +48,8 @@ async def service(
     service.publish(dataset_document(DID, files))
     strict = {"maxFiles": 2, "noInputCopies": True, "filterImage": filters["second"]}
     service.publish(dataset_document(STRICT, files, egress=strict))
+    service.publish(dataset_document(UNHELD, files, egress={"hold": "always"}))
+    service.publish(dataset_document(UNREADABLE, files, egress={"maxRow": 1}))
     service.environments(
         *(
             {"id": rule, "egress": RULES[rule], "maxOutputFiles": 12_000, "diskGB": 0.1}
@@ -120,3 +124,26 @@ async def test_a_dataset_s_rules_and_filter_come_on_top(service: Service, checks
         assert (refused["status"], refused["results"]) == (61, [])
         assert refused["egress"]["rules"] == ["maxFiles: at most 2 files"]
         assert not service.leftovers()
+
+
+@pytest.mark.parametrize(
+    ("did", "told"),
+    [(UNHELD, "egress_without_reviewer"), (UNREADABLE, "did_not_found")],
+)
+async def test_no_job_runs_on_data_whose_rules_cannot_be_kept(
+    service: Service, checksum: str, did: str, told: str
+) -> None:
+    async with Consumer(service.url) as consumer:
+        with pytest.raises(Refused) as caught:
+            await consumer.start(raw("true", checksum=checksum), [did], NEVER)
+        assert caught.value.status == 400
+        assert told in str(caught.value.body)
+    assert "services.0.compute.egress.maxRow" in service.log(), "the operator is told which"
+
+
+async def test_what_may_leave_is_told_with_the_environment(service: Service) -> None:
+    async with Consumer(service.url) as consumer:
+        listed = await consumer.call("GET", "/api/services/computeEnvironments")
+        environments = {each["id"]: each for each in listed}
+        assert environments["maxRows"]["egress"]["maxRows"] == 100
+        assert "reviewers" not in environments["maxRows"]["egress"]
