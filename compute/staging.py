@@ -77,7 +77,7 @@ class Stager:
         for given in stage.files:
             tenure.require()
             await asyncio.to_thread(_link_given, folders, given)
-        given = [
+        brought = [
             await asyncio.to_thread(digests.of_file, folders.given / name) for name in stage.files
         ]
         tenure.require()
@@ -85,7 +85,7 @@ class Stager:
         _flat_names(folders.inputs, names)
         _documents(folders.ddos, job.spec.documents)
         _save_mounts(folders.local_files, mounts)
-        staged.write(folders.staged, Staged(tuple(inputs), tuple(given), custom_data))
+        staged.write(folders.staged, Staged(tuple(inputs), tuple(brought), custom_data))
 
     async def algorithm(self, job: Job, folders: JobFolders) -> None:
         """The algorithm's files, executable. Raises InputUnavailable.
