@@ -45,6 +45,7 @@ FIELDS = {
     "terminationDetails",
     "failure",
     "expireTimestamp",
+    "egress",
 }
 ORDER = "0x" + "cd" * 32
 
