@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from compute.errors import HoldTaken, MoveLost, NameTaken, UnknownJob
 from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
-from compute.store import claims, leases, news, rows, sql, surveys, turns
+from compute.store import claims, leases, news, reviews, rows, sql, surveys, turns
 from compute.store.backlog import Backlog
 from compute.store.base import Action, Database, Work, after_commit, nothing
 from compute.store.claims import Claim, Share
@@ -26,6 +26,7 @@ from compute.store.figures import Stopwatch
 from compute.store.leases import Holder
 from compute.store.news import Event, News
 from compute.store.recent import Recent
+from compute.store.reviews import Reviews
 from compute.store.room import Room, require_room
 from compute.store.rows import Changes
 from compute.store.sql import JobRow
@@ -39,6 +40,9 @@ RECENT_BYTES = 64 << 20
 _BYTES_A_JOB = 4096
 _BYTES_A_RESULT = 512
 
+
+_AT_REST = TERMINAL | {Phase.HELD}
+"""Nothing of the job will run any more."""
 
 Witness = Callable[[Connection, Job], None]
 
@@ -57,7 +61,8 @@ class _Copy(NamedTuple):
 def _weight(copy: _Copy) -> int:
     """About how many bytes a job takes in memory. The same at any time for one copy."""
     job = copy.job
-    return _BYTES_A_JOB + job.spec.weight + _BYTES_A_RESULT * len(job.results)
+    files = len(job.results) + len(job.held)
+    return _BYTES_A_JOB + job.spec.weight + _BYTES_A_RESULT * files
 
 
 class JobStore:
@@ -65,7 +70,8 @@ class JobStore:
     changes of a job is taken from memory.
 
     ``witness`` takes part in each transaction in which a job comes to its end or is deleted.
-    What is left to be done is told by ``backlog``, who works on jobs by ``tenants``.
+    What is left to be done is told by ``backlog``, who works on jobs by ``tenants``, who
+    decides on what is held by ``reviews``.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class JobStore:
         self._stopwatch = Stopwatch()
         self.backlog = Backlog(database)
         self.tenants = Tenants(database)
+        self.reviews = Reviews(database, self._jobs, self._changed)
 
     async def insert(
         self,
@@ -228,8 +235,9 @@ class JobStore:
         ``attempts`` and ``retry_at`` start anew unless given; ``finished_at`` becomes
         ``now`` with the first terminal phase, with which the job's holds are given back and
         its sealed secrets go. A deleted job keeps only which assets it was about of its
-        specification. Raises MoveLost when the job is in another phase by now, UnknownJob,
-        ValueError for a move that is not in the table.
+        specification. One that is HELD keeps no more than a finished one, and is nobody's. Raises
+        MoveLost when the job is in another phase by now, UnknownJob, ValueError for a move that
+        is not in the table.
         """
         if not may_move(job.phase, phase):
             raise ValueError(f"{job.phase} -> {phase} is not a move")
@@ -238,7 +246,7 @@ class JobStore:
         if phase in TERMINAL:
             values |= {"finished_at": sql.finish_time(now), "operator": ""}
         if phase is Phase.HELD:
-            values["operator"] = ""
+            values |= {"operator": "", "machine": ""}
         spec = _what_is_kept(job, phase)
         return await self._update(job, values, now=now, note=note, record=True, spec=spec)
 
@@ -400,7 +408,8 @@ class JobStore:
 
     def _left(self, connection: Connection, job: Job, row: JobRow, now: float) -> None:
         """What goes with a move: holds, the turn in the queue, figures and news."""
-        if row.phase in TERMINAL and job.spec.holds:
+        reviews.moved(connection, job, row)
+        if row.phase in _AT_REST and job.spec.holds:
             sql.free_holds(connection, row, job.spec.holds)
         if job.phase is Phase.QUEUED:
             turns.leave(connection, job.environment, job.owner.lower())
@@ -408,6 +417,8 @@ class JobStore:
         if row.phase in TERMINAL:
             event = Event.GONE if row.phase == Phase.DELETED else Event.ENDED
             news.tell(connection, event, row.environment, row.id)
+        elif row.phase == Phase.HELD:
+            news.tell(connection, Event.HELD, row.environment, row.id)
 
     def _lost(self, connection: Connection, job: Job) -> MoveLost | UnknownJob:
         if sql.job_row(connection, job.id) is None:
@@ -470,7 +481,7 @@ def _what_is_kept(job: Job, phase: Phase) -> JobSpec | None:
     """The specification with the move to ``phase``, None for one that stays as it is."""
     if phase is Phase.DELETED:
         return job.spec.forgotten()
-    if phase in TERMINAL and job.spec.has_secrets:
+    if phase in _AT_REST and job.spec.has_secrets:
         return job.spec.without_secrets()
     return None
 

@@ -43,6 +43,9 @@ KINDS: Mapping[str, str] = {
     "computeDelete": "delete",
     "computeResult": "result",
     "computeStreamableLogs": "log",
+    "computeHeld": "reviews",
+    "computeHeldResult": "held_result",
+    "computeRelease": "review",
     "createAuthToken": "token_created",
     "deleteAuthToken": "token_deleted",
 }
