@@ -51,6 +51,7 @@ from provider.client.models import (
 from provider.client.ordering import Ordered, Payer, Purchase
 from provider.client.patience import Patience
 from provider.client.publishing import AssetDraft, Published, ServiceDraft, publish, revise
+from provider.client.reviews import HeldJob, HeldSource
 
 __all__ = [
     "AnswerNotUnderstoodError",
@@ -64,6 +65,8 @@ __all__ = [
     "Environment",
     "FeeTooHighError",
     "FileInfo",
+    "HeldJob",
+    "HeldSource",
     "Job",
     "LogOutgrownError",
     "NonceRefusedError",

@@ -59,6 +59,13 @@ TABLE: list[Row] = [
         "logs while jobs run, under the name that the clients of Ocean Node look for",
         "serviceEndpoints.computeStreamableLogs: absent -> list",
     ),
+    *rows(
+        {"root"},
+        "results may wait for a data owner, who has to find the calls",
+        "serviceEndpoints.computeHeld: absent -> list",
+        "serviceEndpoints.computeHeldResult: absent -> list",
+        "serviceEndpoints.computeRelease: absent -> list",
+    ),
     *rows({"root"}, "names this software", "software: 'Provider' -> 'ocean-compute'"),
     *rows(
         {"aquarius_base"},

@@ -24,6 +24,9 @@ NAMES = {
     "computeDelete": ["DELETE", "/api/services/compute"],
     "computeResult": ["GET", "/api/services/computeResult"],
     "computeStreamableLogs": ["GET", "/api/services/computeStreamableLogs"],
+    "computeHeld": ["GET", "/api/services/computeHeld"],
+    "computeHeldResult": ["GET", "/api/services/computeHeldResult"],
+    "computeRelease": ["POST", "/api/services/computeRelease"],
     "computeEnvironments": ["GET", "/api/services/computeEnvironments"],
     "validateContainer": ["POST", "/api/services/validateContainer"],
 }
