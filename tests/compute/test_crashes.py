@@ -151,15 +151,10 @@ async def release_half_and_refuse(workshop: Workshop, operator: Operator, job: J
     return await ended(operator, job)
 
 
-async def stop_while_held(workshop: Workshop, operator: Operator, job: Job) -> Job:
-    await up_to_review(operator, job)
-    await operator.stop([job.id], wait_s=0)
-    return await ended(operator, job)
-
-
 async def delete_while_held(workshop: Workshop, operator: Operator, job: Job) -> Job:
     await up_to_review(operator, job)
-    return await delete_when_done(workshop, operator, job)
+    await operator.delete([job.id], wait_s=0)
+    return await reach(operator, job, Phase.DELETED)
 
 
 async def up_to_review(operator: Operator, job: Job) -> None:
@@ -204,7 +199,6 @@ SCENARIOS: dict[str, tuple[Callable[[Workshop], None], Drive, Phase, list[str]]]
         ["more.txt", "result.txt", "algorithm.log"],
     ),
     "refused": (held, release_half_and_refuse, Phase.PUBLISHING_FAILED, []),
-    "stopped while held": (held, stop_while_held, Phase.STOPPED, []),
     "deleted while held": (held, delete_while_held, Phase.DELETED, []),
     "without its data": (without_data, let_run, Phase.DATA_FAILED, []),
 }
