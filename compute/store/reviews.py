@@ -39,7 +39,7 @@ class Reviews:
     async def held(self, wallet: str, *, limit: int = MOST_LISTED) -> list[Job]:
         """The held jobs that the wallet (in lower case) is asked about, newest first."""
         return await self._database.read(
-            lambda connection: self._copies(connection, _held(connection, wallet, limit))
+            lambda connection: self._copies(connection, held(connection, wallet, limit))
         )
 
     async def decide(
@@ -87,7 +87,8 @@ def moved(connection: Connection, before: Job, row: JobRow) -> None:
         connection.execute(delete(job_reviewers).where(job_reviewers.c.job == row.sequence))
 
 
-def _held(connection: Connection, wallet: str, limit: int) -> Sequence[JobRow]:
+def held(connection: Connection, wallet: str, limit: int) -> Sequence[JobRow]:
+    """Rows of the jobs that the wallet is asked about, newest first."""
     theirs = and_(job_reviewers.c.job == jobs.c.sequence, job_reviewers.c.wallet == wallet)
     query = (
         select(*rows.COLUMNS)

@@ -22,6 +22,7 @@ from workshop import (
     start,
 )
 
+from compute.egress.verdict import Decision
 from compute.engines.fake import FakeRun
 from compute.environments import Environments
 from compute.errors import MoveLost, StoreUnavailable
@@ -201,6 +202,28 @@ async def test_a_lease_that_lapses_gives_the_jobs_to_another_and_two_never_have_
         assert done.phase is Phase.COMPLETED
         assert (await ended(operator, job)).phase is Phase.COMPLETED
     assert list(workshop.world.starts.values()) == [1]
+    assert workshop.leftovers() == NOTHING_LEFT
+
+
+async def test_a_review_goes_on_when_the_process_that_began_it_is_gone(
+    workshop: Workshop,
+) -> None:
+    rules = {"hold": "always", "reviewers": [REVIEWER], "holdFor": 2}
+    workshop.environment(egress=rules)
+    async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as short:
+            operator = await open_life(short, Process(workshop))
+            desk = await open_life(stack, Process(workshop), at_work=False)
+            other = await open_life(stack, Process(workshop))
+            expires, released = await start(operator), await start(operator)
+            for job in (expires, released):
+                held = await reach(operator, job, Phase.HELD)
+                assert (held.operator, held.machine) == ("", "")
+        done = await desk.decide(released.id, REVIEWER, Decision.RELEASED)
+        assert done.phase is Phase.COMPLETED
+        over = await ended(other, expires)
+        assert over.termination
+        assert over.termination.reason == "hold_expired"
     assert workshop.leftovers() == NOTHING_LEFT
 
 
