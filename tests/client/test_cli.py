@@ -230,7 +230,7 @@ def test_until_when_and_why_results_are_held_is_shown() -> None:
     rules = ["maxRows: at most 100 rows in a table", "types: only \x1b[31mtext/*"]
     told = described(egress={"outcome": "hold", "rules": rules, "heldUntil": 4102444800})
     assert told.startswith("51 Results held for review (until 2")
-    assert told.endswith("maxRows: at most 100 rows in a table; types: only  [31mtext/*)")
+    assert told.endswith("maxRows: at most 100 rows in a table; types: only [31mtext/*)")
 
 
 def test_what_a_job_waits_for_is_shown(run: Run, stand_in: StandIn, started: str) -> None:
