@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from compute.egress.sources import filters
-from compute.egress.verdict import Verdict
+from compute.egress.verdict import Outcome, Verdict
 from compute.engines.base import ContainerState, Observation
 from compute.environments import Environment
 from compute.failures import Reason, is_known
@@ -168,12 +168,12 @@ def next_step(
         return Purge() if deleting else Rest()
     if job.termination is not None and _is_ending(job.phase, job.termination):
         return Finish(job.termination)
+    if job.phase is Phase.HELD:
+        return _held(job, now)
     if environment is None:
         return _orphaned(job, observation)
     if job.phase is Phase.QUEUED:
         return _queued(job, environment, now)
-    if job.phase is Phase.HELD:
-        return _held(job, now)
     if job.phase in _PREPARING and job.goal is Goal.RUN and paid_time_over(job, now):
         return Finish(_OUT_OF_PAID_TIME)
     if job.goal is Goal.RUN and now < job.retry_at <= now + LONGEST_RETRY_S:
@@ -216,7 +216,7 @@ def _orphaned(job: Job, observation: Observation | None) -> Step:
         if observation.state is ContainerState.RUNNING:
             return Kill(end, 0.0)
         return Conclude(end, observation.finished_at)
-    late = job.phase in {Phase.FILTERING, Phase.PUBLISHING, Phase.HELD}
+    late = job.phase in {Phase.FILTERING, Phase.PUBLISHING}
     phase = Phase.PUBLISHING_FAILED if late else Phase.STOPPED
     return Finish(Termination(phase, ORPHANED, detail))
 
@@ -235,17 +235,32 @@ def _queued(job: Job, environment: Environment, now: float) -> Step:
 
 
 def _held(job: Job, now: float) -> Step:
-    """What is held waits for its reviewers, and goes when nobody wants it or nobody decides."""
+    """What is held waits for its reviewers, and goes when nobody wants it or nobody decides.
+
+    It needs no environment: its rules were applied, and what is held is all there is.
+    """
     verdict = job.verdict or Verdict()
     if verdict.refused:
-        return Finish(REVIEW_REFUSED)
+        return Finish(_withheld(job, REVIEW_REFUSED))
     if job.goal is not Goal.RUN:
         return Finish(STOPPED)
     if verdict.released:
         return Rest(job.retry_at) if now < job.retry_at <= now + LONGEST_RETRY_S else Deliver()
     if verdict.held_until is not None and now >= verdict.held_until:
-        return Finish(HOLD_EXPIRED)
+        return Finish(_withheld(job, HOLD_EXPIRED))
     return Rest(verdict.held_until)
+
+
+def _withheld(job: Job, end: Termination) -> Termination:
+    """``end`` with what the algorithm's own end was."""
+    own = job.termination or end
+    return replace(end, exit_code=own.exit_code, oom_killed=own.oom_killed)
+
+
+def must_be_held(job: Job) -> bool:
+    """True when what was collected waits for a reviewer, be it nothing at all."""
+    holds = job.verdict is not None and job.verdict.outcome is Outcome.HOLD
+    return holds and job.goal is not Goal.DELETE
 
 
 def queue_end(job: Job | Unfinished, environment: Environment) -> float:

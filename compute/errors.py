@@ -107,6 +107,14 @@ class PublishingFailed(ComputeError):
     """Outputs exist but could not be made into results."""
 
 
+class ReviewOver(ComputeError):
+    """There is nothing left to decide of what a job has had held."""
+
+
+class LogHeld(ComputeError):
+    """A log waits for a reviewer: it is shown once it is released, or never."""
+
+
 class UnknownResult(ComputeError):
     """The job has no result of this index."""
 

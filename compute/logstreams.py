@@ -23,7 +23,7 @@ from typing import Protocol
 
 from compute import layout
 from compute.engines.base import Engine, LogPiece
-from compute.errors import EngineUnavailable, LogCut, LogTooShort, UnknownJob
+from compute.errors import EngineUnavailable, LogCut, LogHeld, LogTooShort, UnknownJob
 from compute.logmarks import LogMarks
 from compute.models import Job
 from compute.status import Phase
@@ -71,8 +71,8 @@ class LogStreams:
         one is over; else it ends with what there is now. What an environment's filter has to
         see comes after that. The stream holds a thread while it reads from the engine; close it.
 
-        Raises LogCut, LogTooShort, UnknownJob, EngineUnavailable. The stream itself may raise
-        LogCut, or UnknownJob when the job is deleted, and without ``follow``
+        Raises LogCut, LogHeld, LogTooShort, UnknownJob, EngineUnavailable. The stream itself may
+        raise LogCut, LogHeld, or UnknownJob when the job is deleted, and without ``follow``
         EngineUnavailable: with it, one waits for the engine to come back.
         """
         await self._refuse(await self._present(job.id), numbers, offset)
@@ -115,10 +115,13 @@ class LogStreams:
         return await asyncio.to_thread(self._marks.holds, job.id, number, piece.beginning)
 
     async def _present(self, job_id: str) -> Job:
-        """The job as it is now. Raises UnknownJob for one that is deleted."""
+        """The job as it is now. Raises UnknownJob for one that is deleted, LogHeld for one that
+        waits for a reviewer: that may take days."""
         job = await self._store.get(job_id)
         if job.phase is Phase.DELETED:
             raise UnknownJob("The job is deleted")
+        if job.phase is Phase.HELD:
+            raise LogHeld("The log is held for review together with the results.")
         return job
 
     async def _compare(self, job_id: str, number: int, beginning: str) -> None:

@@ -80,7 +80,8 @@ class Looks:
             if (file.type, file.filename) == ("algorithmLog", name):
                 return path_of(folders.results, file)
         over = number < job.stage or (number == job.stage and job.phase in _OVER)
-        if job.phase.terminal or not over or self.withheld(job):
+        waits = job.phase is Phase.HELD
+        if job.phase.terminal or waits or not over or self.withheld(job):
             return None
         return folders.log / name
 

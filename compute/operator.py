@@ -31,6 +31,7 @@ from typing import Any
 from compute import layout
 from compute.builds import Builder
 from compute.cache import InputCache
+from compute.egress.verdict import Decision
 from compute.engines.base import Engine
 from compute.environments import Environment, Environments
 from compute.errors import EngineUnavailable, QueueFull, UnknownResult
@@ -249,6 +250,31 @@ class Operator:
             raise UnknownResult(f"No such index {index} in this compute job")
         folders = layout.JobFolders(self._data_dir, job.id)
         return job.results[index], path_of(folders.results, job.results[index])
+
+    async def held(self, wallet: str) -> list[Job]:
+        """The held jobs that a wallet (in lower case) is asked about, newest first."""
+        return await self._store.reviews.held(wallet)
+
+    def held_file(self, job: Job, index: int) -> tuple[ResultFile, Path]:
+        """A file that waits for a reviewer and where it lies. Raises UnknownResult."""
+        if job.phase is not Phase.HELD or not 0 <= index < len(job.held):
+            raise UnknownResult(f"No such index {index} among what is held of this job")
+        folders = layout.JobFolders(self._data_dir, job.id)
+        return job.held[index], path_of(folders.held, job.held[index])
+
+    async def decide(
+        self, job_id: str, wallet: str, decision: Decision, *, also: Work[object] = nothing
+    ) -> Job:
+        """Write down what a reviewer (in lower case) decides. Once all have released it, or one
+        has refused, wait a little for the job's end; tell how it is. Raises UnknownJob unless
+        the wallet is asked about this job, ReviewOver, and what ``also`` raises."""
+        reviews, now = self._store.reviews, self._clock()
+        job = await reviews.decide(job_id, wallet, decision, now=now, also=also)
+        log.info("job_reviewed job=%s decision=%s", job.id, decision)
+        verdict = job.verdict
+        if verdict is None or not (verdict.released or verdict.refused):
+            return job
+        return await self._waiting.settled(job.id, WAIT_S)
 
     async def log(self, job: Job, stage: str = "", *, offset: int = 0, limit: int) -> LogPart:
         """What a stage has printed; see :class:`compute.looking.Looks`. Raises

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -83,14 +84,16 @@ class Outputs:
         folders = self._folders(job)
         if not job.held:
             return job
-        await asyncio.to_thread(_copy_folder, folders.held, results.partial_of(folders.results))
+        await asyncio.to_thread(_link_folder, folders.held, results.partial_of(folders.results))
         files = await self._publish(job, job.held, folders.results)
         return await self._store.note(job, now=self._clock(), results=files, held=())
 
     async def drop_held(self, job: Job) -> None:
         """Remove what is or was held."""
-        tenure.require()
-        await asyncio.to_thread(_remove, self._folders(job).held)
+        folder = self._folders(job).held
+        if folder.exists():
+            tenure.require()
+            await asyncio.to_thread(_remove, folder)
 
     async def keep_logs(self, job: Job) -> Job:
         """Make results of what earlier stages printed, unless it would have to be judged or
@@ -171,22 +174,32 @@ def _logs(job: Job, environment: Environment, folders: JobFolders) -> results.So
 def _set_aside(partial: Path, held: Path) -> None:
     """Have what was gathered where nothing is served from. Raises PublishingFailed."""
     try:
+        tenure.require()
         held.parent.mkdir(mode=0o700, exist_ok=True)
         _remove(held)
+        results.make_durable(partial)
         tenure.require()
         partial.rename(held)
     except OSError as error:
         raise PublishingFailed(f"results could not be held: {error.strerror}") from error
 
 
-def _copy_folder(source: Path, target: Path) -> None:
-    """The same files in another place. Raises PublishingFailed."""
+def _link_folder(source: Path, target: Path) -> None:
+    """The same files in another place, without room for a second copy where the file system can
+    do that: nobody writes into a file that is there. Raises PublishingFailed."""
     try:
-        _remove(target)
         tenure.require()
-        shutil.copytree(source, target)
+        _remove(target)
+        shutil.copytree(source, target, copy_function=_link)
     except OSError as error:
         raise PublishingFailed(f"results could not be stored: {error.strerror}") from error
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _remove(folder: Path) -> None:

@@ -129,6 +129,11 @@ class Reconciler:
                 self.wake(news.job_id)
         elif news.event is Event.WISHED:
             self.interrupt(news.job_id)
+        elif news.event is Event.HELD:
+            # Each process looks when the time for reviews is over: the one that held it may be
+            # gone by then.
+            self.fill()
+            self.wake(news.job_id)
         elif news.event is Event.ENDED:
             self.fill()
         elif news.event is Event.MISSED:

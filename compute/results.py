@@ -104,7 +104,7 @@ def put(target: Path, *, may_go_on: Callable[[], bool] = lambda: True) -> None:
     PublishingFailed."""
     partial = partial_of(target)
     with _storing(partial, may_go_on):
-        _make_durable(partial)
+        make_durable(partial)
         _require(may_go_on)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
@@ -147,7 +147,7 @@ def _require(may_go_on: Callable[[], bool]) -> None:
         raise PublishingFailed("results were not stored: the job is another process's by now")
 
 
-def _make_durable(folder: Path) -> None:
+def make_durable(folder: Path) -> None:
     """Have all files of the folder on disk. Each flush costs milliseconds, so many files
     are flushed with one call for the whole machine."""
     paths = [*folder.iterdir(), folder]

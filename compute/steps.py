@@ -12,14 +12,12 @@ import logging
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from compute import account, decide, layout, staged, tenure
-from compute.cache import ABANDONED_S
 from compute.egress.sources import filters, most_log_bytes
 from compute.engines.base import ContainerSpec, Engine
 from compute.environments import Environment
@@ -179,31 +177,6 @@ class Steps:
             if over:
                 log.info("container_swept job=%s", job_id)
                 await self._engine.remove(name)
-
-    async def sweep_folders(self, *, alone: bool) -> None:
-        """Remove folders and output spaces whose job is over or unknown: once, at start. Not
-        ``alone``, only old ones: another process takes files before their job is queued."""
-        # First, since another process may show the secrets of a job that has just been queued.
-        with_secrets = self._vault.jobs()
-        unfinished = await self._store.backlog.ids()
-        await self._vault.sweep(with_secrets - unfinished)
-        jobs = self._data_dir / "jobs"
-        for root in list(jobs.iterdir()):
-            if root.name not in unfinished and (alone or _is_old(root)):
-                log.info("folder_swept job=%s", root.name)
-                try:
-                    await self._space.release(root)
-                    await asyncio.to_thread(_remove_tree, root)
-                except (VolumeFailed, OSError) as error:
-                    log.warning("folder_not_swept job=%s cause=%s", root.name, error)
-        published = self._data_dir / "results"
-        for partial in await asyncio.to_thread(lambda: list(published.glob("*.partial"))):
-            known = partial.name.removesuffix(".partial") in unfinished
-            if not known and (alone or _is_old(partial)):
-                await asyncio.to_thread(_remove_tree, partial)
-        for job_id in await asyncio.to_thread(self._marks.marked):
-            if job_id not in unfinished and not (published / job_id).exists():
-                await asyncio.to_thread(self._marks.forget, job_id)
 
     # one method a step
 
@@ -408,7 +381,7 @@ class Steps:
             await self._open_space(job)
             job = await self._outputs.collect(job)
         await self.clean_up(job)
-        if job.held and job.goal is not Goal.DELETE:
+        if decide.must_be_held(job):
             return await self._move(job, Phase.HELD, note=_held_note(job))
         return await self._end(job, job.termination or decide.STOPPED)
 
@@ -418,8 +391,7 @@ class Steps:
 
     async def _end(self, job: Job, termination: Termination) -> Job:
         """The job's last move: by now it has nothing left but its results."""
-        if job.verdict is not None:
-            await self._outputs.drop_held(job)
+        await self._outputs.drop_held(job)
         return await self._move(
             job,
             termination.phase,
@@ -453,6 +425,8 @@ _FOLDERS_A_STAGE = 2
 
 def _may_have_container(job: Job) -> bool:
     """That of the stage before may still be there when the next one is made ready."""
+    if job.phase is Phase.HELD:
+        return False
     return job.phase in _WITH_CONTAINER or (job.stage > 0 and not job.phase.terminal)
 
 
@@ -479,14 +453,6 @@ def _give(folder: Path, uid: int, gid: int) -> None:
             shutil.chown(path, uid, gid)
         except PermissionError:
             path.chmod(0o777 if path.is_dir() else 0o666)
-
-
-def _is_old(folder: Path) -> bool:
-    """True for what nobody is about to use any more."""
-    try:
-        return folder.lstat().st_mtime < time.time() - ABANDONED_S
-    except FileNotFoundError:
-        return False
 
 
 def _remove_tree(folder: Path) -> None:

@@ -26,6 +26,7 @@ from compute.status import Goal
 from compute.steps import Steps
 from compute.store.jobs import JobStore
 from compute.supply import InputSupplier
+from compute.sweeping import Sweeper
 from compute.vault import Vault
 from compute.workplace import Workplace
 
@@ -60,6 +61,7 @@ async def working(
     lease = Lease(
         store, machine=workplace.machine, clock=clock, terms=terms, environments=[*environments]
     )
+    sweeper = Sweeper(store=store, space=space, vault=vault, data_dir=data_dir)
     steps = Steps(
         engine=engine,
         store=store,
@@ -86,7 +88,7 @@ async def working(
     try:
         await workplace.open()
         await lease.take()
-        await steps.sweep_folders(alone=alone)
+        await sweeper.sweep(alone=alone)
         await reconciler.resume()
         for name, work in (
             ("reconciler", reconciler.run()),

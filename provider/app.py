@@ -42,6 +42,7 @@ from provider.dialects.aquarius.routes import AQUARIUS_API, AquariusApi
 from provider.dialects.ocean import routes as ocean_routes
 from provider.dialects.ocean.asset_routes import ASSET_API, AssetApi, AssetSurroundings
 from provider.dialects.ocean.envelopes import render
+from provider.dialects.ocean.review_routes import REVIEW_API, ReviewApi
 from provider.dialects.ocean.routes import OCEAN_API, OceanApi, Surroundings
 from provider.dialects.shared import configured
 from provider.dialects.shared.surroundings import SiblingSurroundings
@@ -58,6 +59,7 @@ from provider.pace import LEAST_RATE
 from provider.payments import Payments
 from provider.publishing import Publishing
 from provider.receipts.giving import Receipts
+from provider.reviewing import Reviewing
 from provider.settings import Settings
 from provider.sharing.leases import Leases
 
@@ -202,6 +204,7 @@ async def _build(
         decrypters=settings.authorized_decrypters,
         trail=trail,
     )
+    app[REVIEW_API] = ReviewApi(Reviewing(operator, callers))
     app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains))
     app[AQUARIUS_API] = AquariusApi(ground.index, key)
     return SiblingSurroundings(

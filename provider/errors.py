@@ -228,6 +228,13 @@ class NoSuchReceipt(ProviderError):
     status = 404
 
 
+class ReviewEnded(ProviderError):
+    """What is or was held of this job is decided, or its time is over."""
+
+    status = 409
+    field = "decision"
+
+
 class LogOutgrown(ProviderError):
     """A log has lost its oldest part, so that offsets into it mean nothing any more."""
 

@@ -20,6 +20,7 @@ from compute.environments import Environment
 from compute.errors import (
     ComputeError,
     LogCut,
+    LogHeld,
     LogTooShort,
     NameTaken,
     UnknownJob,
@@ -58,6 +59,7 @@ MOST_OUTPUT_BYTES = 1 << 20
 _LOG_REFUSALS: Mapping[type[ComputeError], type[ProviderError]] = {
     UnknownResult: NoSuchResult,
     LogCut: LogOutgrown,
+    LogHeld: NoSuchResult,
     LogTooShort: OffsetBeyond,
 }
 
@@ -279,13 +281,14 @@ class Jobs:
         """What one's own job has printed and prints, from byte ``offset`` on, while one is
         inside; see :meth:`compute.logstreams.LogStreams.open`. End it when its place is lost.
         The nonce is used up before the first byte. Raises NoSuchResult for a stage that the
-        job has not, LogOutgrown, OffsetBeyond, TooManyFollowers, EngineUnavailable."""
+        job has not or a log that is held for review, LogOutgrown, OffsetBeyond,
+        TooManyFollowers, EngineUnavailable."""
         caller = await self._callers.identify(claim)
         [job] = await self._own(caller, JobQuery(job_id=job_id))
         with self._followers.enter(caller.address, asking().address) as place:
             try:
                 stream = await self._operator.log_stream(job, stage, offset=offset, follow=follow)
-            except (UnknownResult, LogCut, LogTooShort) as error:
+            except (UnknownResult, LogCut, LogHeld, LogTooShort) as error:
                 await self._callers.bind(caller)
                 raise _LOG_REFUSALS[type(error)](error.public) from None
             async with aclosing(stream):

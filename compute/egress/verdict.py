@@ -71,21 +71,35 @@ class Verdict:
     @property
     def reviewers(self) -> tuple[str, ...]:
         """The wallets that are asked."""
-        wallets = (wallet for finding in self._held() for wallet in finding.reviewers)
+        wallets = (wallet for finding in self.held for wallet in finding.reviewers)
         return tuple(dict.fromkeys(wallets))
 
     @property
     def refused(self) -> bool:
         """True when a reviewer has refused."""
-        return any(finding.decision is Decision.REFUSED for finding in self._held())
+        return any(finding.decision is Decision.REFUSED for finding in self.held)
 
     @property
     def released(self) -> bool:
         """True when every source that holds has been released."""
-        return all(finding.decision is Decision.RELEASED for finding in self._held())
+        return all(finding.decision is Decision.RELEASED for finding in self.held)
 
-    def _held(self) -> list[Finding]:
+    @property
+    def held(self) -> list[Finding]:
+        """Those of the sources that hold."""
         return [finding for finding in self.findings if finding.outcome is Outcome.HOLD]
+
+    @property
+    def held_at(self) -> float | None:
+        """Since when reviewers have had time."""
+        return None if self.held_until is None else self.held_until - self.hold_s
+
+    def waits_for(self, wallet: str) -> bool:
+        """True while a source that asks the wallet (in lower case) is undecided."""
+        return any(
+            finding.decision is Decision.NONE and wallet in finding.reviewers
+            for finding in self.held
+        )
 
     def decided(self, wallet: str, decision: Decision, at: float) -> Verdict:
         """With what the wallet (in lower case) decides for all sources that ask it and wait."""

@@ -1,17 +1,15 @@
 """The job store: every change of a job is one transaction with its line of history.
 
 A wish writes the goal, a move writes the phase, each as a compare-and-set, so nobody
-overwrites anybody. Recently used jobs are also kept in memory. That memory changes only
-after a commit and in the order of the commits; what a reader brings along is put into it
-only when its row is not older than what is there.
+overwrites anybody. Recently used jobs are also kept in memory (:mod:`compute.store.copies`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 from sqlalchemy import Connection
 
@@ -19,27 +17,23 @@ from compute.account import Facts
 from compute.errors import HoldTaken, MoveLost, NameTaken, UnknownJob
 from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
-from compute.store import accounts, claims, leases, news, rows, sql, surveys, turns
+from compute.store import accounts, claims, leases, news, reviews, rows, sql, surveys, turns
 from compute.store.backlog import Backlog
-from compute.store.base import Action, Database, Work, after_commit, nothing
+from compute.store.base import Action, Database, Work, nothing
 from compute.store.claims import Claim, Share
+from compute.store.copies import RECENT_JOBS, Copies, Copy
 from compute.store.figures import Stopwatch
 from compute.store.leases import Holder
 from compute.store.news import Event, News
-from compute.store.recent import Recent
+from compute.store.reviews import Reviews
 from compute.store.room import Room, require_room
 from compute.store.rows import Changes
 from compute.store.sql import JobRow
 from compute.store.surveys import Survey
 from compute.store.tenants import Tenants
 
-RECENT_JOBS = 4096
-RECENT_BYTES = 64 << 20
-"""What jobs in memory may weigh together: consumers choose how much code they send."""
-
-_BYTES_A_JOB = 4096
-_BYTES_A_RESULT = 512
-
+_AT_REST = TERMINAL | {Phase.HELD}
+"""Nothing of the job will run any more."""
 
 Witness = Callable[[Connection, Job], None]
 
@@ -48,25 +42,13 @@ def unwitnessed(connection: Connection, job: Job) -> None:
     """The witness who does nothing."""
 
 
-class _Copy(NamedTuple):
-    """A job as of one revision of its row."""
-
-    revision: int
-    job: Job
-
-
-def _weight(copy: _Copy) -> int:
-    """About how many bytes a job takes in memory. The same at any time for one copy."""
-    job = copy.job
-    return _BYTES_A_JOB + job.spec.weight + _BYTES_A_RESULT * len(job.results)
-
-
 class JobStore:
     """The jobs of one database. Where other processes write into it too, only what never
     changes of a job is taken from memory.
 
     ``witness`` takes part in each transaction in which a job comes to its end or is deleted.
-    What is left to be done is told by ``backlog``, who works on jobs by ``tenants``.
+    What is left to be done is told by ``backlog``, who works on jobs by ``tenants``, who
+    decides on what is held by ``reviews``.
     """
 
     def __init__(
@@ -74,10 +56,11 @@ class JobStore:
     ) -> None:
         self._database = database
         self._witness = witness
-        self._recent: Recent[str, _Copy] = Recent(recent, budget=RECENT_BYTES, weigh=_weight)
+        self._copies = Copies(recent)
         self._stopwatch = Stopwatch()
         self.backlog = Backlog(database)
         self.tenants = Tenants(database)
+        self.reviews = Reviews(database, self._copies.jobs, self._copies.changed)
 
     async def insert(
         self,
@@ -109,7 +92,7 @@ class JobStore:
                 raise HoldTaken(taken)
             sql.append_history(connection, row, job.created_at, "")
             self._stopwatch.begun(connection, row, self._database.recorder)
-            stored = self._changed(connection, row, job.spec)
+            stored = self._copies.changed(connection, row, job.spec)
             news.tell(connection, Event.QUEUED, job.environment, job.id)
             return stored
 
@@ -121,15 +104,15 @@ class JobStore:
 
     async def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
-        copy = None if self._database.shared else self._recent.get(job_id)
+        copy = None if self._database.shared else self._copies.get(job_id)
         if copy is None:
             copy = await self._database.read(lambda connection: self._load(connection, job_id))
-            self._remember(copy)
+            self._copies.remember(copy)
         return copy.job
 
     def recall(self, job_id: str) -> Job | None:
         """The job if it is in memory, which is so only where nobody else can have changed it."""
-        copy = None if self._database.shared else self._recent.get(job_id)
+        copy = None if self._database.shared else self._copies.get(job_id)
         return copy.job if copy else None
 
     async def named(self, namespace: str, name: str) -> Job:
@@ -139,7 +122,7 @@ class JobStore:
             row = sql.named(connection, namespace, name)
             if row is None:
                 raise _unknown()
-            return self._copies(connection, [row])[0].job
+            return self._copies.of(connection, [row])[0].job
 
         return await self._database.read(work)
 
@@ -150,7 +133,7 @@ class JobStore:
     async def in_namespace(self, namespace: str, *, limit: int = 1000) -> list[Job]:
         """The jobs of a namespace that are not deleted, newest first."""
         return await self._database.read(
-            lambda connection: self._jobs(
+            lambda connection: self._copies.jobs(
                 connection, sql.in_namespace(connection, namespace, limit)
             )
         )
@@ -178,7 +161,7 @@ class JobStore:
                 phases=phases,
                 limit=limit,
             )
-            return self._jobs(connection, found)
+            return self._copies.jobs(connection, found)
 
         return await self._database.read(work)
 
@@ -237,8 +220,9 @@ class JobStore:
         ``attempts`` and ``retry_at`` start anew unless given; ``finished_at`` becomes
         ``now`` with the first terminal phase, with which the job's holds are given back and
         its sealed secrets go. A deleted job keeps only which assets it was about of its
-        specification. Raises MoveLost when the job is in another phase by now, UnknownJob,
-        ValueError for a move that is not in the table.
+        specification. One that is HELD keeps no more than a finished one, and is nobody's. Raises
+        MoveLost when the job is in another phase by now, UnknownJob, ValueError for a move that
+        is not in the table.
         """
         if not may_move(job.phase, phase):
             raise ValueError(f"{job.phase} -> {phase} is not a move")
@@ -247,7 +231,7 @@ class JobStore:
         if phase in TERMINAL:
             values |= {"finished_at": sql.finish_time(now), "operator": ""}
         if phase is Phase.HELD:
-            values["operator"] = ""
+            values |= {"operator": "", "machine": ""}
         spec = _what_is_kept(job, phase)
         return await self._update(
             job, values, now=now, note=note, record=True, spec=spec, facts=facts
@@ -276,7 +260,7 @@ class JobStore:
             for row in started:
                 sql.append_history(connection, row, now, "")
                 self._stopwatch.claimed(connection, row, now, self._database.recorder)
-            return [self._changed(connection, row) for row in started]
+            return [self._copies.changed(connection, row) for row in started]
 
         return await self._database.write(work)
 
@@ -306,7 +290,7 @@ class JobStore:
             there_since = leases.now_of(connection, now) - claims.LOST_S
             found = surveys.survey(connection, environment, share, now, there_since)
             first = sql.running_first(connection, environment, surveys.MOST_RUNNING)
-            return replace(found, running=tuple(self._jobs(connection, first)))
+            return replace(found, running=tuple(self._copies.jobs(connection, first)))
 
         return await self._database.read(work)
 
@@ -333,7 +317,7 @@ class JobStore:
             row = leases.take(connection, job.id, job.phase.value, operator)
             if row is None:
                 raise self._lost(connection, job)
-            return self._changed(connection, row)
+            return self._copies.changed(connection, row)
 
         return await self._database.write(work)
 
@@ -349,7 +333,7 @@ class JobStore:
             found = leases.take_over(connection, holder, now)
             for former, row in found if not alone else ():
                 sql.append_history(connection, row, now, f"taken over from operator {former}")
-            return [self._changed(connection, row) for _, row in found]
+            return [self._copies.changed(connection, row) for _, row in found]
 
         return await self._database.write(work)
 
@@ -379,7 +363,7 @@ class JobStore:
         """Finished jobs that nobody wants deleted yet, whose ``expires_at`` has come; longest
         past first."""
         return await self._database.read(
-            lambda connection: self._jobs(connection, sql.expired(connection, now, limit))
+            lambda connection: self._copies.jobs(connection, sql.expired(connection, now, limit))
         )
 
     async def _update(
@@ -405,7 +389,7 @@ class JobStore:
                 sql.replace_spec(connection, row, spec)
             if facts is not None:
                 accounts.keep_stage(connection, row, job.stage, facts)
-            changed = self._changed(connection, row, spec or job.spec)
+            changed = self._copies.changed(connection, row, spec or job.spec)
             if row.phase != job.phase and changed.phase in TERMINAL:
                 accounts.close(connection, row, changed)
                 self._witness(connection, changed)
@@ -414,12 +398,13 @@ class JobStore:
         try:
             return await self._database.write(work)
         except MoveLost:
-            self._recent.drop(job.id)
+            self._copies.drop(job.id)
             raise
 
     def _left(self, connection: Connection, job: Job, row: JobRow, now: float) -> None:
         """What goes with a move: holds, the turn in the queue, figures and news."""
-        if row.phase in TERMINAL and job.spec.holds:
+        reviews.moved(connection, job, row)
+        if row.phase in _AT_REST and job.spec.holds:
             sql.free_holds(connection, row, job.spec.holds)
         if job.phase is Phase.QUEUED:
             turns.leave(connection, job.environment, job.owner.lower())
@@ -427,6 +412,8 @@ class JobStore:
         if row.phase in TERMINAL:
             event = Event.GONE if row.phase == Phase.DELETED else Event.ENDED
             news.tell(connection, event, row.environment, row.id)
+        elif row.phase == Phase.HELD:
+            news.tell(connection, Event.HELD, row.environment, row.id)
 
     def _lost(self, connection: Connection, job: Job) -> MoveLost | UnknownJob:
         if sql.job_row(connection, job.id) is None:
@@ -438,58 +425,22 @@ class JobStore:
         if row is None:
             return self._load(connection, job_id).job
         sql.append_history(connection, row, now, "")
-        job = self._changed(connection, row)
+        job = self._copies.changed(connection, row)
         news.tell(connection, Event.WISHED, job.environment, job.id)
         return job
 
-    def _load(self, connection: Connection, job_id: str) -> _Copy:
+    def _load(self, connection: Connection, job_id: str) -> Copy:
         row = sql.job_row(connection, job_id)
         if row is None:
             raise _unknown()
-        return self._copies(connection, [row])[0]
-
-    def _changed(self, connection: Connection, row: JobRow, spec: JobSpec | None = None) -> Job:
-        """The job of a row just written; remembered once it is committed."""
-        if spec is None:
-            copy = self._copies(connection, [row])[0]
-        else:
-            copy = _Copy(row.revision, rows.job_of(row, spec))
-        after_commit(connection, lambda: self._remember(copy))
-        return copy.job
-
-    def _jobs(self, connection: Connection, found: Iterable[JobRow]) -> list[Job]:
-        return [copy.job for copy in self._copies(connection, list(found))]
-
-    def _copies(self, connection: Connection, found: Sequence[JobRow]) -> list[_Copy]:
-        """Jobs of these rows; what is in memory is neither loaded nor parsed again.
-
-        Runs in the database's threads.
-        """
-        known = {row.sequence: self._recent.peek(row.id) for row in found}
-        missing = [sequence for sequence, copy in known.items() if copy is None]
-        texts = sql.specs(connection, missing)
-
-        def copy_of(row: JobRow) -> _Copy:
-            copy = known[row.sequence]
-            if copy is None:
-                return _Copy(row.revision, rows.job_of(row, rows.read_spec(texts[row.sequence])))
-            if copy.revision == row.revision:
-                return copy
-            return _Copy(row.revision, rows.job_of(row, copy.job.spec))
-
-        return [copy_of(row) for row in found]
-
-    def _remember(self, copy: _Copy) -> None:
-        present = self._recent.peek(copy.job.id)
-        if present is None or present.revision <= copy.revision:
-            self._recent.put(copy.job.id, copy)
+        return self._copies.of(connection, [row])[0]
 
 
 def _what_is_kept(job: Job, phase: Phase) -> JobSpec | None:
     """The specification with the move to ``phase``, None for one that stays as it is."""
     if phase is Phase.DELETED:
         return job.spec.forgotten()
-    if phase in TERMINAL and job.spec.has_secrets:
+    if phase in _AT_REST and job.spec.has_secrets:
         return job.spec.without_secrets()
     return None
 

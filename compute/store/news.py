@@ -14,11 +14,13 @@ from compute.store.base import MISSED, announce
 
 
 class Event(StrEnum):
-    """QUEUED: waits for a place. WISHED: its goal was raised. ENDED: it came to its first
-    terminal phase. GONE: it was deleted. MISSED: some of these may not have been heard."""
+    """QUEUED: waits for a place. WISHED: its goal was raised, or a reviewer has decided. HELD: it
+    waits for reviewers, and has no place any more. ENDED: it came to its first terminal phase.
+    GONE: it was deleted. MISSED: some of these may not have been heard."""
 
     QUEUED = "job.queued"
     WISHED = "job.wished"
+    HELD = "job.held"
     ENDED = "job.ended"
     GONE = "job.gone"
     MISSED = "missed"

@@ -44,6 +44,9 @@ KINDS: Mapping[str, str] = {
     "computeResult": "result",
     "computeReceipt": "receipt",
     "computeStreamableLogs": "log",
+    "computeHeld": "reviews",
+    "computeHeldResult": "held_result",
+    "computeRelease": "review",
     "createAuthToken": "token_created",
     "deleteAuthToken": "token_deleted",
 }

@@ -247,7 +247,7 @@ class Trail:
             self._chain.append(connection, entry)
 
 
-_QUESTIONS = ("status", "GET ", "HEAD ")
+_QUESTIONS = ("status", "reviews", "GET ", "HEAD ")
 """What kinds begin with that change nothing."""
 
 

@@ -63,3 +63,23 @@ def download_text(did: str, nonce: str) -> str:
 def decrypt_text(subject: str, decrypter: str, chain_id: str, nonce: str) -> str:
     """decrypt: ``subject`` is the transaction id when one is given, else the data NFT's address."""
     return f"{subject}{decrypter}{chain_id}{nonce}"
+
+
+def held_text(reviewer: str, job_id: str, nonce: str) -> str:
+    """computeHeld: ``job_id`` is empty for all jobs.
+
+    The texts of reviewers are younger than those above: their parts are kept apart and they
+    end with the name of the operation, so that no other request, and no other reading of the
+    same one, has the same text.
+    """
+    return f"{reviewer}/{job_id}/{nonce}/computeHeld"
+
+
+def held_result_text(reviewer: str, job_id: str, index: str, nonce: str) -> str:
+    """computeHeldResult: ``index`` in decimal digits, as sent."""
+    return f"{reviewer}/{job_id}/{index}/{nonce}/computeHeldResult"
+
+
+def release_text(reviewer: str, job_id: str, decision: str, nonce: str) -> str:
+    """computeRelease: ``decision`` is ``release`` or ``refuse``."""
+    return f"{reviewer}/{job_id}/{decision}/{nonce}/computeRelease"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from provider.cli.output import (
     print_line,
     print_table,
     say,
+    when,
 )
 from provider.cli.paying import Bought, Purse
 from provider.cli.requests import Request
@@ -142,7 +142,7 @@ def jobs(target: Target) -> None:
         print_json([job.raw for job in found])
         return
     rows = [
-        [job.id, describe(job), plain(job.environment, 80), _when(job.created), _when(job.ended)]
+        [job.id, describe(job), plain(job.environment, 80), when(job.created), when(job.ended)]
         for job in found
     ]
     print_table(["job", "status", "environment", "created", "finished"], rows)
@@ -267,12 +267,6 @@ def leave_with(job: Job) -> None:
 
 def _told(raw: Mapping[str, Any], *names: str) -> str:
     return next((plain(str(raw[name]), 30) for name in names if raw.get(name) is not None), "-")
-
-
-def _when(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _size(size: int | None) -> str:

@@ -7,11 +7,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from provider.cli.output import messages_console, say
+from provider.cli.output import messages_console, say, when
 from provider.client.errors import plain
+from provider.client.models import HELD
 
 if TYPE_CHECKING:
     from provider.client.models import Job, Result
+
+
+_RULES_SHOWN = 4
 
 
 async def watch(changes: AsyncIterator[Job]) -> Job:
@@ -41,12 +45,21 @@ def describe(job: Job) -> str:
     words = f"{job.status} {plain(job.status_text, 100)}"
     if job.waits_for and not job.finished:
         return f"{words} ({plain(job.waits_for, 200)})"
+    if job.status == HELD:
+        return f"{words}{_held(job)}"
     if not job.failed:
         return words
     more = [plain(job.reason, 60)] if job.reason else []
     if job.exit_code:
         more.append(f"exit code {job.exit_code}")
     return f"{words} ({', '.join(more)})" if more else words
+
+
+def _held(job: Job) -> str:
+    """Until when results wait for a reviewer, and because of which rules."""
+    told = [f"until {when(job.held_until)}"] if job.held_until is not None else []
+    told += [plain(rule, 100) for rule in job.held_by[:_RULES_SHOWN]]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _line(job: Job, begun: float) -> str:

@@ -52,6 +52,7 @@ from provider.client.models import (
 from provider.client.ordering import Ordered, Payer, Purchase
 from provider.client.patience import Patience
 from provider.client.publishing import AssetDraft, Published, ServiceDraft, publish, revise
+from provider.client.reviews import HeldJob, HeldSource
 
 __all__ = [
     "AnswerNotUnderstoodError",
@@ -66,6 +67,8 @@ __all__ = [
     "Failure",
     "FeeTooHighError",
     "FileInfo",
+    "HeldJob",
+    "HeldSource",
     "Job",
     "LogOutgrownError",
     "NonceRefusedError",

@@ -41,6 +41,7 @@ from provider.client.models import (
 )
 from provider.client.ordering import Buyer, Ordered, Payer, Told
 from provider.client.receipts import ReceiptCalls
+from provider.client.reviews import ReviewCalls
 from provider.client.session import NOT_OPENED, Options, no_progress
 from provider.client.signed import SignedCalls
 from provider.client.starting import Starter
@@ -55,7 +56,7 @@ _RESOURCE = re.compile(r"(?P<kind>algorithm|dataset|datasets\[(?P<index>\d{1,4})
 """How a refusal begins that is about one asset."""
 
 
-class ComputeClient(ReceiptCalls):
+class ComputeClient(ReceiptCalls, ReviewCalls):
     """A consumer at one provider. Use it as an async context manager.
 
     ``key`` is an eth_account account, a private key as hexadecimal text, or the path of a

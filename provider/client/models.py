@@ -14,6 +14,7 @@ from typing import Any, Self
 from provider.client.errors import AnswerNotUnderstoodError, ClientUsageError
 
 DEFAULT_SERVICE = "0"
+HELD = 51
 COMPLETED = 70
 _HOUR_S = 3600
 _STOPPED, _DELETED = 7, 8
@@ -271,6 +272,22 @@ class Job:
     def failed(self) -> bool:
         """True when it ended otherwise than by itself or by its owner's wish."""
         return self.finished and self.status not in (COMPLETED, _STOPPED, _DELETED)
+
+    @property
+    def held_until(self) -> float | None:
+        """Until when its results wait for a reviewer, None while they do not or it is not told."""
+        return _seconds(self._egress.get("heldUntil")) if self.status == HELD else None
+
+    @property
+    def held_by(self) -> tuple[str, ...]:
+        """The rules because of which its results wait for a reviewer."""
+        rules = self._egress.get("rules")
+        return tuple(map(str, rules)) if self.status == HELD and isinstance(rules, list) else ()
+
+    @property
+    def _egress(self) -> Mapping[str, Any]:
+        told = self.raw.get("egress")
+        return told if isinstance(told, dict) else {}
 
     @property
     def log(self) -> Result | None:

@@ -221,6 +221,18 @@ def test_a_reason_is_shown_for_failures_only() -> None:
     assert described(41, "Algorithm failed", "time_limit") == "41 Algorithm failed (time_limit)"
 
 
+def test_until_when_and_why_results_are_held_is_shown() -> None:
+    def described(**egress: object) -> str:
+        document = {"jobId": "1", "status": 51, "statusText": "Results held for review"}
+        return describe(Job.from_wire({**document, **egress}))
+
+    assert described() == "51 Results held for review"
+    rules = ["maxRows: at most 100 rows in a table", "types: only \x1b[31mtext/*"]
+    told = described(egress={"outcome": "hold", "rules": rules, "heldUntil": 4102444800})
+    assert told.startswith("51 Results held for review (until 2")
+    assert told.endswith("maxRows: at most 100 rows in a table; types: only [31mtext/*)")
+
+
 def test_a_failure_is_told_with_whose_it_is(run: Run, stand_in: StandIn, started: str) -> None:
     job = stand_in.jobs[started]
     job.script, job.ended = [41], None

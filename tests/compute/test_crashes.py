@@ -8,6 +8,7 @@ up until the first operator survives.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -29,14 +30,17 @@ from workshop import (
 )
 
 from compute.egress.rules import EgressRules
+from compute.egress.verdict import Decision
 from compute.engines.fake import FakeRun, until_stopped
+from compute.errors import ReviewOver, UnknownJob
 from compute.models import DatasetItem, Job
 from compute.operator import Operator
-from compute.status import Phase
+from compute.status import TERMINAL, Phase
 from compute.store.base import nothing
 from compute.store.jobs import JobStore
 
 IMAGE = "python:3.11"
+REVIEWER, OTHER_REVIEWER = "0x" + "d1" * 20, "0x" + "d2" * 20
 Drive = Callable[[Workshop, Operator, Job], Awaitable[Job]]
 
 
@@ -130,6 +134,49 @@ async def stop_in_the_second_stage(workshop: Workshop, operator: Operator, job: 
     return await stop_when_running(workshop, operator, job)
 
 
+def held(workshop: Workshop) -> None:
+    workshop.environment(egress={"hold": "always", "reviewers": [REVIEWER]})
+    data_owners = EgressRules(maxFiles=1, hold="fired", reviewers=(OTHER_REVIEWER,))
+    dataset = DatasetItem(did=DID, service_id="s1", egress=data_owners)
+    workshop.spec = a_spec(datasets=(dataset,))
+
+    async def writes_two(run: FakeRun) -> int:
+        run.path("/data/outputs/more.txt").write_text("43")
+        return await writes_a_result(run)
+
+    workshop.world.add_image(IMAGE, writes_two)
+
+
+async def release(workshop: Workshop, operator: Operator, job: Job) -> Job:
+    await up_to_review(operator, job)
+    for reviewer in (REVIEWER, OTHER_REVIEWER):
+        await decide(operator, job, reviewer, Decision.RELEASED)
+    return await ended(operator, job)
+
+
+async def release_half_and_refuse(workshop: Workshop, operator: Operator, job: Job) -> Job:
+    await up_to_review(operator, job)
+    await decide(operator, job, REVIEWER, Decision.RELEASED)
+    await decide(operator, job, OTHER_REVIEWER, Decision.REFUSED)
+    return await ended(operator, job)
+
+
+async def delete_while_held(workshop: Workshop, operator: Operator, job: Job) -> Job:
+    await up_to_review(operator, job)
+    await operator.delete([job.id], wait_s=0)
+    return await reach(operator, job, Phase.DELETED)
+
+
+async def up_to_review(operator: Operator, job: Job) -> None:
+    await reach(operator, job, Phase.HELD, *TERMINAL)
+
+
+async def decide(operator: Operator, job: Job, reviewer: str, decision: Decision) -> None:
+    """Once: the decision may be on disk already."""
+    with contextlib.suppress(ReviewOver, UnknownJob):
+        await operator.decide(job.id, reviewer, decision)
+
+
 def without_data(workshop: Workshop) -> None:
     workshop.supplier = MemorySupplier({}, [MemoryFile("x", b"code")])
 
@@ -156,6 +203,14 @@ SCENARIOS: dict[str, tuple[Callable[[Workshop], None], Drive, Phase, list[str]]]
         Phase.STOPPED,
         ["fetch.log", "train.log"],
     ),
+    "released": (
+        held,
+        release,
+        Phase.COMPLETED,
+        ["more.txt", "result.txt", "algorithm.log"],
+    ),
+    "refused by a reviewer": (held, release_half_and_refuse, Phase.PUBLISHING_FAILED, []),
+    "deleted while held": (held, delete_while_held, Phase.DELETED, []),
     "without its data": (without_data, let_run, Phase.DATA_FAILED, []),
 }
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 
 import pytest
-from compute_samples import OWNER, a_spec
+from compute_samples import DID, OWNER, a_spec
 from sqlalchemy import update
 from workshop import (
     IMAGE,
@@ -22,11 +22,13 @@ from workshop import (
     start,
 )
 
+from compute.egress.rules import EgressRules, Hold
+from compute.egress.verdict import Decision
 from compute.engines.fake import FakeRun
 from compute.environments import Environments
 from compute.errors import MoveLost, StoreUnavailable
 from compute.lease import Lease, Terms
-from compute.models import Job
+from compute.models import DatasetItem, Job
 from compute.operator import Operator, operating
 from compute.status import Goal, Phase
 from compute.store.backlog import Backlog
@@ -35,6 +37,7 @@ from compute.store.jobs import JobStore
 from compute.store.leases import Holder
 from compute.store.tables import jobs
 
+REVIEWER = "0x" + "d1" * 20
 SHORT = Terms(lease_s=0.4, renew_s=0.05, kept_back_s=0.1)
 PATIENCE_S = 20.0
 
@@ -201,6 +204,30 @@ async def test_a_lease_that_lapses_gives_the_jobs_to_another_and_two_never_have_
         assert done.phase is Phase.COMPLETED
         assert (await ended(operator, job)).phase is Phase.COMPLETED
     assert list(workshop.world.starts.values()) == [1]
+    assert workshop.leftovers() == NOTHING_LEFT
+
+
+async def test_a_review_goes_on_when_the_process_that_began_it_is_gone(
+    workshop: Workshop,
+) -> None:
+    workshop.environment(egress={"hold": "always", "reviewers": [REVIEWER]})
+    brief = EgressRules(hold=Hold.ALWAYS, reviewers=(REVIEWER,), holdFor=2)
+    dataset = DatasetItem(did=DID, service_id="s1", egress=brief)
+    async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as short:
+            operator = await open_life(short, Process(workshop))
+            released = await start(operator)
+            held = await reach(operator, released, Phase.HELD)
+            assert (held.operator, held.machine) == ("", "")
+            desk = await open_life(stack, Process(workshop), at_work=False)
+            other = await open_life(stack, Process(workshop))
+            expires = await start(operator, datasets=(dataset,))
+            await reach(operator, expires, Phase.HELD, Phase.PUBLISHING_FAILED)
+        done = await desk.decide(released.id, REVIEWER, Decision.RELEASED)
+        assert done.phase is Phase.COMPLETED
+        over = await ended(other, expires)
+        assert over.termination
+        assert over.termination.reason == "hold_expired"
     assert workshop.leftovers() == NOTHING_LEFT
 
 

@@ -158,6 +158,7 @@ class Workshop:
         return {
             "containers": sorted(self.world.containers),
             "folders": sorted(path.name for path in (self.data_dir / "jobs").iterdir()),
+            "held": [path.name for path in (self.data_dir / "held").glob("*")],
             "half_results": [p.name for p in (self.data_dir / "results").glob("*.partial")],
             "half_inputs": [p.name for p in (self.data_dir / "cache" / "partial").iterdir()],
         }
@@ -166,6 +167,7 @@ class Workshop:
 NOTHING_LEFT: dict[str, list[str]] = {
     "containers": [],
     "folders": [],
+    "held": [],
     "half_results": [],
     "half_inputs": [],
 }

@@ -129,6 +129,10 @@ ROWS = {
         a_job(Phase.PUBLISHING, stage=2, **after_all()),
         60, 0, ("upload", "running"), NO_PROD, RUNS,
     ),
+    "held for review": Row(
+        a_job(Phase.HELD, stage=2, **after_all()),
+        51, 0, ("upload", "running"), NO_PROD, RUNS,
+    ),
     "done": Row(
         a_job(Phase.COMPLETED, stage=2, results=(OUTPUT,), **after_all(),
               **ended(Phase.COMPLETED, "completed", 0)),

@@ -64,6 +64,13 @@ TABLE: list[Row] = [
         "signed statements of what ran are to be had",
         "serviceEndpoints.computeReceipt: absent -> list",
     ),
+    *rows(
+        {"root"},
+        "results may wait for a data owner, who has to find the calls",
+        "serviceEndpoints.computeHeld: absent -> list",
+        "serviceEndpoints.computeHeldResult: absent -> list",
+        "serviceEndpoints.computeRelease: absent -> list",
+    ),
     *rows({"root"}, "names this software", "software: 'Provider' -> 'ocean-compute'"),
     *rows(
         {"aquarius_base"},

@@ -25,6 +25,9 @@ NAMES = {
     "computeResult": ["GET", "/api/services/computeResult"],
     "computeReceipt": ["GET", "/api/services/computeReceipt"],
     "computeStreamableLogs": ["GET", "/api/services/computeStreamableLogs"],
+    "computeHeld": ["GET", "/api/services/computeHeld"],
+    "computeHeldResult": ["GET", "/api/services/computeHeldResult"],
+    "computeRelease": ["POST", "/api/services/computeRelease"],
     "computeEnvironments": ["GET", "/api/services/computeEnvironments"],
     "validateContainer": ["POST", "/api/services/validateContainer"],
 }

@@ -100,7 +100,13 @@ def opened(value: Any) -> Any:
     }
 
 
-OURS = ("computeStreamableLogs", "computeReceipt")
+OURS = (
+    "computeStreamableLogs",
+    "computeReceipt",
+    "computeHeld",
+    "computeHeldResult",
+    "computeRelease",
+)
 """Calls that there were none of when the answers were recorded."""
 
 

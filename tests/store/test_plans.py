@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from job_factory import MakeJob, a_claim
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import Connection, create_engine, event, insert, text
 from sqlalchemy.dialects import postgresql
 
-from compute.models import Job
+from compute.egress.verdict import Finding, Outcome, Verdict
+from compute.models import AlgorithmItem, Image, Job, JobSpec
 from compute.status import Goal, Phase
-from compute.store import backlog, claims, leases, schema, sql, surveys, turns
+from compute.store import backlog, claims, leases, reviews, schema, sql, surveys, turns
+from compute.store.tables import job_reviewers
 
 OWNER = "0xabcdef0000000000000000000000000000000001"
 
@@ -34,6 +37,7 @@ FINISHED = text(
     " CASE i % 2 WHEN 0 THEN 'other/-' ELSE '' END, :mark || i FROM n"
 )
 HOLDS = text("INSERT INTO job_holds SELECT '0x' || id, sequence FROM jobs WHERE id LIKE :mark")
+ASKED = text("INSERT INTO job_reviewers SELECT '0xother', sequence FROM jobs WHERE id LIKE :mark")
 ASSETS = text("INSERT INTO job_assets SELECT 'did:op:x', sequence FROM jobs WHERE id LIKE :mark")
 
 WANTED = a_claim("small", 5)
@@ -58,6 +62,18 @@ def a_row(connection: Connection) -> sql.JobRow:
     return found
 
 
+def a_held_row(connection: Connection) -> Any:
+    return SimpleNamespace(phase=Phase.HELD, sequence=a_row(connection).sequence + 1)
+
+
+A_WHOLE_JOB = Job(
+    id="job-1",
+    owner=OWNER,
+    environment="small",
+    spec=JobSpec(algorithm=AlgorithmItem(image=Image(image="x"), entrypoint=""), max_duration_s=1),
+    created_at=1.0,
+)
+ASKS = Verdict((Finding("environment", Outcome.HOLD, (), ("0xreviewer",)),))
 A_JOB: Any = SimpleNamespace(id="job-1", phase=Phase.QUEUED, operator="")
 
 STATEMENTS: dict[str, Statement] = {
@@ -111,6 +127,13 @@ STATEMENTS: dict[str, Statement] = {
     "find did, phase": find(did="did:op:data", environment="small", phases=[Phase.COMPLETED]),
     "find unfinished phases": find(environment="small", phases=[Phase.QUEUED, Phase.RUNNING]),
     "find newest": find(),
+    "held": lambda connection: reviews.held(connection, "0xreviewer", 10),
+    "moved, into review": lambda connection: reviews.moved(
+        connection, replace(A_WHOLE_JOB, verdict=ASKS), a_held_row(connection)
+    ),
+    "moved, out of review": lambda connection: reviews.moved(
+        connection, replace(A_WHOLE_JOB, phase=Phase.HELD), a_row(connection)
+    ),
     "outlines": outlines(),
     "outlines, did": outlines(did="did:op:data"),
     "outlines, agreement": outlines(agreement_id="0xab"),
@@ -148,6 +171,8 @@ def connection(tmp_path: Path, make_job: MakeJob) -> Iterator[Connection]:
             turns.enter(opened, job.environment, job.owner.lower())
             sql.append_history(opened, row, 1.0, "")
         sql.take_holds(opened, a_row(opened), ["0xheld"])
+        asked = {"wallet": "0xreviewer", "job": a_row(opened).sequence}
+        opened.execute(insert(job_reviewers), asked)
         yield opened
     engine.dispose()
 
@@ -163,6 +188,7 @@ def add_finished(connection: Connection, many: int, mark: str) -> None:
     connection.execute(FINISHED, {"many": many, "mark": mark})
     connection.execute(ASSETS, {"mark": f"{mark}%"})
     connection.execute(HOLDS, {"mark": f"{mark}%"})
+    connection.execute(ASKED, {"mark": f"{mark}%"})
 
 
 def steps(connection: Connection, statement: Statement) -> int:

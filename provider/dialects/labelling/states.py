@@ -16,7 +16,7 @@ from provider.dialects.labelling.progress import Progress
 Stat = Literal["PENDING", "SUCCESS", "FAILURE", "BREAK"]
 ProdStat = Literal["finish", "no_data"]
 
-_LABELLED = frozenset({Phase.FILTERING, Phase.PUBLISHING, Phase.COMPLETED})
+_LABELLED = frozenset({Phase.FILTERING, Phase.PUBLISHING, Phase.HELD, Phase.COMPLETED})
 
 
 def stat(job: Job) -> Stat:

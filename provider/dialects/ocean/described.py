@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from provider.dialects.ocean import asset_shapes, receipt_shapes, shapes
+from provider.dialects.ocean import asset_shapes, receipt_shapes, review_described, shapes
 from provider.dialects.ocean.responses import ROUTES
 from provider.openapi import files
 from provider.openapi.operations import (
@@ -127,7 +127,9 @@ REFUSALS: Final = {
         "The path takes another method.", {JSON: shapes.Refusal}, {"Allow": "The methods."}
     ),
     408: _refused("The body did not arrive in time."),
-    409: _refused("An order is in use for another job, or a log is no longer complete."),
+    409: _refused(
+        "An order is in use for another job, a log is no longer complete, or a review is over."
+    ),
     413: _refused("The request is too large."),
     416: _refused("The log is not that long."),
     429: _refused("Too much at the moment: a queue is full, or too many requests came."),
@@ -178,9 +180,16 @@ def api(section: object = None) -> Api:
             PROVIDER: "The provider itself, and what it offers.",
             JOBS: "Jobs of the Ocean Provider API.",
             TOKENS: "Tokens instead of signatures.",
+            review_described.REVIEWS: review_described.ABOUT,
             ASSETS: "Files and documents of assets.",
         },
-        operations=[*_provider(), *_jobs_calls(), *_tokens(), *_assets()],
+        operations=[
+            *_provider(),
+            *_jobs_calls(),
+            *review_described.operations(),
+            *_tokens(),
+            *_assets(),
+        ],
         refusals=REFUSALS,
         always=ALWAYS,
     )

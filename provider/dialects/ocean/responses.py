@@ -47,6 +47,9 @@ ROUTES: Mapping[str, tuple[str, str]] = {
     "computeResult": ("GET", "/api/services/computeResult"),
     "computeReceipt": ("GET", "/api/services/computeReceipt"),
     "computeStreamableLogs": ("GET", "/api/services/computeStreamableLogs"),
+    "computeHeld": ("GET", "/api/services/computeHeld"),
+    "computeHeldResult": ("GET", "/api/services/computeHeldResult"),
+    "computeRelease": ("POST", "/api/services/computeRelease"),
     "computeEnvironments": ("GET", "/api/services/computeEnvironments"),
     "validateContainer": ("POST", "/api/services/validateContainer"),
 }

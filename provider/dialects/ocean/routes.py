@@ -18,6 +18,11 @@ from provider.dialects import reading
 from provider.dialects.ocean import requests, responses
 from provider.dialects.ocean.asset_routes import ASSET_HEAD, TOKEN_HEADER, asset_endpoint
 from provider.dialects.ocean.responses import Renderer, dumps
+from provider.dialects.ocean.review_routes import (
+    REVIEW_ENDPOINTS,
+    REVIEW_HEAD,
+    review_endpoint,
+)
 from provider.downloads import FileAnswer
 from provider.errors import (
     KeyedRefusal,
@@ -216,8 +221,10 @@ def add_routes(app: web.Application) -> None:
     handlers = {("GET", "/"): _endpoint(OceanApi.root)}
     for name, route in responses.ROUTES.items():
         own = _ENDPOINTS.get(name)
-        handlers[route] = _endpoint(own) if own else asset_endpoint(name)
-    for path in ("/", *(responses.ROUTES[name][1] for name in (*_HEAD, *ASSET_HEAD))):
+        others = review_endpoint if name in REVIEW_ENDPOINTS else asset_endpoint
+        handlers[route] = _endpoint(own) if own else others(name)
+    with_head = (*_HEAD, *ASSET_HEAD, *REVIEW_HEAD)
+    for path in ("/", *(responses.ROUTES[name][1] for name in with_head)):
         handlers["HEAD", path] = handlers["GET", path]
     for (method, path), handler in handlers.items():
         app.router.add_route(method, path, handler)

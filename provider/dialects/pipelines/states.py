@@ -38,7 +38,7 @@ def state(job: Job) -> State:
         return State(PREPARE_FILE, "init")
     if job.phase is Phase.FILTERING:
         return State(RUN_TASK, "running")
-    if job.phase is Phase.PUBLISHING:
+    if job.phase in {Phase.PUBLISHING, Phase.HELD}:
         return _UPLOAD_RUNS
     if job.phase is Phase.COMPLETED:
         return State(UPLOADING, "finished")
