@@ -19,7 +19,7 @@ from pathlib import Path
 from compute import layout
 from compute.engines.base import Engine
 from compute.environments import Environment
-from compute.errors import UnknownResult
+from compute.errors import LogSealed, UnknownResult
 from compute.logmarks import LogMarks
 from compute.logstreams import LogStreams
 from compute.models import Job, LogPart
@@ -29,6 +29,11 @@ from compute.store.jobs import JobStore
 
 _LOOKS_AT_ONCE = 4
 _OVER = frozenset({Phase.FILTERING, Phase.PUBLISHING})
+
+SEALED = (
+    "The results and logs of this job are encrypted (encryptTo) and cannot be read here. When the"
+    " job has ended, download them and open them with the private key."
+)
 _BESIDE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -54,12 +59,16 @@ class Looks:
         self, job: Job, stage: str, *, offset: int, follow: bool
     ) -> AsyncGenerator[bytes, None]:
         """The log of one stage, or of all where none is named; see
-        :meth:`compute.logstreams.LogStreams.open`. Raises UnknownResult, too."""
+        :meth:`compute.logstreams.LogStreams.open`. Raises UnknownResult, LogSealed, too."""
+        if job.spec.encrypt_to:
+            raise LogSealed(SEALED)
         numbers = [number_of(job, stage)] if stage else range(len(job.spec.stages))
         return await self._streams.open(job, numbers, offset=offset, follow=follow)
 
     def withheld(self, job: Job) -> bool:
-        """Whether what the job prints has to pass a filter first."""
+        """Whether what the job prints has to pass a filter first, or is for one key alone."""
+        if job.spec.encrypt_to:
+            return True
         environment = self._environments[job.environment] if self._knows(job) else None
         return environment is None or bool(environment.filterImage)
 

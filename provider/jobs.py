@@ -20,6 +20,7 @@ from compute.environments import Environment
 from compute.errors import (
     ComputeError,
     LogCut,
+    LogSealed,
     LogTooShort,
     NameTaken,
     UnknownJob,
@@ -38,6 +39,7 @@ from provider.auth.caller import Caller, Callers, Claim
 from provider.auth.messages import stop_text
 from provider.errors import (
     LogOutgrown,
+    LogsEncrypted,
     NoSuchJob,
     NoSuchResult,
     NotAllowed,
@@ -58,6 +60,7 @@ MOST_OUTPUT_BYTES = 1 << 20
 _LOG_REFUSALS: Mapping[type[ComputeError], type[ProviderError]] = {
     UnknownResult: NoSuchResult,
     LogCut: LogOutgrown,
+    LogSealed: LogsEncrypted,
     LogTooShort: OffsetBeyond,
 }
 
@@ -66,10 +69,13 @@ _NO_SUCH_JOB = "No such job belongs to this address."
 
 @dataclass(frozen=True, slots=True)
 class StartCall:
+    """``encrypt_to`` is the public key that results and logs are sealed to, empty for none."""
+
     claim: Claim
     environment: str
     datasets: tuple[DatasetChoice, ...]
     algorithm: AlgorithmChoice
+    encrypt_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,7 @@ class Jobs:
         admitted = await self._admission.admit(owner, environment, call.datasets, call.algorithm)
         payment = await self._payments.check_job(admitted.assets, environment, owner)
         paid = {"agreement_id": payment.agreement_id or admitted.spec.agreement_id}
+        paid["encrypt_to"] = call.encrypt_to
         spec = admitted.spec.model_copy(
             update=paid | {"holds": payment.orders, "ends_by": payment.ends_by}
         )
@@ -279,13 +286,14 @@ class Jobs:
         """What one's own job has printed and prints, from byte ``offset`` on, while one is
         inside; see :meth:`compute.logstreams.LogStreams.open`. End it when its place is lost.
         The nonce is used up before the first byte. Raises NoSuchResult for a stage that the
-        job has not, LogOutgrown, OffsetBeyond, TooManyFollowers, EngineUnavailable."""
+        job has not, LogOutgrown, LogsEncrypted, OffsetBeyond, TooManyFollowers,
+        EngineUnavailable."""
         caller = await self._callers.identify(claim)
         [job] = await self._own(caller, JobQuery(job_id=job_id))
         with self._followers.enter(caller.address, asking().address) as place:
             try:
                 stream = await self._operator.log_stream(job, stage, offset=offset, follow=follow)
-            except (UnknownResult, LogCut, LogTooShort) as error:
+            except (UnknownResult, LogCut, LogSealed, LogTooShort) as error:
                 await self._callers.bind(caller)
                 raise _LOG_REFUSALS[type(error)](error.public) from None
             async with aclosing(stream):

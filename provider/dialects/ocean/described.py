@@ -113,7 +113,9 @@ REFUSALS: Final = {
         "The path takes another method.", {JSON: shapes.Refusal}, {"Allow": "The methods."}
     ),
     408: _refused("The body did not arrive in time."),
-    409: _refused("An order is in use for another job, or a log is no longer complete."),
+    409: _refused(
+        "An order is in use for another job, or a log is no longer complete, or encrypted."
+    ),
     413: _refused("The request is too large."),
     416: _refused("The log is not that long."),
     429: _refused("Too much at the moment: a queue is full, or too many requests came."),

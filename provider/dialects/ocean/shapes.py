@@ -39,6 +39,13 @@ WholeNumber = Annotated[
 ]
 Signature = Annotated[str, Field(examples=["0x" + "5a" * 64 + "1b"])]
 Bytes32 = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
+PublicKey = Annotated[
+    str,
+    Field(
+        pattern="^(0x)?(0[23][0-9a-fA-F]{64}|(04)?[0-9a-fA-F]{128})$",
+        examples=["0x0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"],
+    ),
+]
 Checksum = Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
 JsonText = Annotated[str, Field(max_length=MAX_DOCUMENT_CHARACTERS)]
 
@@ -223,6 +230,9 @@ class StartRequest(_Signed):
     algorithm: AlgorithmChoice
     output: NotRequired[dict[str, Any]]
     """Taken and not used: results are kept here."""
+    encryptTo: NotRequired[PublicKey]
+    """Encrypt results and logs to this public key (secp256k1, compressed or not); there are no
+    live logs then."""
 
 
 @shape
@@ -291,6 +301,8 @@ class Result(TypedDict):
     index: int
     """By which `computeResult` gives it out; it never changes."""
     sha256: Checksum
+    encrypted: NotRequired[Literal[True]]
+    """There when the file is sealed to `encryptTo`; size and SHA-256 are of the sealed bytes."""
 
 
 @shape
@@ -372,6 +384,8 @@ class Job(TypedDict):
     terminationDetails: TerminationDetails | None
     expireTimestamp: float | None
     """When its results are removed, in seconds since the epoch."""
+    encryptTo: NotRequired[PublicKey]
+    """The public key that its results and logs are encrypted to, where it was started so."""
     stages: NotRequired[list[Stage]]
     """Of a job that has several."""
     queuePosition: NotRequired[int | None]
