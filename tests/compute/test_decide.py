@@ -29,6 +29,7 @@ from compute.decide import (
     verdict,
 )
 from compute.engines.base import GONE, ContainerState, Observation
+from compute.failures import Reason
 from compute.models import Termination
 from compute.status import TERMINAL, UNFINISHED, Goal, Phase
 
@@ -346,8 +347,8 @@ def test_over_quota_keeps_how_the_algorithm_ended() -> None:
     ],
 )
 def test_giving_up(phase: Phase, failure: Phase | None) -> None:
-    end = decide.gives_up(phase, "why", "in words")
-    assert end == (failure and Termination(failure, "why", "in words"))
+    end = decide.gives_up(phase, Reason.VOLUME_FAULT, "in words", 5)
+    assert end == (failure and Termination(failure, "volume_fault", "in words", tries=5))
     assert end is None or decide_may_end(phase, end.phase)
 
 

@@ -164,6 +164,9 @@ async def test_the_job_tells_that_and_to_whom_it_is_encrypted(done: Sealed) -> N
     assert all(entry["encrypted"] is True for entry in done.job["results"])
     names = {entry["filename"] for entry in done.job["results"]}
     assert names == {f"{name}.sealed" for name in done.expected()}
+    shown = done.service.command("audit", "show", "--job", done.id, "--json").stdout
+    [start] = [record for record in json.loads(shown) if record["kind"] == "start"]
+    assert start["details"]["encryptTo"] == done.job["encryptTo"]
 
 
 async def test_what_the_algorithm_wrote_and_printed_is_nowhere_on_disk(done: Sealed) -> None:
