@@ -124,6 +124,7 @@ class Steps:
         tenure.require()
         await self._space.release(folders.root)
         await asyncio.to_thread(_remove_tree, folders.root)
+        tenure.require()
         await asyncio.to_thread(_remove_tree, partial_of(folders.results))
 
     async def _remove(self, name: str) -> None:

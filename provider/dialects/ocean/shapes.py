@@ -15,6 +15,7 @@ from compute.failures import Retry, Who
 from compute.fairness import Reason
 from compute.results import ResultType
 from provider.dialects.ocean.fields import MAX_DOCUMENT_CHARACTERS, MAX_ID_CHARACTERS
+from provider.dialects.ocean.key_shapes import PublicKey
 from provider.dialects.ocean.requests import MAX_CODE_CHARACTERS, MAX_DATASETS
 from provider.openapi.operations import shape
 
@@ -40,13 +41,6 @@ WholeNumber = Annotated[
 ]
 Signature = Annotated[str, Field(examples=["0x" + "5a" * 64 + "1b"])]
 Bytes32 = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
-PublicKey = Annotated[
-    str,
-    Field(
-        pattern="^(0x)?(0[23][0-9a-fA-F]{64}|(04)?[0-9a-fA-F]{128})$",
-        examples=["0x0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"],
-    ),
-]
 Checksum = Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
 JsonText = Annotated[str, Field(max_length=MAX_DOCUMENT_CHARACTERS)]
 
