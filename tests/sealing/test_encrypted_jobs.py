@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -22,17 +23,18 @@ from click.testing import Result as Told
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from support.consumer import Consumer, Refused, raw
-from support.service import DATASET, Service, engine
+from support.service import DATASET, IMAGE, Service, engine
 from typer.testing import CliRunner
 
 from compute.layout import container_name
 from provider.cli.commands import app
-from provider.client import ComputeClient, Opening, RefusedError
+from provider.client import ComputeClient, Opening, RawAlgorithm, RefusedError
 from provider.client.wallet import Call, Domain, Wallet
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 START = "/api/services/compute"
+PAGE = Path(__file__).parents[2] / "docs" / "encryption.md"
 SCRIPT = """
 needle="needle-$(({a} * {b}))"
 echo "$needle"
@@ -306,7 +308,7 @@ async def test_one_command_starts_waits_and_opens(
     script = tmp_path / "told.sh"
     script.write_text("echo told; cp /data/inputs/*/0 /data/outputs/copy.csv")
     words = ["start", "-a", str(script), "-d", f"{DATASET}#compute", "-e", "test"]
-    words += ["--image", "ocean-compute-test/busybox", "--tag", "1", "--checksum", checksum]
+    words += ["--image", IMAGE, "--tag", "1", "--checksum", checksum]
     folder = tmp_path / "got"
     told = await command(service, key, *words, "--typed", "--encrypt", "--download", str(folder))
     assert told.exit_code == 0, told.stderr
@@ -317,6 +319,22 @@ async def test_one_command_starts_waits_and_opens(
         told = await command(service, key, *words, *wrong)
         assert (told.exit_code, told.stdout) == (2, ""), told
         assert "--encrypt-to" in told.stderr
+
+
+async def test_the_example_of_the_page_does_what_it_says(
+    service: Service, checksum: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept_key(Account.create(), tmp_path).rename("wallet.key")
+    (tmp_path / "told.sh").write_text("echo told")
+    image = {"image": IMAGE, "tag": "1", "checksum": checksum}
+    algorithm = RawAlgorithm.from_file("told.sh", **image)
+    [example] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    async with ComputeClient(service.url, "wallet.key") as client:
+        await names["example"](client, "test", f"{DATASET}#compute", algorithm)
+    assert (tmp_path / "results" / "algorithm.log").read_text() == "told\n"
 
 
 @pytest.mark.parametrize("wrong", ["11" * 32, "0x02" + "ff" * 32, 5, ["02"], "0x"])
