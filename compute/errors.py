@@ -123,6 +123,10 @@ class LogCut(ComputeError):
     """A log has outgrown its bound: what was asked for of it is not there any more."""
 
 
+class LogSealed(ComputeError):
+    """What the job prints is for its owner's key alone: it is not shown, but published sealed."""
+
+
 class LogTooShort(ComputeError):
     """A log that will not grow any more ends before the byte that was asked for."""
 

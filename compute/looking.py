@@ -21,7 +21,7 @@ from compute import layout
 from compute.egress.sources import hides_logs, hides_outputs, most_log_bytes
 from compute.engines.base import Engine
 from compute.environments import Environment
-from compute.errors import UnknownResult
+from compute.errors import LogSealed, UnknownResult
 from compute.logmarks import LogMarks
 from compute.logstreams import LogStreams
 from compute.models import Job, LogPart
@@ -32,6 +32,11 @@ from compute.store.jobs import JobStore
 _LOOKS_AT_ONCE = 4
 _OVER = frozenset({Phase.FILTERING, Phase.PUBLISHING})
 _NOT_SHOWN = frozenset({Phase.QUEUED, Phase.HELD})
+
+SEALED = (
+    "The results and logs of this job are encrypted (encryptTo) and cannot be read here. When the"
+    " job has ended, download them and open them with the private key."
+)
 _BESIDE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -57,12 +62,16 @@ class Looks:
         self, job: Job, stage: str, *, offset: int, follow: bool
     ) -> AsyncGenerator[bytes, None]:
         """The log of one stage, or of all where none is named; see
-        :meth:`compute.logstreams.LogStreams.open`. Raises UnknownResult, too."""
+        :meth:`compute.logstreams.LogStreams.open`. Raises UnknownResult, LogSealed, too."""
+        if job.spec.encrypt_to:
+            raise LogSealed(SEALED)
         numbers = [number_of(job, stage)] if stage else range(len(job.spec.stages))
         return await self._streams.open(job, numbers, offset=offset, follow=follow)
 
     def withheld(self, job: Job) -> bool:
-        """Whether what the job prints has to be judged or filtered first."""
+        """Whether what the job prints is to be judged or filtered first, or for one key alone."""
+        if job.spec.encrypt_to:
+            return True
         environment = self._environments[job.environment] if self._knows(job) else None
         return environment is None or hides_logs(job, environment)
 

@@ -286,7 +286,7 @@ class Operator:
     ) -> AsyncGenerator[bytes, None]:
         """What a stage, or all one after the other, has printed and prints; see
         :meth:`compute.logstreams.LogStreams.open`. Raises UnknownResult, LogCut,
-        LogTooShort, EngineUnavailable."""
+        LogTooShort, LogSealed, EngineUnavailable."""
         return await self._looks.stream(job, stage, offset=offset, follow=follow)
 
     async def output(self, job: Job, name: str, *, limit: int) -> bytes | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from compute import decide, results, tenure
+from compute import decide, results, sealing, tenure
 from compute.egress.inputs import digests_of
 from compute.egress.judge import Left, judge
 from compute.egress.sources import filters, hides_logs, most_log_bytes, rule_sources
@@ -157,7 +157,12 @@ class Outputs:
     async def _publish(
         self, job: Job, files: tuple[ResultFile, ...], target: Path
     ) -> tuple[ResultFile, ...]:
-        """Have what was gathered beside ``target`` in its place."""
+        """Have what was gathered beside ``target`` in its place, sealed first where its owner
+        wants that; the files as they are handed out."""
+        if job.spec.encrypt_to:
+            seal = functools.partial(sealing.seal_all, may_go_on=tenure.lasts)
+            partial, key = results.partial_of(target), job.spec.encrypt_to
+            files = await asyncio.to_thread(seal, partial, files, key, job.id)
         await asyncio.to_thread(functools.partial(results.put, target, may_go_on=tenure.lasts))
         return files
 

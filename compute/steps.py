@@ -34,6 +34,7 @@ from compute.layout import JobFolders
 from compute.logmarks import LogMarks
 from compute.models import Image, Job, StageRun, Termination
 from compute.outputs import Outputs
+from compute.results import partial_of
 from compute.space import Space
 from compute.staging import Stager, local_mounts
 from compute.status import Goal, Phase
@@ -124,6 +125,8 @@ class Steps:
         tenure.require()
         await self._space.release(folders.root)
         await asyncio.to_thread(_remove_tree, folders.root)
+        tenure.require()
+        await asyncio.to_thread(_remove_tree, partial_of(folders.results))
 
     async def _remove(self, name: str) -> None:
         tenure.require()

@@ -242,6 +242,13 @@ class LogOutgrown(ProviderError):
     field = "offset"
 
 
+class LogsEncrypted(ProviderError):
+    """What the job prints is for its owner's key alone: nobody can follow it."""
+
+    status = 409
+    field = "jobId"
+
+
 class OffsetBeyond(ProviderError):
     """A log ends before the byte that was asked for."""
 

@@ -21,6 +21,7 @@ from compute.errors import (
     ComputeError,
     LogCut,
     LogHeld,
+    LogSealed,
     LogTooShort,
     NameTaken,
     UnknownJob,
@@ -39,6 +40,7 @@ from provider.auth.caller import Caller, Callers, Claim
 from provider.auth.messages import stop_text
 from provider.errors import (
     LogOutgrown,
+    LogsEncrypted,
     NoSuchJob,
     NoSuchResult,
     NotAllowed,
@@ -60,6 +62,7 @@ _LOG_REFUSALS: Mapping[type[ComputeError], type[ProviderError]] = {
     UnknownResult: NoSuchResult,
     LogCut: LogOutgrown,
     LogHeld: NoSuchResult,
+    LogSealed: LogsEncrypted,
     LogTooShort: OffsetBeyond,
 }
 
@@ -68,10 +71,13 @@ _NO_SUCH_JOB = "No such job belongs to this address."
 
 @dataclass(frozen=True, slots=True)
 class StartCall:
+    """``encrypt_to`` is the public key that results and logs are sealed to, empty for none."""
+
     claim: Claim
     environment: str
     datasets: tuple[DatasetChoice, ...]
     algorithm: AlgorithmChoice
+    encrypt_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,7 @@ class Jobs:
         admitted = await self._admission.admit(owner, environment, call.datasets, call.algorithm)
         payment = await self._payments.check_job(admitted.assets, environment, owner)
         paid = {"agreement_id": payment.agreement_id or admitted.spec.agreement_id}
+        paid["encrypt_to"] = call.encrypt_to
         spec = admitted.spec.model_copy(
             update=paid | {"holds": payment.orders, "ends_by": payment.ends_by}
         )
@@ -281,14 +288,14 @@ class Jobs:
         """What one's own job has printed and prints, from byte ``offset`` on, while one is
         inside; see :meth:`compute.logstreams.LogStreams.open`. End it when its place is lost.
         The nonce is used up before the first byte. Raises NoSuchResult for a stage that the
-        job has not or a log that is held for review, LogOutgrown, OffsetBeyond,
+        job has not or a log that is held for review, LogOutgrown, LogsEncrypted, OffsetBeyond,
         TooManyFollowers, EngineUnavailable."""
         caller = await self._callers.identify(claim)
         [job] = await self._own(caller, JobQuery(job_id=job_id))
         with self._followers.enter(caller.address, asking().address) as place:
             try:
                 stream = await self._operator.log_stream(job, stage, offset=offset, follow=follow)
-            except (UnknownResult, LogCut, LogHeld, LogTooShort) as error:
+            except tuple(_LOG_REFUSALS) as error:
                 await self._callers.bind(caller)
                 raise _LOG_REFUSALS[type(error)](error.public) from None
             async with aclosing(stream):

@@ -51,6 +51,8 @@ def started(spec: JobSpec) -> dict[str, Any]:
         ],
         **assets_of(spec),
     }
+    if spec.encrypt_to:
+        found["encryptTo"] = spec.encrypt_to
     order = records.transaction(spec.agreement_id)
     return found | ({"order": order} if order else {})
 

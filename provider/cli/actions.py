@@ -24,9 +24,11 @@ from provider.cli.output import (
 )
 from provider.cli.paying import Bought, Purse
 from provider.cli.requests import Request
+from provider.cli.sealing import opening, wanted_key
 from provider.cli.watching import describe, transfer_bars, watch
 from provider.client import ComputeClient, ComputeClientError, Job, Result
 from provider.client.errors import ClientUsageError, plain
+from provider.client.opening import Opening
 
 T = TypeVar("T")
 
@@ -43,6 +45,18 @@ class Target:
 
     def client(self) -> ComputeClient:
         return ComputeClient(self.url, self.key, typed=self.typed, metadata_url=self.metadata_url)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What ``download`` was told about encrypted results."""
+
+    file: str
+    decrypt: bool
+    keep_sealed: bool
+
+    def opening(self, target: Target) -> Opening | None:
+        return opening(target.key, self.file, decrypt=self.decrypt, keep_sealed=self.keep_sealed)
 
 
 def environments(target: Target, chain_id: int | None) -> None:
@@ -91,6 +105,7 @@ def start(
         wallet = purse.wallet(target.key)
         async with target.client() as client:
             environment = request.environment or await _only_environment(client)
+            public_key = wanted_key(client, request.encrypt_to, encrypt=request.encrypt)
             job = await client.start(
                 environment,
                 datasets,
@@ -99,6 +114,7 @@ def start(
                 duration_s=request.duration_s,
                 most_fee=purse.most_fee,
                 told=bought,
+                encrypt_to=public_key,
             )
             job_id = job.id
             if not (follow or folder):
@@ -106,7 +122,8 @@ def start(
             say(f"Job {job.id} at {plain(environment)}")
             job = await watch(client.follow(job.id))
             if folder is not None:
-                await _download_all(client, job, folder, overwrite=overwrite)
+                own = opening(target.key, decrypt=request.encrypt)
+                await _download_all(client, job, folder, own, overwrite=overwrite)
             return job
 
     def interrupted() -> str:
@@ -166,16 +183,21 @@ def results(target: Target, job_id: str) -> None:
     print_table(["index", "type", "bytes", "file"], rows)
 
 
-def download(target: Target, job_id: str, index: int | None, to: str, *, overwrite: bool) -> None:
+def download(
+    target: Target, job_id: str, index: int | None, to: str, keys: Keys, *, overwrite: bool
+) -> None:
     async def work() -> Sequence[Path]:
+        how = keys.opening(target)
         async with target.client() as client:
             job = await client.status(job_id)
             if index is None:
-                return await _download_all(client, job, Path(to), overwrite=overwrite)
+                return await _download_all(client, job, Path(to), how, overwrite=overwrite)
             with transfer_bars() as bars:
                 one = Result(index, f"result {index}", None, "")
                 path = await client.download(
-                    job_id, index, to, lambda *told: bars(one, *told), overwrite=overwrite
+                    *(job_id, index, to, lambda *told: bars(one, *told)),
+                    overwrite=overwrite,
+                    opening=how,
                 )
             return [path]
 
@@ -238,10 +260,10 @@ async def _only_environment(client: ComputeClient) -> str:
 
 
 async def _download_all(
-    client: ComputeClient, job: Job, folder: Path, *, overwrite: bool
+    client: ComputeClient, job: Job, folder: Path, how: Opening | None, *, overwrite: bool
 ) -> Sequence[Path]:
     with transfer_bars() as bars:
-        return await client.download_all(job.id, folder, bars, overwrite=overwrite)
+        return await client.download_all(job.id, folder, bars, overwrite=overwrite, opening=how)
 
 
 def keeps_running(job_id: str) -> str:

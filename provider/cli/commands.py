@@ -12,6 +12,7 @@ from provider.cli.audit import audit_app
 from provider.cli.chain import chain_app
 from provider.cli.db import db_app
 from provider.cli.held import held_app
+from provider.cli.sealing import Decrypt, DecryptKey, Encrypt, EncryptTo, KeepSealed, decrypt
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 the job failed, or the provider refused for another reason;"
@@ -34,6 +35,7 @@ app.add_typer(chain_app, name="chain")
 app.add_typer(audit_app, name="audit")
 app.add_typer(db_app, name="db")
 app.add_typer(held_app, name="held")
+app.command("decrypt", epilog=EXIT_CODES)(decrypt)
 
 Url = Annotated[
     str,
@@ -167,6 +169,8 @@ def start(
         ),
     ] = None,
     metadata_url: Metadata = "",
+    encrypt: Encrypt = False,
+    encrypt_to: EncryptTo = "",
     follow: Follow = False,
     download: Annotated[
         Path | None, typer.Option(help="Wait, then bring all results into this folder.")
@@ -197,6 +201,8 @@ def start(
         algocustomdata=algocustomdata,
         orders=tuple(order or ()),
         duration_s=duration,
+        encrypt=encrypt,
+        encrypt_to=encrypt_to,
     )
     target = actions.Target(url, key, as_json=as_json, typed=typed, metadata_url=metadata_url)
     purse = Purse(rpc, address_file, max_fee)
@@ -272,6 +278,9 @@ def download(
             help="Folder, or file for a single result; FOLDER/ if it is not there yet.",
         ),
     ] = ".",
+    decrypt: Decrypt = False,
+    decrypt_key: DecryptKey = "",
+    keep_sealed: KeepSealed = False,
     overwrite: Overwrite = False,
     typed: Typed = False,
     as_json: Json = False,
@@ -280,7 +289,8 @@ def download(
     from provider.cli import actions
 
     target = actions.Target(url, key, as_json=as_json, typed=typed)
-    actions.download(target, job, index, to, overwrite=overwrite)
+    keys = actions.Keys(decrypt_key, decrypt, keep_sealed)
+    actions.download(target, job, index, to, keys, overwrite=overwrite)
 
 
 @app.command(epilog=EXIT_CODES)

@@ -35,6 +35,8 @@ class Request:
     algocustomdata: str
     orders: tuple[str, ...] = ()
     duration_s: int | None = None
+    encrypt: bool = False
+    encrypt_to: str = ""
 
     def the_datasets(self) -> list[Dataset]:
         userdata = read_json("--userdata", self.userdata)

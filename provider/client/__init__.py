@@ -49,6 +49,7 @@ from provider.client.models import (
     RawAlgorithm,
     Result,
 )
+from provider.client.opening import Opening, SealBrokenError, WrongKeyError
 from provider.client.ordering import Ordered, Payer, Purchase
 from provider.client.patience import Patience
 from provider.client.publishing import AssetDraft, Published, ServiceDraft, publish, revise
@@ -74,6 +75,7 @@ __all__ = [
     "NonceRefusedError",
     "NotAuthorisedError",
     "NotFoundError",
+    "Opening",
     "Ordered",
     "Patience",
     "Payer",
@@ -86,8 +88,10 @@ __all__ = [
     "RawAlgorithm",
     "RefusedError",
     "Result",
+    "SealBrokenError",
     "ServiceDraft",
     "StartUnclearError",
+    "WrongKeyError",
     "publish",
     "revise",
 ]

@@ -39,6 +39,7 @@ from provider.client.models import (
     algorithm_of,
     environments_from_wire,
 )
+from provider.client.opening import Opening, name_of, places
 from provider.client.ordering import Buyer, Ordered, Payer, Told
 from provider.client.receipts import ReceiptCalls
 from provider.client.reviews import ReviewCalls
@@ -154,11 +155,13 @@ class ComputeClient(ReceiptCalls, ReviewCalls):
         duration_s: int | None = None,
         most_fee: int | None = None,
         told: Told | None = None,
+        encrypt_to: str = "",
     ) -> Job:
         """Start a job; the first of ``datasets`` is the main one.
 
         Datasets and a published algorithm may be given as ``DID`` or ``DID#serviceId``.
-        With ``pay``, what it needs is ordered before (see :meth:`order_for`). Never starts
+        With ``pay``, what it needs is ordered before (see :meth:`order_for`). Results and logs
+        are encrypted to the public key ``encrypt_to``, such as :attr:`public_key`. Never starts
         two: see :mod:`provider.client.starting`. Raises StartUnclearError when it cannot be
         known whether the job was started.
         """
@@ -182,6 +185,8 @@ class ComputeClient(ReceiptCalls, ReviewCalls):
             "dataset": main.to_wire(),
             "algorithm": algorithm.to_wire(),
         }
+        if encrypt_to:
+            parameters["encryptTo"] = encrypt_to
         if more:
             parameters["additionalDatasets"] = [dataset.to_wire() for dataset in more]
         call = Call(
@@ -286,8 +291,13 @@ class ComputeClient(ReceiptCalls, ReviewCalls):
                 yield piece
 
     async def log(self, job_id: str) -> bytes:
-        """What the algorithm printed. Raises NotFoundError until it is published."""
+        """What the algorithm printed. Raises NotFoundError until it is published,
+        ClientUsageError if it is encrypted."""
         job = await self.status(job_id)
+        if job.encrypt_to:
+            raise ClientUsageError(
+                f"The log of job {job_id} is encrypted: download it and open it with --decrypt."
+            )
         if job.log is None:
             raise NotFoundError(f"Job {job_id} has no log yet: {job.status_text}.")
         return await self.read(job_id, job.log.index)
@@ -300,21 +310,22 @@ class ComputeClient(ReceiptCalls, ReviewCalls):
         progress: Progress | None = None,
         *,
         overwrite: bool = False,
+        opening: Opening | None = None,
     ) -> Path:
-        """Bring one result to disk; returns its path.
+        """Bring one result to disk; returns its path. ``opening`` opens an encrypted one.
 
         ``target`` is a file, or a folder in which the result keeps a safe form of its own
         name: one that exists, or a text that ends with ``/``. Resumes what an earlier call
         left as ``*.part``. A file that is already there is kept if it is the same, and
         replaced only with ``overwrite``. Raises NotFoundError, DownloadFailedError.
         """
-        result = _result(await self.status(job_id), index)
-        path = Path(target)
+        job = await self.status(job_id)
+        result, path = _result(job, index), Path(target)
         ends_as_folder = isinstance(target, str) and target.endswith(("/", os.sep))
         if ends_as_folder or await asyncio.to_thread(path.is_dir):
-            path = path / safe_path(result.filename)
+            path = path / safe_path(name_of(result, opening))
         told = progress or no_progress
-        return await self._download(job_id, result, path, told, overwrite=overwrite)
+        return await self._download(job, result, path, told, opening, overwrite=overwrite)
 
     async def download_all(
         self,
@@ -323,13 +334,17 @@ class ComputeClient(ReceiptCalls, ReviewCalls):
         progress: ResultProgress | None = None,
         *,
         overwrite: bool = False,
+        opening: Opening | None = None,
     ) -> list[Path]:
-        """Bring all results into a folder, which is made if need be; returns their paths."""
+        """Bring all results into a folder, which is made if need be; returns their paths.
+        ``opening`` opens encrypted ones."""
         job = await self.status(job_id)
         paths = []
-        for path, result in _places(Path(folder), job.results).items():
+        for path, result in places(Path(folder), job.results, opening).items():
             told = partial(progress, result) if progress else no_progress
-            paths.append(await self._download(job_id, result, path, told, overwrite=overwrite))
+            paths.append(
+                await self._download(job, result, path, told, opening, overwrite=overwrite)
+            )
         return paths
 
     # Tokens
@@ -391,15 +406,26 @@ class ComputeClient(ReceiptCalls, ReviewCalls):
         )
 
     async def _download(
-        self, job_id: str, result: Result, path: Path, progress: Progress, *, overwrite: bool
+        self,
+        job: Job,
+        result: Result,
+        path: Path,
+        progress: Progress,
+        opening: Opening | None,
+        *,
+        overwrite: bool,
     ) -> Path:
-        return await self._bring(
-            lambda headers: self._calls.open(self._result_call(job_id, result.index, headers)),
-            path,
-            result.sha256,
-            progress,
+        bring = partial(
+            self._bring,
+            lambda headers: self._calls.open(self._result_call(job.id, result.index, headers)),
+            sha256=result.sha256,
+            progress=progress,
             overwrite=overwrite,
         )
+        if opening is None:
+            return await bring(path)
+        opening.require(job)
+        return await opening.bring(bring, job.id, result, path, overwrite=overwrite)
 
 
 def _datasets(given: Dataset | str | Sequence[Dataset | str]) -> list[Dataset]:
@@ -450,14 +476,3 @@ def _result(job: Job, index: int) -> Result:
         if result.index == index:
             return result
     raise NotFoundError(f"Job {job.id} has no result {index} (yet).", status=404)
-
-
-def _places(folder: Path, results: Sequence[Result]) -> dict[Path, Result]:
-    """A path of its own for each result, also for names that become the same."""
-    places: dict[Path, Result] = {}
-    for result in results:
-        path = folder / safe_path(result.filename)
-        while path in places:
-            path = path.with_name(f"{result.index}-{path.name}")
-        places[path] = result
-    return places

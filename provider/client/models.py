@@ -182,13 +182,15 @@ def _kind(value: object) -> str:
 @dataclass(frozen=True, slots=True)
 class Result:
     """One file that a job published. ``filename`` may hold folders and is the algorithm's
-    choice: never use it as a path unchecked. ``sha256`` is empty where it is not told."""
+    choice: never use it as a path unchecked. ``sha256`` is empty where it is not told. Size and
+    SHA-256 of one that is ``encrypted`` are those of the sealed bytes."""
 
     index: int
     filename: str
     filesize: int | None
     type: str
     sha256: str = ""
+    encrypted: bool = False
 
     @classmethod
     def from_wire(cls, document: Mapping[str, Any], position: int) -> Self:
@@ -199,6 +201,7 @@ class Result:
             filesize=size if isinstance(size, int) else None,
             type=str(document.get("type") or ""),
             sha256=str(document.get("sha256") or ""),
+            encrypted=document.get("encrypted") is True,
         )
 
 
@@ -288,6 +291,11 @@ class Job:
     def _egress(self) -> Mapping[str, Any]:
         told = self.raw.get("egress")
         return told if isinstance(told, dict) else {}
+
+    @property
+    def encrypt_to(self) -> str:
+        """The public key that results and logs are encrypted to, empty for none."""
+        return str(self.raw.get("encryptTo") or "")
 
     @property
     def log(self) -> Result | None:

@@ -11,12 +11,13 @@ from typing import Any, Self, TypedDict, Unpack
 
 from aiohttp import ClientSession
 
+from provider.auth.publickeys import public_key_of
 from provider.client.downloads import Download, Opener, Progress, file_sha256
 from provider.client.errors import ClientUsageError, DownloadFailedError
 from provider.client.patience import Patience
 from provider.client.signed import SignedCalls
 from provider.client.transport import TIMEOUT, Transport, base_url
-from provider.client.wallet import Key, Wallet, load_signer
+from provider.client.wallet import Key, Wallet, load_signer, private_key_of
 
 NOT_OPENED = "Use the client in 'async with ComputeClient(…) as client:'."
 
@@ -48,6 +49,12 @@ class ProviderSession:
     def address(self) -> str:
         """The wallet's address, checksummed."""
         return self._wallet.address
+
+    @property
+    def public_key(self) -> str:
+        """The wallet's own, which jobs' results can be encrypted to. Raises ClientUsageError
+        where the wallet does not give its private key away."""
+        return public_key_of(private_key_of(self._wallet.signer))
 
     async def __aenter__(self) -> Self:
         session = self._session

@@ -75,6 +75,15 @@ def load_signer(key: Key) -> Signer:
     return signer
 
 
+def private_key_of(key: Key) -> bytes:
+    """The 32 bytes of a private key. Raises ClientUsageError, too where a signer keeps its own
+    to itself."""
+    secret = getattr(load_signer(key), "key", None)
+    if not isinstance(secret, bytes):
+        raise ClientUsageError("This wallet signs, but does not give its private key away.")
+    return bytes(secret)
+
+
 def _key_text(path: Path) -> str:
     try:
         with path.expanduser().open("rb") as file:
@@ -101,7 +110,7 @@ class Wallet:
     """Signs calls for one address. ``typed`` chooses the stricter EIP-712 form."""
 
     def __init__(self, signer: Signer, *, typed: bool = False) -> None:
-        self._signer = signer
+        self.signer = signer
         self.typed = typed
         self.address = str(signer.address)
 
@@ -109,7 +118,7 @@ class Wallet:
         """The call's parameters with nonce and signature."""
         parameters = {**call.parameters, "nonce": str(nonce)}
         if domain is None:
-            signed = self._signer.sign_message(encode_defunct(keccak(text=call.text(str(nonce)))))
+            signed = self.signer.sign_message(encode_defunct(keccak(text=call.text(str(nonce)))))
         else:
             expiry = int(time.time()) + _TYPED_LIFE_S
             parameters["expiry"] = str(expiry)
@@ -117,7 +126,7 @@ class Wallet:
                 self.address, call.operation, call.job_id, parameters, nonce, expiry
             )
             document = request.as_typed_data(domain.provider_address, domain.chain_id)
-            signed = self._signer.sign_typed_data(full_message=document)
+            signed = self.signer.sign_typed_data(full_message=document)
         return {**parameters, "signature": "0x" + bytes(signed.signature).hex()}
 
 

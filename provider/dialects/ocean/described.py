@@ -128,7 +128,8 @@ REFUSALS: Final = {
     ),
     408: _refused("The body did not arrive in time."),
     409: _refused(
-        "An order is in use for another job, a log is no longer complete, or a review is over."
+        "An order is in use for another job; a log is no longer complete, or encrypted; or a review"
+        " is over."
     ),
     413: _refused("The request is too large."),
     416: _refused("The log is not that long."),

@@ -15,6 +15,7 @@ from provider.admission import AlgorithmChoice, DatasetChoice, RawAlgorithm
 from provider.assets.ddo import Container
 from provider.auth import messages
 from provider.auth.caller import Claim
+from provider.auth.publickeys import normal_public_key
 from provider.dialects.ocean.claims import made_claim
 from provider.dialects.ocean.fields import Form, decoded
 from provider.dialects.reading import Parameters
@@ -40,7 +41,8 @@ def start(values: Parameters, token: str) -> StartCall:
     additional = _additional(form.raw("additionalDatasets"))
     algorithm = _algorithm(form)
     _check_output(form.raw("output"))
-    return StartCall(claim, environment, (main, *additional), algorithm)
+    encrypt_to = _public_key(form)
+    return StartCall(claim, environment, (main, *additional), algorithm, encrypt_to)
 
 
 def initialize(values: Parameters, now: float) -> QuoteCall:
@@ -364,6 +366,21 @@ def _file_object(url: Any) -> Mapping[str, Any]:
     if isinstance(given, dict):
         return given
     raise KeyedRefusal("algorithm", "meta_oneof_url_rawcode_remote")
+
+
+def _public_key(form: Form) -> str:
+    """``encryptTo`` in its normal spelling. What was sent is not repeated."""
+    given, key = form.text("encryptTo"), ""
+    try:
+        key = normal_public_key(given) if given else ""
+    except ValueError:
+        form.fault(
+            "encryptTo",
+            "must be a public key of secp256k1: 33, 64 or 65 bytes in hexadecimal, a point of the"
+            " curve.",
+        )
+    form.check()
+    return key
 
 
 def _check_output(value: Any) -> None:

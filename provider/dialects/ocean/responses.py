@@ -144,7 +144,7 @@ def job(item: Job, base_url: str, waiting: Waiting | None = None) -> dict[str, A
         "environment": item.environment,
         "algoDID": item.spec.algorithm.did,
         "inputDID": [each.did for each in item.spec.datasets],
-        "results": [_result(each) for each in item.results],
+        "results": [_result(each, item.spec.encrypt_to) for each in item.results],
         "algorithmLogUrl": next(iter(_urls(item, base_url, "algorithmLog")), ""),
         "resultsUrls": _urls(item, base_url, "output"),
         "stopreq": _stopreq(item),
@@ -160,6 +160,8 @@ def job(item: Job, base_url: str, waiting: Waiting | None = None) -> dict[str, A
             "detail": end.detail,
         }
     document["failure"] = failing.fields(failure(item))
+    if item.spec.encrypt_to:
+        document["encryptTo"] = item.spec.encrypt_to
     if len(item.spec.stages) > 1:
         document["stages"] = list(_stages(item))
     if waiting is not None:
@@ -296,14 +298,15 @@ def provider_fee(fee: FeeQuote) -> dict[str, Any]:
     }
 
 
-def _result(file: ResultFile) -> dict[str, Any]:
-    return {
+def _result(file: ResultFile, encrypt_to: str) -> dict[str, Any]:
+    document: dict[str, Any] = {
         "filename": file.filename,
         "filesize": file.filesize,
         "type": file.type,
         "index": file.index,
         "sha256": file.sha256,
     }
+    return document | {"encrypted": True} if encrypt_to else document
 
 
 def _urls(item: Job, base_url: str, kind: str) -> list[str]:

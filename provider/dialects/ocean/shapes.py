@@ -16,6 +16,7 @@ from compute.fairness import Reason
 from compute.results import ResultType
 from provider.dialects.ocean.egress_shapes import Egress, EnvironmentEgress
 from provider.dialects.ocean.fields import MAX_DOCUMENT_CHARACTERS, MAX_ID_CHARACTERS
+from provider.dialects.ocean.key_shapes import PublicKey
 from provider.dialects.ocean.requests import MAX_CODE_CHARACTERS, MAX_DATASETS
 from provider.openapi.operations import shape
 
@@ -226,6 +227,9 @@ class StartRequest(_Signed):
     algorithm: AlgorithmChoice
     output: NotRequired[dict[str, Any]]
     """Taken and not used: results are kept here."""
+    encryptTo: NotRequired[PublicKey]
+    """Encrypt results and logs to this public key (secp256k1, compressed or not); there are no
+    live logs then."""
 
 
 @shape
@@ -294,6 +298,8 @@ class Result(TypedDict):
     index: int
     """By which `computeResult` gives it out; it never changes."""
     sha256: Checksum
+    encrypted: NotRequired[Literal[True]]
+    """There when the file is sealed to `encryptTo`; size and SHA-256 are of the sealed bytes."""
 
 
 @shape
@@ -399,6 +405,8 @@ class Job(TypedDict):
     """When its results are removed, in seconds since the epoch."""
     egress: Egress | None
     """Null where there are no rules, or before they were asked."""
+    encryptTo: NotRequired[PublicKey]
+    """The public key that its results and logs are encrypted to, where it was started so."""
     stages: NotRequired[list[Stage]]
     """Of a job that has several."""
     queuePosition: NotRequired[int | None]
