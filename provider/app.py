@@ -57,6 +57,7 @@ from provider.pace import LEAST_RATE
 from provider.payments import Payments
 from provider.publishing import Publishing
 from provider.settings import Settings
+from provider.samples import Samples
 from provider.sharing.leases import Leases
 
 log = logging.getLogger(__name__)
@@ -188,7 +189,8 @@ async def _build(
         decrypters=settings.authorized_decrypters,
         trail=trail,
     )
-    app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains))
+    samples = Samples(catalogue=catalogue, supplier=supplier, trail=trail)
+    app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains, samples))
     app[AQUARIUS_API] = AquariusApi(ground.index, key)
     return SiblingSurroundings(
         database=database,

@@ -25,6 +25,7 @@ from provider.auth.signatures import to_checksum
 from provider.chain.fees import FeeQuote
 from provider.chain.networks import ChainSettings
 from provider.dialects.ocean import queueing
+from provider.dialects.ocean.runtime import runtime
 from provider.jobs import Quote
 from provider.payments import ItemQuote
 
@@ -38,6 +39,7 @@ ROUTES: Mapping[str, tuple[str, str]] = {
     "initialize": ("GET", "/api/services/initialize"),
     "initializeCompute": ("POST", "/api/services/initializeCompute"),
     "download": ("GET", "/api/services/download"),
+    "computeSample": ("GET", "/api/services/computeSample"),
     "computeStart": ("POST", "/api/services/compute"),
     "computeStatus": ("GET", "/api/services/compute"),
     "computeStop": ("PUT", "/api/services/compute"),
@@ -115,6 +117,7 @@ def environment(
         "maxQueueWait": item.maxQueueWait,
         "maxJobDuration": item.maxJobDuration,
         "storageExpiry": item.storageExpiry,
+        "runtime": runtime(item),
         "consumerAddress": consumer_address,
         "lastSeen": _time(now),
     }
