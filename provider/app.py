@@ -56,8 +56,8 @@ from provider.openapi import routes as openapi_routes
 from provider.pace import LEAST_RATE
 from provider.payments import Payments
 from provider.publishing import Publishing
-from provider.settings import Settings
 from provider.samples import Samples
+from provider.settings import Settings
 from provider.sharing.leases import Leases
 
 log = logging.getLogger(__name__)

@@ -83,7 +83,9 @@ class Samples:
         files = await self._files(ddo, service)
         if not files and ddo.is_local and is_restricted(ddo, service):
             raise NotAllowed("This asset is not described to everybody.")
-        return Sample(ddo, service, await self._describer.describe(files, checksum=False, gone=gone))
+        return Sample(
+            ddo, service, await self._describer.describe(files, checksum=False, gone=gone)
+        )
 
     @asynccontextmanager
     async def open(

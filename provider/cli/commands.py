@@ -11,6 +11,7 @@ from provider.cli.apikeys import api_key_app
 from provider.cli.audit import audit_app
 from provider.cli.chain import chain_app
 from provider.cli.db import db_app
+from provider.cli.dryrun import dry_run
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 the job failed, or the provider refused for another reason;"
@@ -32,6 +33,7 @@ app.add_typer(api_key_app, name="api-key")
 app.add_typer(chain_app, name="chain")
 app.add_typer(audit_app, name="audit")
 app.add_typer(db_app, name="db")
+app.command("dry-run", epilog=EXIT_CODES)(dry_run)
 
 Url = Annotated[
     str,

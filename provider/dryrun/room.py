@@ -40,7 +40,9 @@ def taken(folder: Path) -> Iterator[Room]:
     except OSError as error:
         raise ClientUsageError(f"{folder} cannot be made: {error.strerror}.") from None
     for number in range(MOST_ROOMS):
-        descriptor = os.open(folder / f"{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            folder / f"{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
