@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 from compute import layout
 from compute.engines.base import ContainerSpec, Usage
@@ -23,7 +23,6 @@ from compute.status import Phase
 from compute.store.base import Database
 from compute.store.claims import Claim
 from compute.store.jobs import JobStore
-from compute.store.rows import Changes
 
 MEASURE_S = 0.2
 LAST_WORDS_S = 10.0
@@ -118,19 +117,15 @@ class WatchedStore(JobStore):
         super().__init__(database)
         self._told = told
 
-    async def move(
-        self, job: Job, phase: Phase, *, now: float, note: str = "", **changes: Unpack[Changes]
-    ) -> Job:
-        moved = await super().move(job, phase, now=now, note=note, **changes)
-        self._told(moved, note)
+    async def move(self, job: Job, phase: Phase, **changes: Any) -> Job:
+        moved = await super().move(job, phase, **changes)
+        self._told(moved, changes.get("note", ""))
         return moved
 
-    async def note(
-        self, job: Job, *, now: float, note: str = "", **changes: Unpack[Changes]
-    ) -> Job:
-        noted = await super().note(job, now=now, note=note, **changes)
-        if note:
-            self._told(noted, note)
+    async def note(self, job: Job, **changes: Any) -> Job:
+        noted = await super().note(job, **changes)
+        if changes.get("note"):
+            self._told(noted, changes["note"])
         return noted
 
     async def claim(self, claim: Claim, *, now: float) -> list[Job]:
