@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from compute import tenure
+from compute.digests import FileDigests
 from compute.errors import InputUnavailable
 from compute.metrics import NOBODY, Recorder
 from compute.supply import Download, InputFile
@@ -77,6 +78,7 @@ class InputCache:
         self._contents = folder / "contents"
         self._origins = folder / "origins"
         self._partial = folder / "partial"
+        self.digests = FileDigests(folder / "digests")
         self._max_bytes = max_bytes
         self._clock = clock
         self._recorder = recorder
@@ -88,6 +90,7 @@ class InputCache:
         origins whose content has been evicted. Not ``alone``, others may be fetching."""
         for folder in (self._contents, self._origins, self._partial):
             folder.mkdir(parents=True, exist_ok=True)
+        self.digests.open()
         abandoned = time.time() - ABANDONED_S
         for partial in self._partial.iterdir():
             with contextlib.suppress(FileNotFoundError):
@@ -98,7 +101,8 @@ class InputCache:
                 origin.unlink(missing_ok=True)
 
     async def fetch(self, file: InputFile) -> Path:
-        """The file's content as a path in the cache, read-only. Raises InputUnavailable.
+        """The file's content as a path in the cache, read-only; its name is its SHA-256.
+        Raises InputUnavailable.
 
         Callers link or copy it at once: it may be evicted later.
         """

@@ -58,12 +58,18 @@ class JobFolders:
         self.own_logs = self.space / self.space_folders[1]
         self.log = self.root / "log"
         self.local_files = self.root / "local-files.json"
+        self.staged = self.staged_of(stage)
+        self.launched = self.root / f"{_of_stage('launched', stage)}.json"
         self.results = data_dir / "results" / job_id
         self.held = data_dir / "held" / job_id
 
     def outputs_of(self, stage: int) -> Path:
         """What a stage has written."""
         return self.space / _of_stage("outputs", stage)
+
+    def staged_of(self, stage: int) -> Path:
+        """What a stage was given, written down: see :mod:`compute.staged`."""
+        return self.root / f"{_of_stage('staged', stage)}.json"
 
 
 def _of_stage(name: str, stage: int) -> str:

@@ -26,6 +26,7 @@ from collections.abc import (
 )
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from compute import layout
 from compute.builds import Builder
@@ -236,6 +237,11 @@ class Operator:
     async def history(self, job_id: str) -> list[Move]:
         """All moves of a job, oldest first."""
         return await self._store.history(job_id)
+
+    async def account(self, job_id: str) -> dict[str, Any] | None:
+        """What is told of a job's run for good (see :mod:`compute.account`), None for one that
+        has not ended yet, or ended before there were accounts."""
+        return await self._store.account(job_id)
 
     def result(self, job: Job, index: int) -> tuple[ResultFile, Path]:
         """A published file and where it lies. Raises UnknownResult."""

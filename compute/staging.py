@@ -20,11 +20,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compute import layout, tenure
+from compute import digests, layout, staged, tenure
 from compute.cache import InputCache, pour
+from compute.digests import Digest
 from compute.engines.base import Mount
 from compute.layout import JobFolders
 from compute.models import Job
+from compute.staged import Staged, StagedInput
 from compute.supply import InputFile, InputSupplier
 
 
@@ -50,17 +52,24 @@ class Stager:
         numbers: Counter[str] = Counter()
         names: list[tuple[str, str]] = []
         mounts: list[Mount] = []
+        inputs: list[StagedInput] = []
         for item in stage.datasets:
             tenure.require()
             place = folders.inputs / item.short_did
             _make_folder(place)
             for file in await self._supplier.dataset(item):
                 tenure.require()
-                number = str(numbers[item.did])
+                number = numbers[item.did]
                 numbers[item.did] += 1
                 names.append((file.name, f"{item.short_did}/{number}"))
+                found, shown = await self._place(file, place / str(number))
+                inputs.append(
+                    StagedInput(
+                        item.did, item.service_id, number, found.sha256, found.size, bool(shown)
+                    )
+                )
                 target = f"{layout.INPUTS}/{item.short_did}/{number}"
-                mounts += await self._place(file, place / number, target)
+                mounts += [Mount(path, target) for path in shown]
         tenure.require()
         for earlier in range(job.stage):
             # A mount below a read-only one needs a place that is there.
@@ -68,11 +77,15 @@ class Stager:
         for given in stage.files:
             tenure.require()
             await asyncio.to_thread(_link_given, folders, given)
+        brought = [
+            await asyncio.to_thread(digests.of_file, folders.given / name) for name in stage.files
+        ]
         tenure.require()
-        _custom_data(folders.inputs, stage.algorithm.custom_data)
+        custom_data = _custom_data(folders.inputs, stage.algorithm.custom_data)
         _flat_names(folders.inputs, names)
         _documents(folders.ddos, job.spec.documents)
         _save_mounts(folders.local_files, mounts)
+        staged.write(folders.staged, Staged(tuple(inputs), tuple(brought), custom_data))
 
     async def algorithm(self, job: Job, folders: JobFolders) -> None:
         """The algorithm's files, executable. Raises InputUnavailable.
@@ -83,6 +96,7 @@ class Stager:
         shutil.rmtree(folders.transformations, ignore_errors=True)
         _make_folder(folders.transformations)
         algorithm = job.present.algorithm
+        files: list[Digest] = []
         for number, file in enumerate(await self._supplier.algorithm(algorithm)):
             name = "algorithm" if number == 0 else str(number)
             target = folders.transformations / name
@@ -94,22 +108,26 @@ class Stager:
                 await pour(file, target)
             tenure.require()
             target.chmod(0o555)
+            files.append(await asyncio.to_thread(digests.of_file, target))
+        tenure.require()
+        staged.add_algorithm(folders.staged, files)
 
     async def secrets(self, job: Job) -> dict[str, bytes]:
         """The present stage's secrets by name, opened. Raises InputUnavailable."""
         sealed = job.present.secrets
         return {name: await self._supplier.secret(sealed[name]) for name in sealed}
 
-    async def _place(self, file: InputFile, target: Path, inside: str) -> list[Mount]:
-        """Link the file to ``target``, or name the mount that shows it there."""
+    async def _place(self, file: InputFile, target: Path) -> tuple[Digest, list[Path]]:
+        """Link the file to ``target``, or name the path that is to be shown there; what it
+        holds."""
         if file.path is not None and file.sha256 is None and _readable_by_all(file.path):
             target.touch(mode=0o444)
-            return [Mount(file.path, inside)]
+            return await self._cache.digests.of(file.path), [file.path]
         source = await self._cache.fetch(file)
         tenure.require()
         target.unlink(missing_ok=True)
         await asyncio.to_thread(link_or_copy, source, target)
-        return []
+        return Digest(source.name, target.stat().st_size), []
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -168,9 +186,10 @@ def _save_mounts(path: Path, mounts: Sequence[Mount]) -> None:
     path.write_text(json.dumps([[str(m.source), m.target] for m in mounts]), encoding="utf-8")
 
 
-def _custom_data(inputs: Path, custom_data: Any) -> None:
+def _custom_data(inputs: Path, custom_data: Any) -> Digest:
     text = json.dumps({} if custom_data is None else custom_data)
     _write(inputs / layout.CUSTOM_DATA, text)
+    return digests.of_bytes(text.encode())
 
 
 def _flat_names(inputs: Path, names: Sequence[tuple[str, str]]) -> None:

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compute import decide, layout, tenure
+from compute import account, decide, layout, staged, tenure
 from compute.cache import ABANDONED_S
-from compute.engines.base import Engine
+from compute.engines.base import ContainerSpec, Engine
 from compute.environments import Environment
 from compute.errors import (
     EngineRefused,
@@ -252,6 +252,7 @@ class Steps:
         except ValueError as error:
             raise EngineRefused(f"The entrypoint cannot be used: {error}") from error
         await self._engine.create(spec)
+        self._write_down(job, spec, folders)
         fresh = await self._store.get(job.id)
         if (fresh.phase, fresh.operator) != (job.phase, job.operator):
             if fresh.phase.terminal:
@@ -264,6 +265,23 @@ class Steps:
         observation = await self._engine.observe(spec.name)
         started_at = observation.started_at or self._clock()
         return await self._adopt(job, decide.Adopt(started_at, observation.pid))
+
+    def _write_down(self, job: Job, spec: ContainerSpec, folders: JobFolders) -> None:
+        """Before it runs: what decides how it does may be configured anew meanwhile."""
+        image = job.present.algorithm.image
+        digests = account.digests_of(image, self._engine.digests(spec.image_id))
+        tenure.require()
+        if digests or not folders.launched.exists():
+            how = account.launched(spec, self._environment_of(job), digests)
+            staged.write_json(folders.launched, how)
+
+    async def _facts(self, job: Job) -> account.Facts:
+        """For the account: what the present stage was given, and how it was run."""
+        folders = self.folders(job)
+        given = await asyncio.to_thread(staged.read, folders.staged)
+        how = await asyncio.to_thread(staged.read_json, folders.launched)
+        passed = filters(job, self._environment_of(job)) if job.in_last_stage else []
+        return account.stage(given, how, passed)
 
     async def _show_secrets(self, job: Job) -> dict[str, Path]:
         try:
@@ -299,6 +317,7 @@ class Steps:
             termination=termination,
             ended_at=run.ended_at,
             runs=(*job.runs, run),
+            facts=await self._facts(job),
         )
 
     async def _advance(self, job: Job, step: decide.Advance) -> Job:
@@ -315,6 +334,7 @@ class Steps:
             image_id="",
             started_at=None,
             pid=None,
+            facts=await self._facts(job),
         )
 
     async def _end_stage(self, job: Job, ended_at: float | None) -> StageRun:

@@ -4,4 +4,6 @@ HTTP, wallets, assets and dialects. Everything a request may cause goes through
 :mod:`provider.jobs` and from there through the one door of :mod:`compute.operator`.
 """
 
-__version__ = "0.1.0"
+from compute import __version__
+
+__all__ = ["__version__"]

@@ -56,6 +56,7 @@ from provider.openapi import routes as openapi_routes
 from provider.pace import LEAST_RATE
 from provider.payments import Payments
 from provider.publishing import Publishing
+from provider.receipts.giving import Receipts
 from provider.samples import Samples
 from provider.settings import Settings
 from provider.sharing.leases import Leases
@@ -169,6 +170,12 @@ async def _build(
             sessions=sessions,
             operator=operator,
             key=key,
+            receipts=Receipts(
+                operator=operator,
+                callers=callers,
+                key=key,
+                require_signature=settings.require_signed_status,
+            ),
             chains=settings.chains,
             public_url=settings.public_url,
             now=clock,

@@ -222,6 +222,12 @@ class NoSuchResult(ProviderError):
     status = 404
 
 
+class NoSuchReceipt(ProviderError):
+    """The job has no receipt (yet)."""
+
+    status = 404
+
+
 class LogOutgrown(ProviderError):
     """A log has lost its oldest part, so that offsets into it mean nothing any more."""
 

@@ -202,6 +202,11 @@ class Engine(ABC):
         a registry are not for consumers. An image built here is never pulled.
         """
 
+    def digests(self, image_id: str) -> Sequence[str]:
+        """By which names with digests (``name@sha256:…``) registries know an image, of which a
+        container was made since the start; asks nobody."""
+        return ()
+
     @abstractmethod
     async def build(self, build: ImageBuild) -> str:
         """Build an image, give it the name and return its id (``sha256:…``).

@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy import Connection
 
+from compute.account import Facts
 from compute.errors import HoldTaken, MoveLost, NameTaken, UnknownJob
 from compute.models import Job, JobSpec, Load, Move, Outline
 from compute.status import TERMINAL, Goal, Phase, may_move
-from compute.store import claims, leases, news, rows, sql, surveys, turns
+from compute.store import accounts, claims, leases, news, rows, sql, surveys, turns
 from compute.store.backlog import Backlog
 from compute.store.base import Action, Database, Work, after_commit, nothing
 from compute.store.claims import Claim, Share
@@ -221,9 +222,17 @@ class JobStore:
         return await self._database.write(work)
 
     async def move(
-        self, job: Job, phase: Phase, *, now: float, note: str = "", **changes: Unpack[Changes]
+        self,
+        job: Job,
+        phase: Phase,
+        *,
+        now: float,
+        note: str = "",
+        facts: Facts | None = None,
+        **changes: Unpack[Changes],
     ) -> Job:
         """Take the job from ``job.phase`` to ``phase``; returns it with all that is new.
+        ``facts`` are what its account tells of the stage that it leaves.
 
         ``attempts`` and ``retry_at`` start anew unless given; ``finished_at`` becomes
         ``now`` with the first terminal phase, with which the job's holds are given back and
@@ -240,7 +249,9 @@ class JobStore:
         if phase is Phase.HELD:
             values["operator"] = ""
         spec = _what_is_kept(job, phase)
-        return await self._update(job, values, now=now, note=note, record=True, spec=spec)
+        return await self._update(
+            job, values, now=now, note=note, record=True, spec=spec, facts=facts
+        )
 
     async def note(
         self, job: Job, *, now: float, note: str = "", **changes: Unpack[Changes]
@@ -360,6 +371,10 @@ class JobStore:
             raise _unknown()
         return [rows.move_of(line, job_id) for line in lines]
 
+    async def account(self, job_id: str) -> dict[str, Any] | None:
+        """What is told of a job's run for good, None for one that has not ended, or not here."""
+        return await self._database.read(lambda connection: accounts.read(connection, job_id))
+
     async def expired(self, now: float, limit: int = 100) -> list[Job]:
         """Finished jobs that nobody wants deleted yet, whose ``expires_at`` has come; longest
         past first."""
@@ -376,6 +391,7 @@ class JobStore:
         note: str,
         record: bool,
         spec: JobSpec | None = None,
+        facts: Facts | None = None,
     ) -> Job:
         def work(connection: Connection) -> Job:
             row = sql.update_job(connection, job, values)
@@ -387,8 +403,11 @@ class JobStore:
                 sql.append_history(connection, row, now, note)
             if spec is not None:
                 sql.replace_spec(connection, row, spec)
+            if facts is not None:
+                accounts.keep_stage(connection, row, job.stage, facts)
             changed = self._changed(connection, row, spec or job.spec)
             if row.phase != job.phase and changed.phase in TERMINAL:
+                accounts.close(connection, row, changed)
                 self._witness(connection, changed)
             return changed
 

@@ -168,6 +168,15 @@ job_reviewers = Table(
 )
 """By wallet (lower case): the held jobs that it is asked about."""
 
+job_accounts = Table(
+    "job_accounts",
+    metadata,
+    Column("job", RowNumber, ForeignKey("jobs.sequence"), primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("account", Text, nullable=False),
+)
+"""What ran, as JSON: a part for each stage that ran, by its number, and one for the end."""
+
 machines = Table(
     "machines",
     metadata,

@@ -42,6 +42,7 @@ KINDS: Mapping[str, str] = {
     "computeStop": "stop",
     "computeDelete": "delete",
     "computeResult": "result",
+    "computeReceipt": "receipt",
     "computeStreamableLogs": "log",
     "createAuthToken": "token_created",
     "deleteAuthToken": "token_deleted",

@@ -35,6 +35,11 @@ def result_text(consumer: str, job_id: str, index: str, nonce: str) -> str:
     return f"{consumer}{job_id}{index}{nonce}"
 
 
+def receipt_text(consumer: str, job_id: str, nonce: str) -> str:
+    """computeReceipt, where it is to be signed."""
+    return f"{consumer}{job_id}{nonce}"
+
+
 def log_text(consumer: str, job_id: str, nonce: str) -> str:
     """computeStreamableLogs, in the manner of the other plain texts."""
     return f"{consumer}{job_id}{nonce}"

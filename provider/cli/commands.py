@@ -306,6 +306,48 @@ def delete(url: Url, key: Key, job: JobId, typed: Typed = False, as_json: Json =
     actions.delete(actions.Target(url, key, as_json=as_json, typed=typed), job)
 
 
+@app.command(epilog=EXIT_CODES)
+def receipt(
+    url: Url,
+    key: Key,
+    job: JobId,
+    to: Annotated[
+        Path | None, typer.Option("--to", "-o", metavar="FILE", help="A file; stdout if left out.")
+    ] = None,
+    overwrite: Overwrite = False,
+    typed: Typed = False,
+) -> None:
+    """Get a finished job's receipt: what ran, signed by the provider. See 'verify'."""
+    from provider.cli import actions, receipts
+
+    receipts.receipt(actions.Target(url, key, typed=typed), job, to, overwrite=overwrite)
+
+
+@app.command(epilog=EXIT_CODES)
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="RECEIPT", help="The receipt's file.")],
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Compare the files in this folder with it.", metavar="FOLDER"),
+    ] = None,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(help="The address that the provider has; repeat it for more."),
+    ] = None,
+    url: Annotated[
+        str, typer.Option(help="Ask the provider at this URL for its address.", metavar="URL")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Say what of a receipt holds and what does not. Needs no key, and no provider.
+
+    Exit codes: 0 all that was checked holds; 1 something does not; 2 something cannot be read.
+    """
+    from provider.cli import receipts
+
+    receipts.verify(file, results, provider or [], url, as_json=as_json)
+
+
 @app.command("asset-info", epilog=EXIT_CODES)
 def asset_info(
     url: Url,

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from provider.auth import messages
-from provider.client.assets import AssetCalls
 from provider.client.downloads import Progress, safe_path
 from provider.client.errors import (
     AnswerNotUnderstoodError,
@@ -41,6 +40,7 @@ from provider.client.models import (
     environments_from_wire,
 )
 from provider.client.ordering import Buyer, Ordered, Payer, Told
+from provider.client.receipts import ReceiptCalls
 from provider.client.session import NOT_OPENED, Options, no_progress
 from provider.client.signed import SignedCalls
 from provider.client.starting import Starter
@@ -55,7 +55,7 @@ _RESOURCE = re.compile(r"(?P<kind>algorithm|dataset|datasets\[(?P<index>\d{1,4})
 """How a refusal begins that is about one asset."""
 
 
-class ComputeClient(AssetCalls):
+class ComputeClient(ReceiptCalls):
     """A consumer at one provider. Use it as an async context manager.
 
     ``key`` is an eth_account account, a private key as hexadecimal text, or the path of a

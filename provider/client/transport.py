@@ -226,6 +226,11 @@ async def read_text(response: ClientResponse) -> str:
     return (await _body(response, _MAX_JSON_BYTES)).decode("utf-8", "replace")
 
 
+async def read_bytes(response: ClientResponse, limit: int) -> bytes:
+    """The answer's body as it came, at most ``limit`` bytes."""
+    return await _body(response, limit)
+
+
 async def _refusal(response: ClientResponse) -> ComputeClientError:
     if response.status < 400:
         return AnswerNotUnderstoodError(

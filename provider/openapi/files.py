@@ -20,11 +20,11 @@ RANGE: Final = {
     "Range": "A part: `bytes=FIRST-LAST`. What is no such range is ignored.",
     "If-Range": "An ETag: the part only if the file is still that one, else all of it.",
 }
-CONDITIONS: Final = {
-    **RANGE,
+MATCHES: Final = {
     "If-Match": "ETags, one of which the file must have.",
     "If-None-Match": "ETags that are known already.",
 }
+CONDITIONS: Final = {**RANGE, **MATCHES}
 PART: Final = Answer(
     "The part of the file.",
     {"*/*": AnyBytes},

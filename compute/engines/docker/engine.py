@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
@@ -75,6 +75,7 @@ class DockerEngine(Engine):
         self._pulls = Pulls(self._calls)
         self._builds = Builds(self._calls, operator_id)
         self._readers: set[EventReader | LogReader] = set()
+        self._digests: dict[str, tuple[str, ...]] = {}
 
     async def connect(self) -> None:
         self._calls.open()
@@ -120,6 +121,9 @@ class DockerEngine(Engine):
     async def _present(self, image: Image) -> str | None:
         return await self._calls.run(lambda client: images.Images(client).present(image))
 
+    def digests(self, image_id: str) -> Sequence[str]:
+        return self._digests.get(image_id, ())
+
     async def build(self, build: ImageBuild) -> str:
         return await self._builds.build(build)
 
@@ -136,7 +140,9 @@ class DockerEngine(Engine):
         with self._turns.holding(f"container {spec.name}"):
             if self._is_made(client, spec):
                 return
-            volumes = _volumes(client, spec.image_id)
+            image = _image(client, spec.image_id)
+            volumes = images.volumes_of(image)
+            self._digests[spec.image_id] = images.digests_of(image)
             arguments = options.create_arguments(client, spec, self._operator_id, volumes)
             try:
                 client.create_container(**arguments)
@@ -260,9 +266,9 @@ def _inspect(client: APIClient, name: str) -> dict[str, Any] | None:
     return found
 
 
-def _volumes(client: APIClient, image_id: str) -> list[str]:
+def _image(client: APIClient, image_id: str) -> dict[str, Any]:
     try:
-        return images.volumes_of(client, image_id)
+        return images.inspect(client, image_id)
     except NotFound as error:
         raise _image_gone() from error
 

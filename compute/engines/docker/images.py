@@ -110,10 +110,14 @@ def inspect(client: Any, reference: str) -> dict[str, Any]:
     return found
 
 
-def volumes_of(client: APIClient, image_id: str) -> list[str]:
-    """The VOLUME paths that an image declares. Raises docker.errors.NotFound."""
-    config = inspect(client, image_id).get("Config") or {}
-    return list(config.get("Volumes") or {})
+def volumes_of(found: dict[str, Any]) -> list[str]:
+    """The VOLUME paths that an image declares; ``found`` is the engine's description."""
+    return list((found.get("Config") or {}).get("Volumes") or {})
+
+
+def digests_of(found: dict[str, Any]) -> tuple[str, ...]:
+    """``name@sha256:…`` for each registry's repository that the image came from, sorted."""
+    return tuple(sorted(map(str, found.get("RepoDigests") or ())))
 
 
 def ensure(images: Images, image: Image, policy: PullPolicy, answer: Answer) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from provider.dialects.ocean import asset_shapes, shapes
+from provider.dialects.ocean import asset_shapes, receipt_shapes, shapes
 from provider.dialects.ocean.responses import ROUTES
 from provider.openapi import files
 from provider.openapi.operations import (
@@ -324,6 +324,29 @@ def _jobs_calls() -> list[Operation]:
             refusals=(400, 403, 404),
             headers=files.CONDITIONS,
             security=SIGNED,
+        ),
+        _call(
+            "computeReceipt",
+            "A signed statement of what ran",
+            "Of a job that is over, deleted or not: an in-toto statement in a DSSE envelope, signed"
+            " by the provider's key (EIP-191 over the pre-authentication encoding). The bytes are"
+            " the same each time; keep them as they are. An operator may demand a signature over"
+            " `consumerAddress` + `jobId` + `nonce`, by the job's owner or a reviewer of its"
+            " results.",
+            {
+                200: Answer(
+                    "The receipt.",
+                    {JSON: receipt_shapes.Receipt},
+                    {"ETag": files.FILE_HEADERS["ETag"]},
+                ),
+                304: files.UNCHANGED,
+                412: files.ANOTHER,
+            },
+            tag=JOBS,
+            query=receipt_shapes.ReceiptQuery,
+            refusals=(400, 403, 404),
+            headers=files.MATCHES,
+            security=MAY_SIGN,
         ),
     ]
 

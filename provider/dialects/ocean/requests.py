@@ -105,6 +105,23 @@ def result(values: Parameters, token: str) -> tuple[Claim, str, int]:
     return claim, job_id, index
 
 
+def receipt(values: Parameters, token: str) -> tuple[str, Claim | None]:
+    """computeReceipt: job id, and a claim where the question is signed."""
+    form = Form(values)
+    job_id = form.text("jobId", required=True)
+    consumer = form.address("consumerAddress", required=False)
+    signature = form.text("signature")
+    form.check()
+    if not consumer or not (token or (signature and form.raw("nonce") not in (None, ""))):
+        return job_id, None
+
+    def texts(nonce: str) -> Sequence[str]:
+        return [messages.receipt_text(consumer, job_id, nonce)]
+
+    words = "consumerAddress + jobId + nonce"
+    return job_id, made_claim(form, token, "computeReceipt", consumer, texts, words)
+
+
 @dataclass(frozen=True, slots=True)
 class LogCall:
     """computeStreamableLogs. ``stage`` is empty for all of the job's one after the other."""

@@ -30,6 +30,8 @@ from provider.jobs import Jobs
 from provider.keys import ProviderKey
 from provider.log_answers import LogAnswer
 from provider.middlewares import merging_slashes
+from provider.receipts.answers import receipt_answer
+from provider.receipts.giving import Receipts
 
 JSON = "application/json"
 
@@ -45,6 +47,7 @@ class Surroundings:
     sessions: Sessions
     operator: Operator
     key: ProviderKey
+    receipts: Receipts
     chains: tuple[ChainSettings, ...] = ()
     public_url: str | None = None
     now: Callable[[], float] = time.time
@@ -146,6 +149,10 @@ class OceanApi:
         file, path = await self._jobs.result(claim, job_id, index, look_only=look_only)
         return FileAnswer(path, filename=file.filename, sha256=file.sha256)
 
+    async def compute_receipt(self, request: web.Request) -> web.Response:
+        job_id, claim = requests.receipt(await reading.parameters(request), _token(request))
+        return receipt_answer(request, await self._around.receipts.receipt(job_id, claim))
+
     async def compute_streamable_logs(self, request: web.Request) -> web.StreamResponse:
         call = requests.log(await reading.parameters(request), _token(request))
         opened = self._jobs.log_stream(
@@ -191,12 +198,13 @@ _ENDPOINTS: Mapping[str, Callable[[OceanApi, web.Request], Awaitable[web.StreamR
     "computeStop": OceanApi.compute_stop,
     "computeDelete": OceanApi.compute_delete,
     "computeResult": OceanApi.compute_result,
+    "computeReceipt": OceanApi.compute_receipt,
     "computeStreamableLogs": OceanApi.compute_streamable_logs,
     "computeEnvironments": OceanApi.compute_environments,
     "validateContainer": OceanApi.validate_container,
 }
 
-_HEAD = ("nonce", "computeStatus", "computeResult", "computeEnvironments")
+_HEAD = ("nonce", "computeStatus", "computeResult", "computeReceipt", "computeEnvironments")
 """Endpoints that HEAD reaches; asking for a token by HEAD would only waste a nonce."""
 
 

@@ -1,0 +1,1 @@
+"""Receipts: signed statements of what ran, and how to check them."""
