@@ -1,7 +1,7 @@
 # What can be done here. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-chain demo-siblings test unit lint format bench venv image wheels clean
+.PHONY: help demo demo-chain demo-siblings test unit lint format failures-page bench venv image wheels clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ format: ## format the code
 	@scripts/venv.sh test
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
+
+failures-page: ## docs/failures.md, from the table of failures in the code
+	@scripts/venv.sh
+	@.venv/bin/python scripts/failures_page.py docs/failures.md
 
 bench: ## speed against Docker's own and a bare HTTP server's, as ratios
 	@scripts/venv.sh test

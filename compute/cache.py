@@ -29,7 +29,7 @@ from typing import Any
 
 from compute import tenure
 from compute.digests import FileDigests
-from compute.errors import InputUnavailable
+from compute.errors import InputUnavailable, VolumeFailed
 from compute.metrics import NOBODY, Recorder
 from compute.supply import Download, InputFile
 
@@ -101,8 +101,8 @@ class InputCache:
                 origin.unlink(missing_ok=True)
 
     async def fetch(self, file: InputFile) -> Path:
-        """The file's content as a path in the cache, read-only; its name is its SHA-256.
-        Raises InputUnavailable.
+        """The file's content as a path in the cache, read-only; its name is its SHA-256. Raises
+        InputUnavailable, and VolumeFailed for a disk of the provider's own that cannot take it.
 
         Callers link or copy it at once: it may be evicted later.
         """
@@ -113,7 +113,7 @@ class InputCache:
                     os.utime(path)
                     self._recorder.input_taken(path.stat().st_size, fetched=fetched)
                     return path
-        raise InputUnavailable("the provider's cache is too small for its jobs", temporary=True)
+        raise VolumeFailed("the provider's cache is too small for its jobs")
 
     @contextlib.asynccontextmanager
     async def _sole(self, identity: str) -> AsyncIterator[None]:
@@ -195,7 +195,7 @@ class InputCache:
             entry.unlink(missing_ok=True)
             total -= stat.st_size
         if size - already + RESERVE_BYTES > shutil.disk_usage(self._contents).free:
-            raise InputUnavailable("the provider has no disk space for the file", temporary=True)
+            raise VolumeFailed("the provider has no disk space for the file")
 
     def _path(self, digest: str) -> Path:
         return self._contents / digest
@@ -229,7 +229,8 @@ def _stats(folder: Path) -> Iterator[tuple[os.stat_result, Path]]:
 
 
 async def pour(file: InputFile, target: Path) -> None:
-    """Fetch a consumer's own file to ``target`` past the cache. Raises InputUnavailable."""
+    """Fetch a consumer's own file to ``target`` past the cache. Raises InputUnavailable,
+    VolumeFailed."""
     written = 0
     try:
         async with file.open(None) as download:
@@ -259,7 +260,8 @@ async def batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b"".join(gathered)
 
 
-def _disk_fault(error: OSError) -> InputUnavailable:
+def _disk_fault(error: OSError) -> VolumeFailed:
+    """It is the provider's own fault, whatever file met it."""
     full = error.errno in {errno.ENOSPC, errno.EDQUOT}
     text = "the provider's disk is full" if full else "the provider could not store the file"
-    return InputUnavailable(text, temporary=True)
+    return VolumeFailed(text)

@@ -12,11 +12,15 @@ from dataclasses import dataclass, replace
 from compute.egress.verdict import Verdict
 from compute.engines.base import ContainerState, Observation
 from compute.environments import Environment
+from compute.failures import Reason, is_known
 from compute.models import Job, Termination, Unfinished
 from compute.status import Goal, Phase, may_move
 
 FILE_SIZE_SIGNAL_EXIT = 128 + 25
 """Exit code of a process ended by SIGXFSZ: it wrote a file beyond the disk limit."""
+
+KILLED_EXITS = {128 + 9: "SIGKILL", 128 + 15: "SIGTERM"}
+"""Exit codes of a process that was told to end, by the signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +125,24 @@ Step = (
     | Purge
 )
 
-STOPPED = Termination(Phase.STOPPED, "stopped", "stopped by its owner")
+STOPPED = Termination(Phase.STOPPED, Reason.STOPPED, "stopped by its owner")
 
 REVIEW_REFUSED = Termination(
-    Phase.PUBLISHING_FAILED, "owner_refused", "a data owner refused to release the results"
+    Phase.PUBLISHING_FAILED, Reason.OWNER_REFUSED, "a data owner refused to release the results"
 )
 HOLD_EXPIRED = Termination(
-    Phase.PUBLISHING_FAILED, "hold_expired", "nobody released the results in time"
+    Phase.PUBLISHING_FAILED, Reason.HOLD_EXPIRED, "nobody released the results in time"
 )
 
-ORPHANED = "environment_removed"
-PAID_TIME_OVER = "paid_time_over"
+ORPHANED = Reason.ENVIRONMENT_REMOVED
+
+MOST_TRIES = 5
+"""How often something is tried that may go better the next time."""
 
 _OUT_OF_PAID_TIME = Termination(
-    Phase.ALGORITHM_FAILED, PAID_TIME_OVER, "the paid time was over before the algorithm's end"
+    Phase.ALGORITHM_FAILED,
+    Reason.PAID_TIME_OVER,
+    "the paid time was over before the algorithm's end",
 )
 
 LONGEST_RETRY_S = 300.0
@@ -223,9 +231,9 @@ def _queued(job: Job, environment: Environment, now: float) -> Step:
         return Rest(min(expiry, job.retry_at) if job.retry_at > now else expiry)
     if expiry == job.spec.ends_by:
         detail = "the paid time was over before there was a place"
-        return Finish(Termination(Phase.EXPIRED, PAID_TIME_OVER, detail))
+        return Finish(Termination(Phase.EXPIRED, Reason.PAID_TIME_OVER, detail))
     waited = f"waited longer than {environment.maxQueueWait} s for a place"
-    return Finish(Termination(Phase.EXPIRED, "queue_wait", waited))
+    return Finish(Termination(Phase.EXPIRED, Reason.QUEUE_WAIT, waited))
 
 
 def _held(job: Job, now: float) -> Step:
@@ -323,29 +331,34 @@ def verdict(observation: Observation, space_full: bool) -> Termination:
     code = observation.exit_code
     if observation.state is ContainerState.GONE:
         detail = "the container was removed from the engine before its end was seen"
-        return Termination(Phase.ALGORITHM_FAILED, "container_gone", detail)
+        return Termination(Phase.ALGORITHM_FAILED, Reason.CONTAINER_GONE, detail)
     if observation.state is ContainerState.CREATED:
         detail = observation.error or "the container was made but never ran"
-        return Termination(Phase.ALGORITHM_FAILED, "never_started", detail)
+        return Termination(Phase.ALGORITHM_FAILED, Reason.NEVER_STARTED, detail)
     if space_full or code == FILE_SIZE_SIGNAL_EXIT:
         return Termination(
             Phase.QUOTA_EXCEEDED,
-            "disk_quota",
+            Reason.DISK_QUOTA,
             _DISK_QUOTA.detail,
             exit_code=code,
             oom_killed=observation.oom_killed,
         )
     if code == 0 and not observation.error:
-        return Termination(Phase.COMPLETED, "completed", "", 0, observation.oom_killed)
+        return Termination(Phase.COMPLETED, Reason.COMPLETED, "", 0, observation.oom_killed)
     if observation.oom_killed:
         detail = "the algorithm used more memory than the environment gives"
-        return Termination(Phase.ALGORITHM_FAILED, "out_of_memory", detail, code, True)
+        return Termination(Phase.ALGORITHM_FAILED, Reason.OUT_OF_MEMORY, detail, code, True)
+    if code in KILLED_EXITS and not observation.error:
+        detail = f"the algorithm was ended by {KILLED_EXITS[code]}, which was not this service's"
+        return Termination(Phase.ALGORITHM_FAILED, Reason.KILLED, detail, code)
     detail = observation.error or f"the algorithm ended with exit code {code}"
-    return Termination(Phase.ALGORITHM_FAILED, "exit_code", detail, code)
+    return Termination(Phase.ALGORITHM_FAILED, Reason.EXIT_CODE, detail, code)
 
 
 _DISK_QUOTA = Termination(
-    Phase.QUOTA_EXCEEDED, "disk_quota", "the outputs filled the disk that the environment gives"
+    Phase.QUOTA_EXCEEDED,
+    Reason.DISK_QUOTA,
+    "the outputs filled the disk that the environment gives",
 )
 
 
@@ -363,7 +376,7 @@ def over_quota(termination: Termination) -> Termination:
     return replace(
         termination,
         phase=Phase.QUOTA_EXCEEDED,
-        reason=_DISK_QUOTA.reason,
+        reason=Reason.DISK_QUOTA,
         detail=_DISK_QUOTA.detail,
     )
 
@@ -374,19 +387,19 @@ def egress_refused(termination: Termination, verdict: Verdict) -> Termination:
     return replace(
         termination,
         phase=Phase.PUBLISHING_FAILED,
-        reason="egress_refused",
+        reason=Reason.EGRESS_REFUSED,
         detail=f"the results are withheld by the rule {rules}",
     )
 
 
 def _time_limit(job: Job) -> Termination:
     detail = f"the algorithm ran longer than {job.present.max_duration_s} s"
-    return Termination(Phase.ALGORITHM_FAILED, "time_limit", detail)
+    return Termination(Phase.ALGORITHM_FAILED, Reason.TIME_LIMIT, detail)
 
 
 def _filter_failed(how: str) -> Termination:
     detail = f"the environment's filter {how}; the outputs are withheld"
-    return Termination(Phase.PUBLISHING_FAILED, "filter_failed", detail)
+    return Termination(Phase.PUBLISHING_FAILED, Reason.FILTER_FAILED, detail)
 
 
 _FAILURES = {
@@ -399,10 +412,14 @@ _FAILURES = {
 }
 
 
-def gives_up(phase: Phase, reason: str, detail: str) -> Termination | None:
-    """The end of a job whose phase cannot be carried out.
+def gives_up(phase: Phase, reason: Reason, detail: str, tries: int = 1) -> Termination | None:
+    """The end of a job whose phase cannot be carried out, after so many ``tries``.
 
-    None in RUNNING: a run that cannot be looked at may still be going on.
+    None in RUNNING: a run that cannot be looked at may still be going on. What should not be
+    able to happen in this phase is a fault that was not foreseen.
     """
     failure = _FAILURES.get(phase)
-    return None if failure is None else Termination(failure, reason, detail)
+    if failure is None:
+        return None
+    word = reason if is_known(failure, reason) else Reason.INTERNAL_FAULT
+    return Termination(failure, word, detail, tries=tries)

@@ -1,8 +1,10 @@
 """Everything that can go wrong on the ground floor.
 
-``public`` is what an owner may read: it names no path, URL or secret. Only
-:class:`EngineUnavailable`, and an :class:`InputUnavailable` or :class:`ImageUnavailable`
-marked temporary, may be retried; everything else ends what it belongs to.
+``public`` is what an owner may read: it names no path, URL or secret. An
+:class:`EngineUnavailable` is waited for. An :class:`EngineFault`, a :class:`VolumeFailed`, a
+:class:`PublishingFailed`, and an :class:`InputUnavailable` or :class:`ImageUnavailable` marked
+temporary are tried again a bounded number of times, and so is what nobody foresaw; everything
+else ends what it belongs to.
 """
 
 from __future__ import annotations
@@ -61,8 +63,21 @@ class EngineUnavailable(ComputeError):
     """The engine did not answer. Says nothing about any container: unknown is not gone."""
 
 
+class EngineFault(EngineUnavailable):
+    """The engine did answer, with a fault of its own. That says nothing about a container
+    either, but it may be about this one request, and then waiting does not help."""
+
+
 class EngineRefused(ComputeError):
     """The engine answered and will not do it, now or later (bad option, no such device)."""
+
+
+class EntrypointRefused(EngineRefused):
+    """The command line that a consumer gave is none, or not one for this image."""
+
+
+class SecretUnavailable(ComputeError):
+    """A secret of the job cannot be opened."""
 
 
 class ImageUnavailable(ComputeError):

@@ -233,9 +233,10 @@ class Termination:
     """How the job ended.
 
     ``phase`` is where the job goes once its results are published. ``reason`` is a stable
-    word (``exit_code``, ``out_of_memory``, ``time_limit``, ``paid_time_over``, ``disk_quota``,
-    ``stopped``, …), ``detail`` a sentence for people. ``exit_code`` is None when nothing ran.
-    ``stage`` names the stage it ended in, empty for a job that has only one.
+    word, one of :class:`compute.reasons.Reason` for all that this version writes down,
+    ``detail`` a sentence for people. ``exit_code`` is None when nothing ran. ``stage`` names
+    the stage it ended in, empty for a job that has only one. ``tries`` is how often what
+    failed was tried.
     """
 
     phase: Phase
@@ -244,6 +245,7 @@ class Termination:
     exit_code: int | None = None
     oom_killed: bool = False
     stage: str = ""
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)

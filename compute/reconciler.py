@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from compute import tenure
 from compute.context import about
 from compute.decide import (
+    MOST_TRIES,
     Kill,
     PrepareImage,
     Provision,
@@ -33,11 +34,9 @@ from compute.engines.base import ContainerState, Engine, Observation
 from compute.environments import Environment, Environments
 from compute.errors import (
     ComputeError,
-    EngineRefused,
+    EngineFault,
     EngineUnavailable,
-    ImageUnavailable,
     MoveLost,
-    PublishingFailed,
     StoreUnavailable,
     UnknownJob,
     VolumeFailed,
@@ -45,6 +44,7 @@ from compute.errors import (
 from compute.layout import container_name, filter_name
 from compute.lease import Lease
 from compute.models import Job, Unfinished
+from compute.patience import is_final, most_tries, reason_of
 from compute.space import Space
 from compute.status import ACTIVE, Goal, Phase
 from compute.steps import Steps
@@ -69,11 +69,14 @@ _TRIES_TOLD = 20
 class Limits:
     """How patient the operator is. Counts are tries of one phase, times are seconds.
 
-    ``look_s`` is the slow poll that backs up the engine's events, ``watch_s`` the look at
-    an output space that nothing else bounds.
+    ``fault_s`` is the pause after the first try that counts, ``first_backoff_s`` the one after
+    an answer that did not come; both double up to ``most_backoff_s``. ``look_s`` is the slow
+    poll that backs up the engine's events, ``watch_s`` the look at an output space that nothing
+    else bounds.
     """
 
-    tries: int = 5
+    tries: int = MOST_TRIES
+    fault_s: float = 2.0
     look_s: float = 20.0
     watch_s: float = 1.0
     first_backoff_s: float = 0.5
@@ -300,6 +303,9 @@ class Reconciler:
             await self._failed(job, error)
         except (MoveLost, UnknownJob):
             self._queue.put(job.id)
+        except EngineUnavailable as silence:
+            # The end is written down; what is to be removed before it has to wait.
+            await self._wait_for(job, silence)
 
     def _pause(self, step: Step, killed: bool) -> float | None:
         """How long to wait before this step is taken, None for not at all."""
@@ -312,12 +318,19 @@ class Reconciler:
         observation: Observation | None = None
         full = False
         if job.phase in {Phase.PROVISIONED, Phase.RUNNING}:
-            observation = await self._engine.observe(container_name(job.id, job.stage))
+            observation = await self._observe(container_name(job.id, job.stage))
         elif job.phase is Phase.FILTERING:
-            observation = await self._engine.observe(filter_name(job.id))
+            observation = await self._observe(filter_name(job.id))
         if job.phase is Phase.RUNNING and observation and self._must_measure(observation):
             full = await self._steps.space_full(job)
         return next_step(job, environment, self._clock(), observation, full)
+
+    async def _observe(self, name: str) -> Observation:
+        try:
+            return await self._engine.observe(name)
+        except EngineFault as error:
+            # It may be running for all we know: no number of tries makes that an end.
+            raise EngineUnavailable(error.public) from error
 
     def _may_have(self, job: Job | Unfinished) -> bool:
         """True for jobs of this process, and for those that wait for somebody."""
@@ -393,19 +406,23 @@ class Reconciler:
         """Try again later, unless this phase has failed too often."""
         public = error.public if isinstance(error, ComputeError) else "internal fault"
         log.warning("step_failed job=%s phase=%s cause=%s", job.id, job.phase, public)
-        if isinstance(error, EngineUnavailable | StoreUnavailable):
+        if isinstance(error, EngineUnavailable | StoreUnavailable) and not _counts(job, error):
             await self._wait_for(job, error)
             return
         now, tries = self._clock(), job.attempts + 1
-        end = gives_up(job.phase, _reason(error), public)
+        most = most_tries(error, self._limits.tries)
+        end = gives_up(job.phase, reason_of(error), public, tries)
         # A job that is to stop does nothing but clean up before it has results.
         may_give_up = job.goal is Goal.RUN or job.phase in {Phase.FILTERING, Phase.PUBLISHING}
-        if end and may_give_up and (tries >= self._limits.tries or _is_final(error)):
+        if end and may_give_up and (tries >= most or is_final(error)):
             self._after(job, await self._steps.finish(job, end))
             self._queue.put(job.id)
             return
-        delay = self._backoff(job.attempts)
-        note = f"try {tries} failed: {public}" if tries <= _TRIES_TOLD else ""
+        delay = backoff_s(
+            job.attempts, first_s=self._limits.fault_s, most_s=self._limits.most_backoff_s
+        )
+        of = f" of {most}" if end and may_give_up else ""
+        note = f"try {tries}{of} failed: {public}" if tries <= _TRIES_TOLD else ""
         await self._store.note(job, now=now, note=note, attempts=tries, retry_at=now + delay)
         self._queue.put_in(job.id, delay)
 
@@ -421,24 +438,14 @@ class Reconciler:
         return backoff_s(attempt, first_s=limits.first_backoff_s, most_s=limits.most_backoff_s)
 
 
-def _reason(error: Exception) -> str:
-    """The stable word for an error that ends a job."""
-    return _REASONS.get(type(error), "internal_fault")
+def _counts(job: Job, error: Exception) -> bool:
+    """True for an engine that answers and cannot do what the job needs before it runs. Later
+    it is waited for: there are outputs to lose."""
+    before = job.phase in _BEFORE_IT_RUNS and job.termination is None
+    return isinstance(error, EngineFault) and before
 
 
-_REASONS: dict[type[Exception], str] = {
-    ImageUnavailable: "image_unavailable",
-    EngineRefused: "engine_refused",
-    VolumeFailed: "volume_fault",
-    PublishingFailed: "publishing_fault",
-}
-
-
-def _is_final(error: Exception) -> bool:
-    """True for what will not be better next time."""
-    if isinstance(error, ImageUnavailable):
-        return not error.temporary
-    return isinstance(error, EngineRefused)
+_BEFORE_IT_RUNS = frozenset({Phase.STARTED, Phase.CONFIGURING_VOLUMES, Phase.PROVISIONED})
 
 
 def environment_of(environments: Environments, job: Job | Unfinished) -> Environment:

@@ -22,12 +22,14 @@ from compute.cache import ABANDONED_S
 from compute.engines.base import ContainerSpec, Engine
 from compute.environments import Environment
 from compute.errors import (
-    EngineRefused,
+    EntrypointRefused,
     InputUnavailable,
     MoveLost,
+    SecretUnavailable,
     UnknownJob,
     VolumeFailed,
 )
+from compute.failures import Reason
 from compute.layout import JobFolders
 from compute.logmarks import LogMarks
 from compute.models import Image, Job, StageRun, Termination
@@ -234,9 +236,11 @@ class Steps:
             try:
                 await put(job, folders)
             except InputUnavailable as error:
-                if error.temporary and job.attempts + 1 < _INPUT_TRIES:
+                tries = job.attempts + 1
+                if error.temporary and tries < decide.MOST_TRIES:
                     raise
-                end = Termination(failure, "input_unavailable", error.public)
+                word = Reason.INPUT_UNREACHABLE if error.temporary else Reason.INPUT_UNAVAILABLE
+                end = Termination(failure, word, error.public, tries=tries)
                 return await self.finish(job, end)
         return await self._move(job, Phase.PROVISIONED)
 
@@ -250,7 +254,7 @@ class Steps:
                 job, environment, folders, mounts, secrets.token_hex(32), secret_files
             )
         except ValueError as error:
-            raise EngineRefused(f"The entrypoint cannot be used: {error}") from error
+            raise EntrypointRefused(f"The entrypoint cannot be used: {error}") from error
         await self._engine.create(spec)
         self._write_down(job, spec, folders)
         fresh = await self._store.get(job.id)
@@ -287,7 +291,7 @@ class Steps:
         try:
             opened = await self._stager.secrets(job)
         except InputUnavailable as error:
-            raise EngineRefused(error.public) from error
+            raise SecretUnavailable(error.public) from error
         tenure.require()
         return await self._vault.put(job.id, opened)
 
@@ -428,9 +432,6 @@ _PREPARING = frozenset({Phase.STARTED, Phase.CONFIGURING_VOLUMES, Phase.PROVISIO
 
 _FOLDERS_A_STAGE = 2
 """In the job's space: for outputs, and for logs of the algorithm's own."""
-
-_INPUT_TRIES = 3
-"""How often inputs that may come back are fetched before the job ends."""
 
 
 def _may_have_container(job: Job) -> bool:

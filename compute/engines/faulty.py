@@ -9,7 +9,13 @@ from dataclasses import replace
 
 from compute.engines.base import ContainerSpec, ImageBuild, PullPolicy
 from compute.engines.fake import FakeEngine, FakeWorld
-from compute.errors import BuildRefused, EngineRefused, EngineUnavailable, ImageUnavailable
+from compute.errors import (
+    BuildRefused,
+    EngineFault,
+    EngineRefused,
+    EngineUnavailable,
+    ImageUnavailable,
+)
 from compute.models import Image
 
 
@@ -155,6 +161,25 @@ class StumblingEngine(FakeEngine):
     async def remove(self, name: str) -> None:
         await super().remove(name)
         self._stumble("remove")
+
+
+class AilingEngine(FakeEngine):
+    """Each verb in ``failures`` is answered that many times with a fault of the engine's own."""
+
+    def __init__(
+        self,
+        failures: Mapping[str, int],
+        world: FakeWorld | None = None,
+        *,
+        operator_id: str = "fake",
+    ) -> None:
+        super().__init__(world, operator_id=operator_id)
+        self.failures = Counter(failures)
+
+    async def before(self, verb: str, name: str) -> None:
+        if self.failures[verb] > 0:
+            self.failures[verb] -= 1
+            raise EngineFault("The container engine answers with a fault of its own")
 
 
 class LosesEvents(FakeEngine):

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from typer import Exit
 
+from provider.cli.failures import tell
 from provider.cli.output import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -127,6 +128,8 @@ def status(target: Target, job_id: str, *, follow: bool) -> None:
     _show_job(target, job)
     if follow:
         leave_with(job)
+    elif job.failed and not target.as_json:
+        tell(job)
 
 
 def jobs(target: Target) -> None:
@@ -258,8 +261,7 @@ def _show_job(target: Target, job: Job) -> None:
 def leave_with(job: Job) -> None:
     """A job that is over and did not succeed is a failed command."""
     if job.finished and not job.succeeded:
-        if job.detail:
-            say(plain(job.detail))
+        tell(job)
         raise Exit(EXIT_FAILED)
 
 

@@ -43,6 +43,7 @@ from provider.client.errors import (
 from provider.client.models import (
     Dataset,
     Environment,
+    Failure,
     Job,
     PublishedAlgorithm,
     RawAlgorithm,
@@ -62,6 +63,7 @@ __all__ = [
     "Destination",
     "DownloadFailedError",
     "Environment",
+    "Failure",
     "FeeTooHighError",
     "FileInfo",
     "Job",

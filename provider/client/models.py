@@ -202,12 +202,45 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job failed. ``evidence`` is what was seen of it, ``who`` can do something about it
+    (``consumer``, ``data_owner``, ``operator``), ``retry`` is what comes of starting the job
+    again (``helps``, ``helps_later``, ``does_not_help``), ``tries`` how often the provider
+    tried."""
+
+    reason: str
+    cause: str
+    evidence: str = ""
+    who: tuple[str, ...] = ()
+    retry: str = ""
+    advice: str = ""
+    tries: int = 1
+
+    @classmethod
+    def from_wire(cls, document: Any) -> Self | None:
+        """None for what does not describe a failure, as of a provider that tells none."""
+        if not isinstance(document, dict) or not document.get("cause"):
+            return None
+        who = document.get("whoCanFix")
+        return cls(
+            reason=str(document.get("reason") or ""),
+            cause=str(document["cause"]),
+            evidence=str(document.get("evidence") or ""),
+            who=tuple(map(str, who)) if isinstance(who, list) else (),
+            retry=str(document.get("retry") or ""),
+            advice=str(document.get("advice") or ""),
+            tries=_whole(document.get("tries"), 1),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as the provider describes it. Times are seconds since the epoch.
 
     ``status`` is the number, ``reason`` a word that tells a failure apart, ``detail`` a
-    sentence about it. ``waits_for`` tells what one in the queue waits for, where the provider
-    does. ``raw`` is the provider's whole description.
+    sentence about it, ``failure`` the whole of it where the provider tells. ``waits_for`` tells
+    what one in the queue waits for, where the provider does. ``raw`` is the provider's whole
+    description.
     """
 
     id: str
@@ -222,6 +255,7 @@ class Job:
     reason: str = ""
     detail: str = ""
     waits_for: str = ""
+    failure: Failure | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -263,6 +297,7 @@ class Job:
             reason=str(end.get("reason") or ""),
             detail=str(end.get("detail") or ""),
             waits_for=str(document.get("queueDetail") or ""),
+            failure=Failure.from_wire(document.get("failure")),
             raw=document,
         )
 

@@ -85,6 +85,7 @@ class StandInJob:
     files: list[tuple[str, str, bytes]] = field(default_factory=list)
     ended: float | None = None
     queue: list[str] = field(default_factory=list)
+    failure: dict[str, Any] | None = None
 
     def poll(self) -> dict[str, Any]:
         status = self.script.pop(0) if len(self.script) > 1 else self.script[0]
@@ -109,10 +110,12 @@ class StandInJob:
             "dateCreated": str(self.created),
             "dateFinished": str(self.ended) if self.ended else None,
             "results": [self._listed(index) for index in range(len(self.files))] if done else [],
+            "failure": self.failure,
             "terminationDetails": {
                 "exitCode": 3 if status == 41 else 0,
                 "OOMKilled": False,
                 "reason": "exit_code" if status == 41 else "",
+                "detail": "no such column" if status == 41 else "",
             },
         }
 

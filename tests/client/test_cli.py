@@ -221,6 +221,45 @@ def test_a_reason_is_shown_for_failures_only() -> None:
     assert described(41, "Algorithm failed", "time_limit") == "41 Algorithm failed (time_limit)"
 
 
+def test_a_failure_is_told_with_whose_it_is(run: Run, stand_in: StandIn, started: str) -> None:
+    job = stand_in.jobs[started]
+    job.script, job.ended = [41], None
+    job.failure = {
+        "reason": "input_unreachable",
+        "cause": "The place where a dataset lies did not answer.",
+        "evidence": "answered 503\x1b[2J",
+        "whoCanFix": ["data_owner", "operator"],
+        "retry": "helps_later",
+        "advice": "Start it again later.",
+        "tries": 5,
+    }
+    told = [
+        "why:             The place where a dataset lies did not answer.",
+        "evidence:        answered 503 [2J (tried 5 times)",
+        "can be fixed by: data owner, operator",
+        "retry:           helps later",
+        "what to do:      Start it again later.",
+    ]
+    done = run("status", started)
+    assert (done.exit_code, done.stderr.splitlines()) == (0, told)
+    assert done.stdout.startswith(f"{started}\t41 Algorithm failed (")
+    followed = run("status", started, "--follow")
+    assert (followed.exit_code, followed.stderr.splitlines()[-5:]) == (1, told)
+    machine = run("status", started, "--json")
+    assert (machine.stderr, json.loads(machine.stdout)["failure"]) == ("", job.failure)
+
+
+def test_of_a_provider_without_cards_the_detail_is_told(
+    run: Run, stand_in: StandIn, started: str
+) -> None:
+    job = stand_in.jobs[started]
+    job.script, job.ended = [41], None
+    before = run("status", started).stderr
+    assert before == "no such column\n"
+    job.failure = {"cause": "It failed.", "whoCanFix": "nobody", "tries": "many"}
+    assert run("status", started).stderr == "why:             It failed.\n"
+
+
 def test_what_a_job_waits_for_is_shown(run: Run, stand_in: StandIn, started: str) -> None:
     job = stand_in.jobs[started]
     job.script, job.ended = [1, 1, 1, 70], None

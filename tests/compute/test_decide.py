@@ -29,6 +29,7 @@ from compute.decide import (
     verdict,
 )
 from compute.engines.base import GONE, ContainerState, Observation
+from compute.failures import Reason
 from compute.models import Termination
 from compute.status import TERMINAL, UNFINISHED, Goal, Phase
 
@@ -301,7 +302,10 @@ def decide_may_end(source: Phase, target: Phase) -> bool:
             "out_of_memory",
             137,
         ),
-        (replace(EXITED, exit_code=137), False, Phase.ALGORITHM_FAILED, "exit_code", 137),
+        (replace(EXITED, exit_code=137), False, Phase.ALGORITHM_FAILED, "killed", 137),
+        (replace(EXITED, exit_code=143), False, Phase.ALGORITHM_FAILED, "killed", 143),
+        (replace(EXITED, exit_code=139), False, Phase.ALGORITHM_FAILED, "exit_code", 139),
+        (replace(EXITED, exit_code=137), True, Phase.QUOTA_EXCEEDED, "disk_quota", 137),
         (replace(EXITED, exit_code=153), False, Phase.QUOTA_EXCEEDED, "disk_quota", 153),
         (replace(EXITED, exit_code=1), True, Phase.QUOTA_EXCEEDED, "disk_quota", 1),
         (EXITED, True, Phase.QUOTA_EXCEEDED, "disk_quota", 0),
@@ -346,8 +350,8 @@ def test_over_quota_keeps_how_the_algorithm_ended() -> None:
     ],
 )
 def test_giving_up(phase: Phase, failure: Phase | None) -> None:
-    end = decide.gives_up(phase, "why", "in words")
-    assert end == (failure and Termination(failure, "why", "in words"))
+    end = decide.gives_up(phase, Reason.VOLUME_FAULT, "in words", 5)
+    assert end == (failure and Termination(failure, "volume_fault", "in words", tries=5))
     assert end is None or decide_may_end(phase, end.phase)
 
 

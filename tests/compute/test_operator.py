@@ -230,8 +230,8 @@ async def test_31_a_dataset_that_is_not_to_be_had(workshop: Workshop) -> None:
     assert workshop.leftovers() == NOTHING_LEFT
 
 
-@pytest.mark.parametrize(("failures", "number"), [(1, 70), (2, 70), (3, 31)])
-async def test_31_a_dataset_that_stumbles_is_tried_three_times(
+@pytest.mark.parametrize(("failures", "number"), [(1, 70), (4, 70), (5, 31)])
+async def test_31_a_dataset_that_stumbles_is_tried_five_times(
     workshop: Workshop, failures: int, number: int
 ) -> None:
     file = MemoryFile("a.csv", b"rows")
@@ -241,8 +241,11 @@ async def test_31_a_dataset_that_stumbles_is_tried_three_times(
         job = await ended(operator, await start(operator))
         notes = [move.note for move in await operator.history(job.id)]
     assert job.phase.number == number
-    assert notes.count("try 1 failed: timed out") == 1
-    assert notes.count("try 2 failed: timed out") == int(failures > 1)
+    assert notes.count("try 1 of 5 failed: timed out") == 1
+    assert notes.count("try 4 of 5 failed: timed out") == int(failures > 3)
+    assert job.termination
+    told = (job.termination.reason, job.termination.tries)
+    assert told == (("completed", 1) if number == 70 else ("input_unreachable", 5))
 
 
 async def test_32_an_algorithm_that_is_not_to_be_had(workshop: Workshop) -> None:

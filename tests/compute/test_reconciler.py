@@ -269,7 +269,7 @@ async def test_what_was_not_foreseen_is_tried_a_bounded_number_of_times(
         job = await ended(operator, await start(operator))
         notes = [m.note for m in await operator.history(job.id) if m.note.startswith("try ")]
     assert job.phase.number == number
-    assert notes == [f"try {n} failed: internal fault" for n in range(1, 5)]
+    assert notes == [f"try {n} of 5 failed: internal fault" for n in range(1, 5)]
     assert job.attempts == 0
     assert job.termination
     assert "secret" not in repr(job.termination)

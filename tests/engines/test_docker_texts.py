@@ -9,7 +9,7 @@ import requests
 from docker.errors import APIError, NotFound
 
 from compute.engines.docker.errors import meaning, public_text, translated
-from compute.errors import EngineRefused, EngineUnavailable
+from compute.errors import EngineFault, EngineRefused, EngineUnavailable, EntrypointRefused
 
 OCI = "failed to create shim task: OCI runtime create failed: runc create failed: "
 
@@ -48,6 +48,48 @@ def _error(status: int, words: str) -> APIError:
 @pytest.mark.parametrize(("status", "words"), ABOUT_THE_REQUEST)
 def test_what_will_never_work_is_refused(status: int, words: str) -> None:
     assert isinstance(meaning(_error(status, words)), EngineRefused)
+
+
+ENTRYPOINTS = [
+    OCI + 'unable to start container process: exec: "/nope": stat /nope: no such file',
+    OCI + 'unable to start container process: exec: "nope": executable file not found in $PATH',
+    OCI + "exec /data/x: exec format error",
+]
+
+
+@pytest.mark.parametrize("words", ENTRYPOINTS)
+def test_an_entrypoint_that_cannot_be_run_is_its_consumers(words: str) -> None:
+    assert isinstance(meaning(_error(400, words)), EntrypointRefused)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "network lab not found",
+        'could not select device driver "" with capabilities: [[gpu]]',
+        "error running prestart hook: exec nvidia-container-cli: no such file or directory",
+        "unable to find user nosuch: no matching entries in passwd file",
+    ],
+)
+def test_what_else_is_refused_is_the_operators(words: str) -> None:
+    assert type(meaning(_error(500, words))) is EngineRefused
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "counts"),
+    [
+        (500, "containerd is having a day", True),
+        (500, "", True),
+        (503, "network x not found", False),
+        (429, "slow down", False),
+        (500, "context deadline exceeded", False),
+        (500, "connect: connection refused", False),
+    ],
+)
+def test_a_fault_of_the_engine_is_told_from_its_silence(
+    status: int, words: str, counts: bool
+) -> None:
+    assert (type(meaning(_error(status, words))) is EngineFault) is counts
 
 
 @pytest.mark.parametrize(("status", "words"), ABOUT_THE_ENGINE)

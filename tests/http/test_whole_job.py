@@ -24,7 +24,7 @@ from compute.engines.fake import FakeRun
 async def test_a_published_algorithm_runs_and_its_results_come_back_by_index(api: Api) -> None:
     job_id = await api.start()
     job = await api.finished(job_id)
-    assert (job["status"], job["statusText"]) == (70, "Job completed")
+    assert (job["status"], job["statusText"], job["failure"]) == (70, "Job completed", None)
     names = [(each["index"], each["type"]) for each in job["results"]]
     assert names == [(0, "output"), (1, "output"), (2, "algorithmLog")]
     status, body = await api.call("GET", RESULT, params=api.result_query(ALICE, job_id, 2))
@@ -85,6 +85,15 @@ async def test_an_input_that_is_gone_by_then_ends_the_job_with_its_reason(
     assert (job["status"], job["statusText"]) == (31, "Data provisioning failed")
     assert job["documentId"] == DATA
     assert str(folder) not in json.dumps(job)
+    told = job["failure"]
+    assert (told["reason"], told["whoCanFix"][0], told["tries"]) == (
+        "input_unavailable",
+        "data_owner",
+        1,
+    )
+    assert told["evidence"] == job["terminationDetails"]["detail"]
+    _, (outline,) = await api.call("GET", COMPUTE, params={"consumerAddress": ALICE.address})
+    assert (outline["jobId"], outline["failure"]) == (job["jobId"], None)
 
 
 async def test_an_image_that_does_not_exist_ends_the_job_with_its_reason(api: Api) -> None:

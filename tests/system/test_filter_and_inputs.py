@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 
 import pytest
 import pytest_asyncio
@@ -117,6 +119,7 @@ class Origin:
     def __init__(self) -> None:
         self.url = ""
         self.served = 0
+        self.stumbles = 0
 
     async def gone(self, request: web.Request) -> web.Response:
         raise web.HTTPNotFound
@@ -128,6 +131,9 @@ class Origin:
             await response.write(b"x" * 65536)
 
     async def script(self, request: web.Request) -> web.Response:
+        self.stumbles -= 1
+        if self.stumbles >= 0:
+            raise web.HTTPServiceUnavailable
         if request.headers.get("If-None-Match") == '"1"':
             raise web.HTTPNotModified
         self.served += 1
@@ -160,6 +166,7 @@ async def test_a_dataset_that_cannot_be_had(
         job = await consumer.follow(job["jobId"])
         assert job["status"] == 31, job
         assert job["terminationDetails"]["reason"] == "input_unavailable"
+        assert job["failure"]["tries"] == 1
         assert not service.leftovers()
         assert origin.url not in service.log()
 
@@ -183,10 +190,15 @@ async def test_an_algorithm_is_fetched_from_its_url(
     algorithm = raw("", checksum=checksum)
     del algorithm["meta"]["rawcode"]
     algorithm["meta"]["url"] = f"{origin.url}/script"
+    origin.stumbles = 1
     async with Consumer(service.url) as consumer:
         job = await consumer.start(algorithm, [DATASET])
         job = await consumer.follow(job["jobId"])
         assert (await consumer.files(job)) == {"algorithm.log": b"fetched\n"}
+        assert job["failure"] is None
+        with closing(sqlite3.connect(service.data / "ocean-compute.db")) as database:
+            notes = [note for (note,) in database.execute("SELECT note FROM job_history")]
+        assert [note[:15] for note in notes if note.startswith("try ")] == ["try 1 of 5 fail"]
         algorithm["meta"]["url"] = f"{origin.url}/gone"
         job = await consumer.start(algorithm, [DATASET])
         assert (await consumer.follow(job["jobId"]))["status"] == 32

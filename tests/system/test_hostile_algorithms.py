@@ -141,7 +141,8 @@ async def test_an_entrypoint_that_is_not_there(consumer: Consumer, checksum: str
     job = await consumer.start(algorithm, [DATASET])
     job = await consumer.follow(job["jobId"])
     assert job["status"] == 22
-    assert job["terminationDetails"]["reason"] == "engine_refused"
+    assert job["terminationDetails"]["reason"] == "entrypoint_refused"
+    assert job["failure"]["whoCanFix"] == ["consumer"]
 
 
 async def test_the_entrypoint_never_meets_a_shell(consumer: Consumer, checksum: str) -> None:

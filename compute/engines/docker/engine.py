@@ -38,7 +38,7 @@ from compute.engines.base import (
 from compute.engines.docker import images, logs, options, usage
 from compute.engines.docker.builds import Builds
 from compute.engines.docker.calls import CALL_S, Answer, Calls, Turns, request
-from compute.engines.docker.errors import explanation, public_text
+from compute.engines.docker.errors import explanation, public_text, refusal
 from compute.engines.docker.events import EventReader
 from compute.engines.docker.follow import LogReader, beginning_of
 from compute.engines.docker.pulls import Pulls
@@ -176,7 +176,7 @@ class DockerEngine(Engine):
             except NotFound as error:
                 # The same number tells a missing container and a missing network.
                 if _inspect(client, name) is not None:
-                    raise EngineRefused(public_text(explanation(error))) from error
+                    raise refusal(explanation(error)) from error
 
     async def observe(self, name: str) -> Observation:
         found = await self._calls.run(lambda client: _inspect(client, name))

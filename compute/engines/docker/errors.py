@@ -8,6 +8,7 @@ because that is retried a bounded number of times and then fails all the same.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,18 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException
 
-from compute.errors import ComputeError, EngineRefused, EngineUnavailable
+from compute.errors import (
+    ComputeError,
+    EngineFault,
+    EngineRefused,
+    EngineUnavailable,
+    EntrypointRefused,
+)
 
 SILENT = "The container engine does not answer"
+FAULTY = "The container engine answers with a fault of its own"
+
+log = logging.getLogger(__name__)
 
 _BUSY = re.compile(
     r"cannot allocate memory|no space left on device|resource temporarily unavailable"
@@ -35,6 +45,7 @@ _ABOUT_REQUEST = re.compile(
     r"|cannot join network|marked for removal",
     re.IGNORECASE,
 )
+_ABOUT_ENTRYPOINT = re.compile(r"start container process: exec|exec format error|^exec: ")
 _SENTENCES = (
     (
         re.compile(
@@ -78,13 +89,21 @@ def public_text(words: str) -> str:
 
 
 def meaning(error: APIError) -> ComputeError:
-    """EngineRefused when the answer is about the request, else EngineUnavailable."""
+    """EngineRefused when the answer is about the request, EngineFault when something is wrong
+    with the engine, EngineUnavailable when it has no time or somebody else answers for it."""
     words, status = explanation(error), error.status_code or 0
     if status in {429, 502, 503, 504} or _BUSY.search(words):
         return EngineUnavailable(SILENT)
     if status >= 500 and not _ABOUT_REQUEST.search(words):
-        return EngineUnavailable(SILENT)
-    return EngineRefused(public_text(words))
+        log.warning("engine_fault status=%s words=%s", status, public_text(words))
+        return EngineFault(FAULTY)
+    return refusal(words)
+
+
+def refusal(words: str) -> EngineRefused:
+    """What the engine will not do: whose fault it is shows in its words."""
+    kind = EntrypointRefused if _ABOUT_ENTRYPOINT.search(words) else EngineRefused
+    return kind(public_text(words))
 
 
 def wants_other_version(error: APIError) -> bool:

@@ -149,6 +149,7 @@ NOT_FOUND = "not found"
 DENIED = "access denied"
 UNREACHABLE = "the registry cannot be reached"
 WRONG_CHECKSUM = "not the checksum asked for"
+TOO_OFTEN = "the registry asks to wait"
 OTHER_MACHINE = "not made for this kind of machine"
 OTHER = "the registry or the engine refuses"
 
@@ -159,6 +160,11 @@ _MEANINGS = (
         False,
     ),
     (re.compile(r"no matching manifest", re.I), OTHER_MACHINE, False),
+    (
+        re.compile(r"toomanyrequests|too many requests|pull rate limit|HTTP 429", re.I),
+        TOO_OFTEN,
+        True,
+    ),
     (
         re.compile(
             r"dial |no such host|connection re(?:fused|set)|i/o timeout|time-?out|x509|tls:"

@@ -106,6 +106,7 @@ _JOB_OBJECT: Final = {
     "stopreq": 0,
     "removed": 0,
     "terminationDetails": None,
+    "failure": None,
     "expireTimestamp": None,
 }
 

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from compute.environments import Environment
+from compute.failures import Reason, failure
 from compute.fairness import Waiting
 from compute.models import Job, Load, Outline, ResultFile
 from compute.status import Goal, Phase
@@ -24,7 +25,7 @@ from provider import __version__
 from provider.auth.signatures import to_checksum
 from provider.chain.fees import FeeQuote
 from provider.chain.networks import ChainSettings
-from provider.dialects.ocean import queueing
+from provider.dialects.ocean import failing, queueing
 from provider.dialects.ocean.runtime import runtime
 from provider.jobs import Quote
 from provider.payments import ItemQuote
@@ -58,7 +59,7 @@ NO_ORDER = "0x" + "0" * 64
 NO_TOKEN = "0x" + "0" * 40
 
 _STOPPED_BY_USER, _TIMED_OUT = 1, 2
-_OUT_OF_TIME = frozenset({"time_limit", "paid_time_over"})
+_OUT_OF_TIME = frozenset({Reason.TIME_LIMIT, Reason.PAID_TIME_OVER})
 _REMEMBERED = 4096
 _REMEMBERED_BYTES = 32 << 20
 _BYTES_A_RESULT = 512
@@ -155,6 +156,7 @@ def job(item: Job, base_url: str, waiting: Waiting | None = None) -> dict[str, A
             "reason": end.reason,
             "detail": end.detail,
         }
+    document["failure"] = failing.fields(failure(item))
     if len(item.spec.stages) > 1:
         document["stages"] = list(_stages(item))
     if waiting is not None:
@@ -203,6 +205,7 @@ def _outline(item: Job | Outline) -> dict[str, Any]:
         "stopreq": 0,
         "removed": 0,
         "terminationDetails": None,
+        "failure": None,
         "expireTimestamp": None,
     }
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from compute.failures import Retry, Who
 from compute.fairness import Reason
 from compute.results import ResultType
 from provider.dialects.ocean.fields import MAX_DOCUMENT_CHARACTERS, MAX_ID_CHARACTERS
@@ -348,6 +349,26 @@ class TerminationDetails(TypedDict):
 
 
 @shape
+class Failure(TypedDict):
+    """Why a job failed, and who can do something about it."""
+
+    reason: str
+    """The word of terminationDetails."""
+    cause: str
+    """What that means."""
+    evidence: str
+    """What was seen of it with this job."""
+    whoCanFix: list[Who]
+    """The likeliest first."""
+    retry: Retry
+    """What comes of starting the same job again."""
+    advice: str
+    """What to do."""
+    tries: int
+    """How often the provider tried."""
+
+
+@shape
 class Stage(TypedDict):
     """One of several stages of a job."""
 
@@ -411,6 +432,8 @@ class Job(TypedDict):
     removed: int
     """1 when deleted."""
     terminationDetails: TerminationDetails | None
+    failure: Failure | None
+    """Null unless it failed."""
     expireTimestamp: float | None
     """When its results are removed, in seconds since the epoch."""
     stages: NotRequired[list[Stage]]
