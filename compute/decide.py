@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from compute.egress.sources import filters
 from compute.egress.verdict import Verdict
 from compute.engines.base import ContainerState, Observation
 from compute.environments import Environment
@@ -85,12 +86,12 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Run the environment's filter image over the outputs."""
+    """Run the next filter image over the outputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """The filter let the outputs pass."""
+    """The present filter let the outputs pass, or there is none any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +260,7 @@ def queue_end(job: Job | Unfinished, environment: Environment) -> float:
 def latest_end(job: Job, environment: Environment) -> float | None:
     """When a running job's algorithm has ended at the latest; None where more of it is to come,
     whose start nobody knows."""
-    if job.started_at is None or not job.in_last_stage or environment.filterImage:
+    if job.started_at is None or not job.in_last_stage or filters(job, environment):
         return None
     end = job.started_at + job.present.max_duration_s
     return (end if job.spec.ends_by is None else min(end, job.spec.ends_by)) + environment.stopGrace
@@ -314,16 +315,17 @@ def _over(job: Job, observation: Observation, space_full: bool) -> Step:
 
 
 def _filtering(job: Job, environment: Environment, now: float, observation: Observation) -> Step:
-    if job.goal is Goal.DELETE:
+    if job.goal is Goal.DELETE or job.filters >= len(filters(job, environment)):
         return Filtered()
+    whose = "the environment's" if environment.filterImage and not job.filters else "a dataset's"
     if observation.state in {ContainerState.GONE, ContainerState.CREATED}:
         return Filter()
     if observation.state is ContainerState.RUNNING:
         deadline = (observation.started_at or now) + environment.maxJobDuration
-        return Rest(deadline) if now < deadline else Finish(_filter_failed("took too long"))
+        return Rest(deadline) if now < deadline else Finish(_filter_failed(whose, "took too long"))
     if observation.exit_code == 0:
         return Filtered()
-    return Finish(_filter_failed(f"ended with exit code {observation.exit_code}"))
+    return Finish(_filter_failed(whose, f"ended with exit code {observation.exit_code}"))
 
 
 def verdict(observation: Observation, space_full: bool) -> Termination:
@@ -397,8 +399,8 @@ def _time_limit(job: Job) -> Termination:
     return Termination(Phase.ALGORITHM_FAILED, Reason.TIME_LIMIT, detail)
 
 
-def _filter_failed(how: str) -> Termination:
-    detail = f"the environment's filter {how}; the outputs are withheld"
+def _filter_failed(whose: str, how: str) -> Termination:
+    detail = f"{whose} filter {how}; the outputs are withheld"
     return Termination(Phase.PUBLISHING_FAILED, Reason.FILTER_FAILED, detail)
 
 

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from compute import references, yaml_files
-from compute.egress.rules import EgressRules
+from compute.egress.rules import EnvironmentRules
 from compute.engines.base import PullPolicy, is_built
 from compute.errors import EnvironmentsInvalid, UnknownEnvironment
 from compute.fairness import Resources
@@ -242,7 +242,7 @@ class Environment(_Section):
     consumers: Consumers = Consumers()
     prices: Mapping[Annotated[int, Field(ge=1, strict=False)], Price] = Field(default_factory=dict)
     filterImage: Annotated[str, AfterValidator(_image_or_none)] = ""
-    egress: EgressRules = EgressRules()
+    egress: EnvironmentRules = EnvironmentRules()
     consumerAddress: Address | None = None
 
     @model_validator(mode="after")

@@ -81,9 +81,9 @@ def container_name(job_id: str, stage: int = 0) -> str:
     return _of_stage(f"ocean-compute-{job_id}", stage)
 
 
-def filter_name(job_id: str) -> str:
-    """The name of the filter's container."""
-    return container_name(job_id) + _FILTER_SUFFIX
+def filter_name(job_id: str, number: int = 0) -> str:
+    """The name of a filter's container; the first one's has no number."""
+    return _of_stage(container_name(job_id) + _FILTER_SUFFIX, number)
 
 
 def log_name(spec: JobSpec, stage: int) -> str:
@@ -171,9 +171,9 @@ def algorithm_container(
 def filter_container(
     job: Job, environment: Environment, folders: JobFolders, image_id: str
 ) -> ContainerSpec:
-    """The filter's container: outputs and log to read and rewrite, never a network."""
+    """The present filter's container: outputs and log to read and rewrite, never a network."""
     return ContainerSpec(
-        name=filter_name(job.id),
+        name=filter_name(job.id, job.filters),
         job_id=job.id,
         image_id=image_id,
         command=(),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from compute import layout
-from compute.engines.base import Engine
+from compute.engines.base import Engine, LogPiece
 from compute.errors import EngineUnavailable, LogCut, LogTooShort, UnknownJob
 from compute.logmarks import LogMarks
 from compute.models import Job
@@ -49,6 +49,8 @@ class KeptLogs(Protocol):
     def kept_log(self, job: Job, number: int) -> Path | None: ...
 
     def withheld(self, job: Job) -> bool: ...
+
+    def most(self, job: Job) -> int | None: ...
 
 
 class LogStreams:
@@ -107,6 +109,11 @@ class LogStreams:
                 return
             offset = stage.left_over
 
+    async def began_so(self, job: Job, number: int, piece: LogPiece) -> bool:
+        """Whether the log began so when it was first shown: where only its first bytes may be,
+        those of what is left of it later are others."""
+        return await asyncio.to_thread(self._marks.holds, job.id, number, piece.beginning)
+
     async def _present(self, job_id: str) -> Job:
         """The job as it is now. Raises UnknownJob for one that is deleted."""
         job = await self._store.get(job_id)
@@ -144,8 +151,8 @@ class _Stage:
             path = self._streams._logs.kept_log(job, self._number)
             if path is not None or job.phase.terminal:
                 part = self._kept(job, path)
-            elif _grows(job, self._number) and not self._streams._logs.withheld(job):
-                part = self._growing()
+            elif self._may_grow(job):
+                part = self._growing(job)
             elif not self._follow:
                 return
             else:
@@ -166,7 +173,7 @@ class _Stage:
         """What has not been given yet of the log that was kept."""
         marks = self._streams._marks
         if self._position and await asyncio.to_thread(marks.is_cut, job.id, self._number):
-            if not self._whole:
+            if not self._whole and self._streams._logs.most(job) is None:
                 raise LogCut(CUT)
             self.over = True
             return
@@ -192,21 +199,24 @@ class _Stage:
             self._position += len(piece)
             yield piece
 
-    async def _growing(self) -> AsyncGenerator[bytes, None]:
-        """What the engine has of it beyond what was given."""
+    async def _growing(self, job: Job) -> AsyncGenerator[bytes, None]:
+        """What the engine has of it beyond what was given, as much as may be shown."""
         name = layout.container_name(self._job_id, self._number)
         reading = self._streams._engine.stream_log(name, follow=self._follow, skip=self._position)
         compared = False
         try:
             async with aclosing(reading) as pieces:
                 async for piece in pieces:
-                    if not compared:
-                        await self._begin(piece.beginning)
-                        compared = True
+                    if not compared and not await self._begins(job, piece):
+                        return
+                    compared = True
+                    data = piece.data[: self._room(job)]
                     self._whole = piece.ended
-                    self._position += len(piece.data)
-                    if piece.data:
-                        yield piece.data
+                    self._position += len(data)
+                    if data:
+                        yield data
+                    if self._is_full(job):
+                        return
         except EngineUnavailable:
             if not self._follow:
                 raise
@@ -219,13 +229,28 @@ class _Stage:
         if self._whole:
             await self._harvested()
 
-    async def _begin(self, beginning: str) -> None:
-        """Who reads from the beginning gets what there is, whatever others were shown."""
-        streams = self._streams
+    def _may_grow(self, job: Job) -> bool:
+        """True while there is more to come from the engine that may be shown."""
+        withheld = self._streams._logs.withheld(job)
+        return _grows(job, self._number) and not withheld and not self._is_full(job)
+
+    def _room(self, job: Job) -> int | None:
+        """How much more may be shown, None for all."""
+        most = self._streams._logs.most(job)
+        return None if most is None else most - self._position
+
+    def _is_full(self, job: Job) -> bool:
+        room = self._room(job)
+        return room is not None and room <= 0
+
+    async def _begins(self, job: Job, piece: LogPiece) -> bool:
+        """Who reads from the beginning gets what there is, whatever others were shown, unless
+        only so many bytes may leave: then nothing of another beginning. Raises LogCut."""
         if self._position:
-            await streams._compare(self._job_id, self._number, beginning)
-        else:
-            await asyncio.to_thread(streams._marks.holds, self._job_id, self._number, beginning)
+            await self._streams._compare(self._job_id, self._number, piece.beginning)
+            return True
+        same = await self._streams.began_so(job, self._number, piece)
+        return same or self._room(job) is None
 
     async def _harvested(self) -> None:
         """Wait until the log of the container that has ended is kept, but not for ever."""

@@ -1,9 +1,10 @@
 """Looking at what a job has printed and written, also while it runs.
 
 An algorithm is hostile at any time: its files are opened without following a link, only if
-they are regular ones, and read up to a bound. What an environment's filter has to see first
-is not shown before the end. The engine cannot give a part of a running container's log, so
-each look reads all of it and keeps what was asked for; looks are bounded in number.
+they are regular ones, and read up to a bound. What has to be judged
+or filtered first is not shown before the end, and of a log that is bounded its beginning
+alone. The engine cannot give a part of a running container's log, so each look reads all of
+it and keeps what was asked for; looks are bounded in number.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from compute import layout
+from compute.egress.sources import hides_logs, hides_outputs, most_log_bytes
 from compute.engines.base import Engine
 from compute.environments import Environment
 from compute.errors import UnknownResult
@@ -29,6 +31,7 @@ from compute.store.jobs import JobStore
 
 _LOOKS_AT_ONCE = 4
 _OVER = frozenset({Phase.FILTERING, Phase.PUBLISHING})
+_NOT_SHOWN = frozenset({Phase.QUEUED, Phase.HELD})
 _BESIDE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -59,9 +62,15 @@ class Looks:
         return await self._streams.open(job, numbers, offset=offset, follow=follow)
 
     def withheld(self, job: Job) -> bool:
-        """Whether what the job prints has to pass a filter first."""
+        """Whether what the job prints has to be judged or filtered first."""
         environment = self._environments[job.environment] if self._knows(job) else None
-        return environment is None or bool(environment.filterImage)
+        return environment is None or hides_logs(job, environment)
+
+    def most(self, job: Job) -> int | None:
+        """How many bytes of each of its logs may be shown, None for all."""
+        if not self._knows(job):
+            return None
+        return most_log_bytes(job, self._environments[job.environment])
 
     def kept_log(self, job: Job, number: int) -> Path | None:
         """Where the log of a stage lies that is over, None for one that has not been kept
@@ -99,7 +108,9 @@ class Looks:
         if published:
             path = path_of(folders.results, published[0])
             return await asyncio.to_thread(_beginning, path.parent, path.name, limit)
-        if job.phase.terminal or job.phase is Phase.QUEUED or self.withheld(job):
+        if job.phase.terminal or job.phase in _NOT_SHOWN or not self._knows(job):
+            return None
+        if hides_outputs(job, self._environments[job.environment]):
             return None
         return await asyncio.to_thread(_beginning, folders.outputs, name, limit)
 
@@ -117,12 +128,15 @@ class Looks:
 
     async def _growing_log(self, job: Job, number: int, offset: int, limit: int) -> LogPart:
         name = layout.container_name(job.id, number)
-        start, size, kept = max(0, offset), 0, bytearray()
+        start, size, kept, most = max(0, offset), 0, bytearray(), self.most(job)
         async with self._turns, aclosing(self._engine.stream_log(name, follow=False)) as pieces:
             async for piece in pieces:
+                if most is not None and not await self._streams.began_so(job, number, piece):
+                    break
+                data = piece.data if most is None else piece.data[: most - size]
                 begin = max(0, start - size)
-                kept += piece.data[begin : begin + limit - len(kept)]
-                size += len(piece.data)
+                kept += data[begin : begin + limit - len(kept)]
+                size += len(data)
         return LogPart(bytes(kept), min(start, size), size, ended=False)
 
 

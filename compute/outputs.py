@@ -15,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from compute import decide, results, tenure
-from compute.egress.judge import Source, judge
-from compute.egress.rules import EgressRules
-from compute.egress.verdict import ENVIRONMENT, Outcome, Verdict
+from compute.egress.inputs import digests_of
+from compute.egress.judge import Left, judge
+from compute.egress.sources import filters, hides_logs, most_log_bytes, rule_sources
+from compute.egress.verdict import Outcome, Verdict
 from compute.environments import Environment
 from compute.errors import PublishingFailed
 from compute.layout import JobFolders
@@ -48,9 +49,12 @@ class Outputs:
         """Judge what the job left behind, and have it published, held or refused; write down
         what was done before its sources go."""
         environment, folders = self._environment_of(job), self._folders(job)
-        sources = _sources(folders, filtered=bool(filters(job, environment)))
+        sources = [results.Source(folders.outputs, "output"), _logs(job, environment, folders)]
+        if not filters(job, environment):
+            # Logs that the algorithm wrote itself have not passed a filter.
+            sources.append(results.Source(folders.own_logs, "algorithmLog"))
         collected = await self._gather(environment, sources, folders.results)
-        verdict = await self._judge(job, collected.files, results.partial_of(folders.results))
+        verdict = await self._judge(job, collected)
         termination = job.termination or decide.STOPPED
         if collected.over_quota and termination.phase is Phase.COMPLETED:
             termination = decide.in_stage(job, decide.over_quota(termination))
@@ -93,13 +97,13 @@ class Outputs:
         filtered first or nobody wants it. Outputs of stages that are half of something are none.
         """
         environment, folders = self._environment_of(job), self._folders(job)
-        unwanted = job.goal is Goal.DELETE or withholds_logs(job, environment) or job.results
+        unwanted = job.goal is Goal.DELETE or hides_logs(job, environment) or job.results
         orphaned = job.termination and job.termination.reason == decide.ORPHANED
         if unwanted or orphaned:
             return job
-        logs = [results.Source(folders.log, "algorithmLog", budgeted=False)]
+        kept = [_logs(job, environment, folders)]
         try:
-            collected = await self._gather(environment, logs, folders.results)
+            collected = await self._gather(environment, kept, folders.results)
             files = await self._publish(job, collected.files, folders.results)
         except PublishingFailed as error:
             log.warning("logs_not_kept job=%s cause=%s", job.id, error.public)
@@ -120,11 +124,29 @@ class Outputs:
             )
         )
 
-    async def _judge(self, job: Job, files: Sequence[ResultFile], folder: Path) -> Verdict | None:
-        sources = rule_sources(job, self._environment_of(job))
+    async def _judge(self, job: Job, collected: results.Collected) -> Verdict | None:
+        environment, folders = self._environment_of(job), self._folders(job)
+        sources = rule_sources(job, environment)
         if not sources:
             return None
-        verdict = await asyncio.to_thread(judge, sources, files, folder)
+        inputs: frozenset[str] = frozenset()
+        if any(source.rules.noInputCopies for source in sources):
+            try:
+                inputs = await asyncio.to_thread(digests_of, job, folders, environment.disk_bytes)
+            except OSError as error:
+                raise PublishingFailed(f"inputs could not be read: {error.strerror}") from error
+        left = Left(
+            collected.files, results.partial_of(folders.results), collected.unbudgeted, inputs
+        )
+        verdict = await asyncio.to_thread(
+            functools.partial(
+                judge,
+                sources,
+                left,
+                most_inflated=environment.disk_bytes,
+                may_go_on=tenure.require,
+            )
+        )
         if verdict.outcome is not Outcome.HOLD:
             return verdict
         return replace(verdict, held_until=self._clock() + verdict.hold_s)
@@ -140,37 +162,10 @@ class Outputs:
         return JobFolders(self._data_dir, job.id, job.stage)
 
 
-def rule_sources(job: Job, environment: Environment) -> list[Source]:
-    """Whose rules the job's outputs are judged by: the environment's and its datasets'."""
-    sources = [Source(ENVIRONMENT, environment.egress)]
-    sources += [Source(item.did, item.egress) for item in job.spec.datasets if item.egress]
-    return [source for source in sources if source.rules != _NO_RULES]
-
-
-def filters(job: Job, environment: Environment) -> list[str]:
-    """The images that the outputs have to pass, in order, each once."""
-    named = [environment.filterImage, environment.egress.filterImage]
-    named += [item.egress.filterImage for item in job.spec.datasets if item.egress]
-    return list(dict.fromkeys(image for image in named if image))
-
-
-def withholds_logs(job: Job, environment: Environment) -> bool:
-    """True when what the job prints must not be shown before it was judged."""
-    return bool(filters(job, environment)) or bool(rule_sources(job, environment))
-
-
-_NO_RULES = EgressRules()
-
-
-def _sources(folders: JobFolders, *, filtered: bool) -> list[results.Source]:
-    """What is published. Logs the algorithm wrote itself have not passed a filter."""
-    sources = [
-        results.Source(folders.outputs, "output"),
-        results.Source(folders.log, "algorithmLog", budgeted=False),
-    ]
-    if not filtered:
-        sources.append(results.Source(folders.own_logs, "algorithmLog"))
-    return sources
+def _logs(job: Job, environment: Environment, folders: JobFolders) -> results.Source:
+    """What the engine kept of what the job printed, as much of it as may leave."""
+    most = most_log_bytes(job, environment)
+    return results.Source(folders.log, "algorithmLog", budgeted=False, most_bytes=most)
 
 
 def _set_aside(partial: Path, held: Path) -> None:

@@ -320,7 +320,7 @@ class Reconciler:
         if job.phase in {Phase.PROVISIONED, Phase.RUNNING}:
             observation = await self._observe(container_name(job.id, job.stage))
         elif job.phase is Phase.FILTERING:
-            observation = await self._observe(filter_name(job.id))
+            observation = await self._observe(filter_name(job.id, job.filters))
         if job.phase is Phase.RUNNING and observation and self._must_measure(observation):
             full = await self._steps.space_full(job)
         return next_step(job, environment, self._clock(), observation, full)

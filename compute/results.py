@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,20 +38,24 @@ ResultType = Literal["output", "algorithmLog", "filteringLog"]
 class Source:
     """A folder to collect from, and what its files are.
 
-    ``budgeted`` unless what lies there was bounded when it was written.
+    ``budgeted`` unless what lies there was bounded when it was written. ``most_bytes`` of each
+    file are taken, its beginning; None for all.
     """
 
     folder: Path
     type: ResultType
     budgeted: bool = True
+    most_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What was published; ``over_quota`` when something did not fit."""
+    """What was published; ``over_quota`` when something did not fit. ``unbudgeted`` are the
+    indexes of what came from sources that are not."""
 
     files: tuple[ResultFile, ...]
     over_quota: bool
+    unbudgeted: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -166,6 +171,7 @@ def _collect(
     sources: Sequence[Source], target: Path, budget: _Budget, may_go_on: Callable[[], bool]
 ) -> Collected:
     files: list[ResultFile] = []
+    unbudgeted: set[int] = set()
     over = False
     for source in sources:
         found, complete = _regular_files(source.folder)
@@ -175,10 +181,11 @@ def _collect(
                 over = True
                 continue
             _require(may_go_on)
-            published = _copy(path, name, target, len(files), source.type)
+            published = _copy(path, name, target, len(files), source)
             if published:
                 files.append(published)
-    return Collected(tuple(files), over)
+                unbudgeted |= set() if source.budgeted else {published.index}
+    return Collected(tuple(files), over, frozenset(unbudgeted))
 
 
 def _regular_files(folder: Path) -> tuple[list[tuple[str, str, int]], bool]:
@@ -217,9 +224,7 @@ def _as_text(name: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
-def _copy(
-    path: str, name: str, target: Path, index: int, result_type: ResultType
-) -> ResultFile | None:
+def _copy(path: str, name: str, target: Path, index: int, kind: Source) -> ResultFile | None:
     """Copy one file and hash it on the way; None if it is not to be read after all."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -230,8 +235,9 @@ def _copy(
             return None
         digest, size = hashlib.sha256(), 0
         with (target / str(index)).open("xb") as out:
-            while chunk := source.read(_COPY_BYTES):
+            left = sys.maxsize if kind.most_bytes is None else kind.most_bytes
+            while chunk := source.read(min(_COPY_BYTES, left - size)):
                 digest.update(chunk)
                 out.write(chunk)
                 size += len(chunk)
-    return ResultFile(index, name, size, digest.hexdigest(), result_type)
+    return ResultFile(index, name, size, digest.hexdigest(), kind.type)

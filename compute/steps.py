@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import shutil
 import time
@@ -19,6 +20,7 @@ from typing import Any
 
 from compute import account, decide, layout, staged, tenure
 from compute.cache import ABANDONED_S
+from compute.egress.sources import filters, most_log_bytes
 from compute.engines.base import ContainerSpec, Engine
 from compute.environments import Environment
 from compute.errors import (
@@ -33,7 +35,7 @@ from compute.failures import Reason
 from compute.layout import JobFolders
 from compute.logmarks import LogMarks
 from compute.models import Image, Job, StageRun, Termination
-from compute.outputs import Outputs, filters
+from compute.outputs import Outputs
 from compute.space import Space
 from compute.staging import Stager, local_mounts
 from compute.status import Goal, Phase
@@ -116,7 +118,8 @@ class Steps:
             for stage in range(max(0, job.stage - 1), job.stage + 1):
                 await self._remove(layout.container_name(job.id, stage))
         if job.phase in _WITH_FILTER:
-            await self._remove(layout.filter_name(job.id))
+            for number in range(job.filters + 1):
+                await self._remove(layout.filter_name(job.id, number))
         tenure.require()
         await self._vault.remove(job.id)
         folders = self.folders(job)
@@ -351,6 +354,7 @@ class Steps:
         log_file = folders.log / layout.log_name(job.spec, job.stage)
         await self._engine.save_log(name, log_file, environment.maxLogMB << 20)
         await self._compare_log(job, name, log_file, environment.maxLogMB << 20)
+        await self._shorten_log(job, log_file)
         return StageRun(
             stage=job.present.name,
             image_id=job.image_id,
@@ -370,11 +374,21 @@ class Steps:
         if is_full or await self._engine.log_beginning(name) not in (shown, ""):
             await asyncio.to_thread(self._marks.note_cut, job.id, job.stage)
 
+    async def _shorten_log(self, job: Job, log_file: Path) -> None:
+        """Keep no more than may leave: nothing where that much of another beginning was shown."""
+        most = most_log_bytes(job, self._environment_of(job))
+        if most is not None:
+            cut = await asyncio.to_thread(self._marks.is_cut, job.id, job.stage)
+            size = (await asyncio.to_thread(log_file.stat)).st_size
+            await asyncio.to_thread(os.truncate, log_file, 0 if cut else min(size, most))
+
     async def _filter(self, job: Job, step: decide.Filter) -> Job:
         environment, folders = self._environment_of(job), self.folders(job)
         await self._open_space(job)
-        image = Image.named(environment.filterImage)
-        image_id = await self._engine.ensure_image(image, environment.images.pull)
+        image, images = Image.named(filters(job, environment)[job.filters]), environment.images
+        own = image == Image.named(environment.filterImage) if environment.filterImage else False
+        must_match = not own and images.tag_must_match(image)
+        image_id = await self._engine.ensure_image(image, images.pull, tag_must_match=must_match)
         tenure.require()
         await asyncio.to_thread(_give, folders.log, *_user(environment))
         spec = layout.filter_container(job, environment, folders, image_id)
@@ -384,6 +398,9 @@ class Steps:
         return job
 
     async def _filtered(self, job: Job, step: decide.Filtered) -> Job:
+        passed = job.filters + 1
+        if job.goal is not Goal.DELETE and passed < len(filters(job, self._environment_of(job))):
+            return await self._store.note(job, now=self._clock(), filters=passed)
         return await self._move(job, Phase.PUBLISHING)
 
     async def _publish(self, job: Job, step: decide.Publish) -> Job:

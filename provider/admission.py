@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compute import layout, references
+from compute.egress.rules import EgressRules
 from compute.environments import Environment
 from compute.errors import InputUnavailable
 from compute.models import AlgorithmItem, DatasetItem, Image, JobSpec, Stage
-from provider.assets import parameters, trust
+from provider.assets import leaving, parameters, trust
 from provider.assets.catalogue import Catalogue
 from provider.assets.credentials import why_denied
 from provider.assets.ddo import ComputeRules, Container, Ddo, Service
@@ -145,7 +146,14 @@ class Admission:
         ]
         digests = await self._judge(inputs, published)
         stage = Stage(
-            datasets=tuple(map(_dataset_item, inputs, datasets)),
+            datasets=tuple(
+                _dataset_item(
+                    asset,
+                    choice,
+                    leaving.rules_of(asset.ddo, asset.service, environment, asset.resource),
+                )
+                for asset, choice in zip(inputs, datasets, strict=True)
+            ),
             algorithm=self._algorithm_item(algorithm, published, container, image, digests),
             network=environment.network != "none"
             and all(asset.service.compute.allow_network_access for asset in inputs),
@@ -366,11 +374,11 @@ def _elsewhere(asset: Asset) -> dict[str, Any]:
     return {"remote": {"endpoint": asset.service.service_endpoint, "order": asset.order}}
 
 
-def _dataset_item(asset: Asset, choice: DatasetChoice) -> DatasetItem:
+def _dataset_item(asset: Asset, choice: DatasetChoice, egress: EgressRules | None) -> DatasetItem:
     userdata = parameters.userdata(
         asset.service.consumer_parameters, choice.userdata, field=f"{asset.resource}.userdata"
     )
     source = _elsewhere(asset)
     if userdata:
         source["userdata"] = userdata
-    return DatasetItem(did=asset.ddo.id, service_id=asset.service.id, source=source)
+    return DatasetItem(did=asset.ddo.id, service_id=asset.service.id, source=source, egress=egress)

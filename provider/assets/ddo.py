@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from compute.egress.rules import EgressRules
 from provider.errors import AssetMalformed
 
 DID = re.compile(r"did:op:[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -122,15 +123,24 @@ class TrustedAlgorithm(Part):
     container_section_checksum: str = ""
 
 
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: part for name, part in value.items() if part is not None}
+    return value
+
+
 class ComputeRules(Part):
     """What a dataset's publisher allows to be computed on it. The default: nothing raw,
-    no network, every published algorithm (see :mod:`provider.assets.trust`). ``sample`` are
-    file objects for anybody to try algorithms on."""
+    no network, every published algorithm (see :mod:`provider.assets.trust`), and every result
+    may leave. ``egress`` is strict where all else is tolerant: a rule that cannot be read, or
+    is unknown here, makes the document invalid. ``sample`` are file objects for anybody to try
+    algorithms on."""
 
     allow_raw_algorithm: StrictFlag = False
     allow_network_access: StrictFlag = False
     publisher_trusted_algorithms: list[Annotated[TrustedAlgorithm, BeforeValidator(_entry_of)]] = []
     publisher_trusted_algorithm_publishers: list[str] = []
+    egress: Annotated[EgressRules, BeforeValidator(_without_nulls)] | None = None
     sample: Any = Field(default=None, repr=False)
 
 

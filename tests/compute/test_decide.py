@@ -55,7 +55,9 @@ def step(
     **job: Any,
 ) -> Step:
     values = {"created_at": 0.0, "started_at": 500.0} | job
-    environment = an_environment(maxQueueWait=600, stopGrace=3.0, maxJobDuration=100)
+    environment = an_environment(
+        maxQueueWait=600, stopGrace=3.0, maxJobDuration=100, filterImage="lab/filter:1"
+    )
     return next_step(a_job(phase=phase, goal=goal, **values), environment, now, seen, full)
 
 

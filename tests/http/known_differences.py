@@ -95,6 +95,11 @@ TABLE: list[Row] = [
         "8996[].maxJobsPerConsumer: absent -> int",
     ),
     *rows(
+        {"environments"},
+        "what may leave matters to who chooses an environment",
+        "8996[].egress: absent -> dict",
+    ),
+    *rows(
         {"initialize"},
         "a fee that is signed for one chain is worth nothing on another",
         *(f"{path}: absent -> int" for path in _of_a_quote("chainId")),
@@ -109,6 +114,11 @@ TABLE: list[Row] = [
         "what is computed on is known, so it is told",
         "[].algoDID: null -> text",
         "[].inputDID: null -> list",
+    ),
+    *rows(
+        JOBS,
+        "what the rules for results said; null where there are none, or not yet",
+        "[].egress: absent -> null",
     ),
     *rows(
         JOBS,

@@ -44,6 +44,7 @@ FIELDS = {
     "removed",
     "terminationDetails",
     "expireTimestamp",
+    "egress",
 }
 ORDER = "0x" + "cd" * 32
 

@@ -85,6 +85,18 @@ _ENVIRONMENT: Final = {
         "filterImage": "",
     },
     "consumerAddress": _WALLET,
+    "egress": {
+        "maxBytes": 10485760,
+        "maxFiles": None,
+        "maxRows": None,
+        "maxLogBytes": 65536,
+        "names": [],
+        "types": ["text/*", "application/json", "image/png"],
+        "noInputCopies": True,
+        "filterImage": "",
+        "hold": "never",
+        "holdFor": 604800,
+    },
     "lastSeen": "1732780800.000000",
 }
 _JOB_OBJECT: Final = {
@@ -108,6 +120,7 @@ _JOB_OBJECT: Final = {
     "terminationDetails": None,
     "failure": None,
     "expireTimestamp": None,
+    "egress": None,
 }
 
 

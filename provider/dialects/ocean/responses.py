@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
+from compute.egress.verdict import Verdict
 from compute.environments import Environment
 from compute.failures import Reason, failure
 from compute.fairness import Waiting
@@ -121,6 +122,7 @@ def environment(
         "storageExpiry": item.storageExpiry,
         "runtime": runtime(item),
         "consumerAddress": consumer_address,
+        "egress": item.egress.shown,
         "lastSeen": _time(now),
     }
 
@@ -148,6 +150,7 @@ def job(item: Job, base_url: str, waiting: Waiting | None = None) -> dict[str, A
         "stopreq": _stopreq(item),
         "removed": int(item.phase is Phase.DELETED),
         "expireTimestamp": item.expires_at,
+        "egress": _egress(item.verdict),
     }
     if end is not None:
         document["terminationDetails"] = {
@@ -162,6 +165,17 @@ def job(item: Job, base_url: str, waiting: Waiting | None = None) -> dict[str, A
     if waiting is not None:
         document |= queueing.fields(waiting)
     return document
+
+
+def _egress(verdict: Verdict | None) -> dict[str, Any] | None:
+    """What the rules said of a job's outputs, None where there are none, or not yet."""
+    if verdict is None:
+        return None
+    return {
+        "outcome": verdict.outcome,
+        "rules": list(verdict.fired),
+        "heldUntil": verdict.held_until,
+    }
 
 
 def _stages(item: Job) -> Iterator[dict[str, Any]]:
@@ -207,6 +221,7 @@ def _outline(item: Job | Outline) -> dict[str, Any]:
         "terminationDetails": None,
         "failure": None,
         "expireTimestamp": None,
+        "egress": None,
     }
 
 

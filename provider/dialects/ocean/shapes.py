@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from compute.failures import Retry, Who
 from compute.fairness import Reason
 from compute.results import ResultType
+from provider.dialects.ocean.egress_shapes import Egress, EnvironmentEgress
 from provider.dialects.ocean.fields import MAX_DOCUMENT_CHARACTERS, MAX_ID_CHARACTERS
 from provider.dialects.ocean.requests import MAX_CODE_CHARACTERS, MAX_DATASETS
 from provider.openapi.operations import shape
@@ -180,6 +181,7 @@ class Environment(TypedDict):
     """What else decides how a job runs: enough to try it under the same conditions."""
     consumerAddress: str
     """The wallet that an order for a job here has to name as consumer."""
+    egress: EnvironmentEgress
     lastSeen: str
     """Seconds since the epoch, as text."""
 
@@ -436,6 +438,8 @@ class Job(TypedDict):
     """Null unless it failed."""
     expireTimestamp: float | None
     """When its results are removed, in seconds since the epoch."""
+    egress: Egress | None
+    """Null where there are no rules, or before they were asked."""
     stages: NotRequired[list[Stage]]
     """Of a job that has several."""
     queuePosition: NotRequired[int | None]

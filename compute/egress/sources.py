@@ -1,0 +1,54 @@
+"""Whose rules hold for a job: its environment's and its datasets'. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from compute.egress.rules import EgressRules
+from compute.egress.verdict import ENVIRONMENT
+from compute.environments import Environment
+from compute.models import Job
+
+
+class Source(NamedTuple):
+    """Whose rules: ``environment`` or a dataset's DID."""
+
+    name: str
+    rules: EgressRules
+
+
+def rule_sources(job: Job, environment: Environment) -> list[Source]:
+    """Those that restrict anything: the environment, then the datasets. A dataset that is asked
+    for twice, by two of its services, counts twice."""
+    sources = [Source(ENVIRONMENT, environment.egress)]
+    sources += [Source(item.did, item.egress) for item in job.spec.datasets if item.egress]
+    return [source for source in sources if source.rules.restricts]
+
+
+def filters(job: Job, environment: Environment) -> list[str]:
+    """The images that the outputs have to pass, in order, each once: the environment's first."""
+    named = [environment.filterImage, *(rules.filterImage for rules in _rules(job, environment))]
+    return list(dict.fromkeys(image for image in named if image))
+
+
+def most_log_bytes(job: Job, environment: Environment) -> int | None:
+    """How much of each log may leave, from its beginning; None for all of it."""
+    limits = [rules.maxLogBytes for rules in _rules(job, environment)]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def hides_logs(job: Job, environment: Environment) -> bool:
+    """True when what the job prints must not be shown before it was judged or filtered."""
+    rules = _rules(job, environment)
+    return bool(environment.filterImage) or any(each.hides_logs for each in rules)
+
+
+def hides_outputs(job: Job, environment: Environment) -> bool:
+    """True when what the job writes must not be shown before it was judged or filtered."""
+    rules = _rules(job, environment)
+    return bool(environment.filterImage) or any(each.looks_at_outputs for each in rules)
+
+
+def _rules(job: Job, environment: Environment) -> Iterator[EgressRules]:
+    return (source.rules for source in rule_sources(job, environment))
