@@ -146,11 +146,10 @@ def terms(service: Service) -> dict[str, Any]:
     """What binds a job on a service's data: the names of the asset's document. Of the reviewers
     nothing is told. Pure."""
     rules = service.compute
-    egress = getattr(rules, "egress", None)
     return {
         "allowRawAlgorithm": rules.allow_raw_algorithm,
         "allowNetworkAccess": rules.allow_network_access,
-        "egress": egress.model_dump(mode="json", exclude={"reviewers"}) if egress else None,
+        "egress": rules.egress.shown if rules.egress else None,
     }
 
 

@@ -185,8 +185,10 @@ def _run(asked: Asked, custom_data: str, receipt: Path | None, *, as_json: bool)
 def _tell(report: Report, receipt: Path | None, *, as_json: bool) -> None:
     import json
 
+    from provider.cli.failures import lines
     from provider.cli.output import print_table
     from provider.client.errors import plain
+    from provider.client.models import Failure
     from provider.dryrun.report import document, words
 
     if receipt is not None and report.statement is not None:
@@ -196,6 +198,9 @@ def _tell(report: Report, receipt: Path | None, *, as_json: bool) -> None:
         return
     for name, value in words(report):
         print_line(f"{name:<10}  {plain(value, 400)}")
+    failure = Failure.from_wire(document(report)["job"].get("failure"))
+    for line in lines(failure) if failure else ():
+        print_line(line)
     rows = [
         [str(file.index), str(file.filesize), file.sha256, plain(file.filename, 300)]
         for file, _ in report.results

@@ -146,19 +146,21 @@ def words(report: Report) -> list[tuple[str, str]]:
     lines.append(("ran", f"{report.seconds:.1f} s of at most {longest} s"))
     lines.append(("memory", _memory(report)))
     measured = report.measured
-    lines.append(("processor", f"{measured.cpu_s:.2f} s" if measured else _NOT_SEEN))
+    lines.append(("processor", f"{measured.cpu_s:.2f} s" if measured else _unseen(report)))
     lines += [("leaves", line) for line in verdict_words(job.verdict)]
     lines += [("price", line) for line in _prices(report)]
     return lines
 
 
-_NOT_SEEN = "not measured: it did not run, or too briefly to be looked at"
+def _unseen(report: Report) -> str:
+    how = "it ran too briefly to be looked at" if report.job.runs else "it did not run"
+    return f"not measured: {how}"
 
 
 def _memory(report: Report) -> str:
     peak, limit = _peak(report), report.environment.memory_bytes
     if peak is None:
-        return _NOT_SEEN
+        return _unseen(report)
     text = f"{mebibytes(peak)} of {mebibytes(limit)} at most"
     if report.job.termination is not None and report.job.termination.oom_killed:
         return f"{text}: it wanted more than there was"

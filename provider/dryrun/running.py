@@ -33,6 +33,7 @@ from provider.dryrun.offered import Price, fitted
 from provider.dryrun.plan import ANY_NETWORK, Plan, has_network, specification
 from provider.dryrun.report import Report
 from provider.dryrun.watching import WatchedEngine, WatchedStore
+from provider.receipts.statement import statement
 
 NO_ENGINE = (
     "There is no container engine that answers: a dry run needs Docker, or Podman's socket in"
@@ -118,6 +119,7 @@ async def _in_room(
     screen.moved(job, "")
     await over.wait()
     job = last[-1]
+    account = await operator.account(job.id)
     results = await asyncio.to_thread(_kept, job, room.data_dir, wishes)
     return Report(
         job=job,
@@ -127,6 +129,7 @@ async def _in_room(
         prices=prices,
         told=told,
         notes=plan.notes,
+        statement=None if account is None else statement(account),
     )
 
 
