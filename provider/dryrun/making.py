@@ -9,7 +9,7 @@ from typing import Any
 from compute import environments as environments_file
 from compute.environments import Environment
 from provider.assets.ddo import Container
-from provider.auth.signatures import is_address
+from provider.auth.signatures import is_address, to_checksum
 from provider.client.errors import ClientUsageError, NotFoundError, plain
 from provider.client.models import RawAlgorithm, split_asset
 from provider.client.wallet import Wallet, load_signer
@@ -222,9 +222,9 @@ def _container(asked: Asked, document: dict[str, Any] | None, did: str) -> Conta
 
 
 def _owner(asked: Asked) -> str:
-    """The wallet, in lower case as a provider keeps it."""
+    """The wallet, checksummed as a provider keeps it."""
     if asked.owner:
         if not is_address(asked.owner):
             raise ClientUsageError("--owner: an address is 0x and 40 hexadecimal digits.")
-        return asked.owner.lower()
-    return Wallet(load_signer(asked.key)).address.lower() if asked.key else NOBODY
+        return to_checksum(asked.owner)
+    return Wallet(load_signer(asked.key)).address if asked.key else NOBODY

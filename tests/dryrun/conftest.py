@@ -24,7 +24,11 @@ RULED = "did:op:" + "51" * 32
 FILE = [{"type": "localfile", "path": "rows.csv"}]
 ENVIRONMENTS = """
 environments:
-  - {id: plain, ramGB: 0.25, diskGB: 0.03, maxJobDuration: 60}
+  - id: plain
+    ramGB: 0.25
+    diskGB: 0.03
+    maxJobDuration: 60
+    images: {allow: ["*", "localhost:9/*"]}
   - {id: narrow, ramGB: 0.03, diskGB: 0.03, maxJobDuration: 60}
   - id: strict
     ramGB: 0.25
