@@ -21,6 +21,7 @@ from compute.environments import Environments, MachineSection
 from compute.errors import ComputeError, EngineUnavailable, ImageUnavailable
 from compute.models import Image, Job, ResultFile
 from compute.operator import Operator, operating
+from compute.reconciler import Limits
 from compute.results import path_of
 from compute.space import best_space
 from compute.status import Phase
@@ -40,6 +41,9 @@ NO_ENGINE = (
     " DOCKER_HOST, and leave to use it."
 )
 LEAST_DISK_BYTES = 128 << 20
+
+TRIES = 2
+"""Of what may pass: a person waits for it, and can try again."""
 
 
 class DryRunFailed(ComputeClientError):
@@ -172,6 +176,7 @@ async def _operator(
             supplier=LocalInputs(plan.datasets, plan.code.file),
             space=await best_space(room.data_dir, wishes.quota),
             data_dir=room.data_dir,
+            limits=Limits(tries=TRIES),
         ) as operator:
             yield operator
     finally:

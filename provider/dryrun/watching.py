@@ -84,9 +84,8 @@ class WatchedEngine(DockerEngine):
 
     async def save_log(self, name: str, target: Path, limit_bytes: int) -> None:
         """Keeps the log once all of it has been shown: then the container goes."""
-        tasks = self._watching.get(name, ())
-        if tasks:
-            await asyncio.wait(tasks, timeout=LAST_WORDS_S)
+        for showing in self._watching.get(name, ())[:1]:
+            await asyncio.wait([showing], timeout=LAST_WORDS_S)
         await super().save_log(name, target, limit_bytes)
 
     async def close(self) -> None:

@@ -14,12 +14,15 @@ from docker import APIClient
 from docker.errors import NotFound
 
 from compute.engines.base import Usage
-from compute.engines.docker.calls import CALL_S, request
+from compute.engines.docker.calls import request
 
 _DROPPABLE = ("total_inactive_file", "inactive_file")
 """Of the first and of the second version."""
 
 _NANO = 1e9
+
+LOOK_S = 5.0
+"""An answer takes up to a second when the container ends meanwhile; nobody depends on it."""
 
 
 def of(client: APIClient, name: str) -> Usage | None:
@@ -30,7 +33,7 @@ def of(client: APIClient, name: str) -> Usage | None:
             "GET",
             f"/containers/{name}/stats",
             params={"stream": "false", "one-shot": "true"},
-            silence_s=CALL_S,
+            silence_s=LOOK_S,
         ) as response:
             return usage(response.json())
     except NotFound:

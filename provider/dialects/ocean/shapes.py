@@ -17,6 +17,7 @@ from compute.results import ResultType
 from provider.dialects.ocean.egress_shapes import Egress, EnvironmentEgress
 from provider.dialects.ocean.fields import MAX_DOCUMENT_CHARACTERS, MAX_ID_CHARACTERS
 from provider.dialects.ocean.requests import MAX_CODE_CHARACTERS, MAX_DATASETS
+from provider.dialects.ocean.runtime_shapes import Runtime
 from provider.openapi.operations import shape
 
 WALLET = "0x90F8bf6A479f320ead074411a4B0e7944Ea8c9C1"
@@ -97,45 +98,6 @@ class LastNonce(TypedDict):
 class EnvironmentsQuery(TypedDict):
     chainId: NotRequired[str]
     """Only what is offered on this chain. Ignored where no chain is followed."""
-
-
-@shape
-class ImageRules(TypedDict):
-    """Which images may run."""
-
-    allow: list[str]
-    """Patterns over `name`, `name:tag` or `name@checksum`."""
-    pull: Literal["missing", "always", "never"]
-    """When they are pulled."""
-    build: bool
-    """Whether images are built of Dockerfiles that callers hand in."""
-
-
-@shape
-class Runtime(TypedDict):
-    """What decides how a job runs, by the names of the environments' file."""
-
-    user: str
-    """`uid:gid` that the algorithm runs as."""
-    pids: int
-    """Processes and threads at the same time at most."""
-    tmpMB: int
-    """Room in `/tmp`, in MiB of memory."""
-    maxOutputFiles: int
-    """Files and folders that it may write to its outputs."""
-    maxLogMB: int
-    """How much is kept of what it prints, in MiB."""
-    writableRoot: bool
-    """Whether it may write elsewhere than to `/tmp` and its outputs."""
-    network: str
-    """`none`, or the name of the network that it has where every dataset allows one."""
-    networkStages: list[str]
-    """Patterns over names of stages that may have it."""
-    stopGrace: float
-    """Seconds between being asked to stop and being killed."""
-    images: ImageRules
-    filterImage: str
-    """An image that the outputs have to pass; empty for none."""
 
 
 @shape
