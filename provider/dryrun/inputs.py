@@ -30,7 +30,6 @@ class Given:
     service_id: str
     files: tuple[Path, ...] = field(repr=False)
     known: bool = False
-    names: tuple[str, ...] = ()
 
 
 def local_did(number: int) -> str:
@@ -96,20 +95,19 @@ class LocalInputs(InputSupplier):
 
     async def dataset(self, item: DatasetItem) -> Sequence[InputFile]:
         found = self._datasets[item.did, item.service_id]
-        names = found.names or tuple(path.name for path in found.files)
-        return [_file(path, name) for path, name in zip(found.files, names, strict=True)]
+        return [_file(path) for path in found.files]
 
     async def algorithm(self, item: AlgorithmItem) -> Sequence[InputFile]:
         if "rawcode" in item.source:
             text = str(item.source["rawcode"])
             return [TextOrigin(RAW_NAME, text, hashlib.sha256(text.encode()).hexdigest())]
-        return [_file(self._code, self._code.name)] if self._code else []
+        return [_file(self._code)] if self._code else []
 
     async def secret(self, sealed: str) -> bytes:
         """No job of a dry run has any."""
         raise AssertionError("a dry run has no secrets")
 
 
-def _file(path: Path, name: str) -> InputFile:
+def _file(path: Path) -> InputFile:
     identity = hashlib.sha256(str(path).encode()).hexdigest()
-    return LocalOrigin(file_name(name), path, identity)
+    return LocalOrigin(file_name(path.name), path, identity)

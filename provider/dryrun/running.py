@@ -23,7 +23,7 @@ from compute.models import Image, Job, ResultFile
 from compute.operator import Operator, operating
 from compute.reconciler import Limits
 from compute.results import path_of
-from compute.space import best_space
+from compute.space import Space, best_space
 from compute.status import Phase
 from compute.store.database import open_database
 from provider.client.downloads import file_sha256, safe_path
@@ -118,7 +118,13 @@ async def _in_room(
             last.append(job)
             over.set()
 
-    operator = await stack.enter_async_context(_operator(room, plan, engine, moved, wishes))
+    space = await best_space(room.data_dir, wishes.quota)
+    if not space.enforced:
+        screen.said(
+            "What is written is looked at each second here, where a provider may have the system"
+            " bound it: that takes root's rights."
+        )
+    operator = await stack.enter_async_context(_operator(room, plan, engine, space, moved))
     job = await operator.start(owner=plan.owner, environment=plan.environment.id, spec=spec)
     screen.moved(job, "")
     await over.wait()
@@ -162,8 +168,8 @@ async def _operator(
     room: rooms.Room,
     plan: Plan,
     engine: Engine,
+    space: Space,
     moved: Callable[[Job, str], None],
-    wishes: Wishes,
 ) -> AsyncIterator[Operator]:
     database = await open_database(f"sqlite:///{room.data_dir / 'dry-run.db'}")
     try:
@@ -174,7 +180,7 @@ async def _operator(
             engine=engine,
             store=WatchedStore(database, moved),
             supplier=LocalInputs(plan.datasets, plan.code.file),
-            space=await best_space(room.data_dir, wishes.quota),
+            space=space,
             data_dir=room.data_dir,
             limits=Limits(tries=TRIES),
         ) as operator:

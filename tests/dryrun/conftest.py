@@ -1,44 +1,18 @@
-"""One real service whose environments are tried, a cache folder, and what a screen was told."""
+"""One real service whose environments are tried, a cache folder, and a way to try a script."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from support.service import IMAGE, Service, dataset_document
+from tried import ENVIRONMENTS, FILE, RULED, SAMPLED, Seen, Try
 
-from compute.models import Job
 from provider.dryrun.making import Asked, try_out
 from provider.dryrun.report import Report
-from provider.dryrun.running import Screen
-
-SAMPLED = "did:op:" + "5a" * 32
-RULED = "did:op:" + "51" * 32
-"""Its owner lets out no more than a file of two lines."""
-
-FILE = [{"type": "localfile", "path": "rows.csv"}]
-ENVIRONMENTS = """
-environments:
-  - id: plain
-    ramGB: 0.25
-    diskGB: 0.03
-    maxJobDuration: 60
-    images: {allow: ["*", "localhost:9/*"]}
-  - {id: narrow, ramGB: 0.03, diskGB: 0.03, maxJobDuration: 60}
-  - id: strict
-    ramGB: 0.25
-    diskGB: 0.03
-    egress: {noInputCopies: true}
-  - id: reviewed
-    ramGB: 0.25
-    diskGB: 0.03
-    egress: {hold: always, reviewers: ["0x00000000000000000000000000000000000000aa"]}
-"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -53,25 +27,6 @@ async def tried(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servi
     yield service
     assert service.stop() == 0, service.log()
     assert not service.leftovers()
-
-
-@dataclass
-class Seen:
-    """What a screen was told."""
-
-    numbers: list[int] = field(default_factory=list)
-    printed: bytes = b""
-    said: list[str] = field(default_factory=list)
-
-    def moved(self, job: Job, note: str) -> None:
-        if not self.numbers or self.numbers[-1] != job.phase.number:
-            self.numbers.append(job.phase.number)
-
-    def shown(self, piece: bytes) -> None:
-        self.printed += piece
-
-    def screen(self) -> Screen:
-        return Screen(self.moved, self.shown, self.said.append)
 
 
 @pytest.fixture
@@ -91,9 +46,6 @@ def own_file(tmp_path: Path) -> Path:
     path = tmp_path / "own.yaml"
     path.write_text(ENVIRONMENTS)
     return path
-
-
-Try = Callable[..., Coroutine[Any, Any, tuple[Report, Seen]]]
 
 
 @pytest.fixture
@@ -117,10 +69,3 @@ def attempt(tmp_path: Path, rows: Path, cache: Path, own_file: Path, checksum: s
         return await try_out(Asked(**values), seen.screen()), seen
 
     return attempting
-
-
-def statement_in(envelope: bytes) -> Any:
-    """What a receipt states."""
-    import base64
-
-    return json.loads(base64.b64decode(json.loads(envelope)["payload"]))

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RULED, SAMPLED, Try, statement_in
 from support.consumer import Consumer, raw
 from support.service import DATASET, IMAGE, Service, containers
+from tried import RULED, SAMPLED, Try, statement_in
 
 from provider.client.errors import ClientUsageError, ProviderUnreachableError
 from provider.dryrun.report import document
@@ -179,7 +179,7 @@ async def test_what_was_asked_once_needs_no_network_and_a_price_is_told(
     terms = {"files": [], "allowRawAlgorithm": False, "egress": {"maxFiles": 3}}
     shelf.keep("terms", f"{DEAD} {DATASET}#compute", terms)
     report, seen = await attempt(
-        "echo 1 > /data/outputs/a", environment=DEAD, inputs=(f"{DATASET}={rows}",)
+        "echo 1 > /data/outputs/a; sleep 0.3", environment=DEAD, inputs=(f"{DATASET}={rows}",)
     )
     assert report.passes
     assert any("just now" in line for line in seen.said)
@@ -232,7 +232,7 @@ async def test_an_interrupted_one_leaves_nothing_and_a_killed_ones_things_go_wit
 ) -> None:
     def story() -> tuple[int, int]:
         with Process(tmp_path, cache, checksum).begun() as process:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)  # which is taken for Ctrl-C
             process.communicate(timeout=30)
             interrupted = process.returncode
         assert leftovers(cache) == []
