@@ -233,22 +233,9 @@ _RUNS = (
             Retry.DOES_NOT_HELP,
             f"Read what it printed ('{_LOG}') and mend it; 'ocean-compute dry-run' runs it under"
             " the same rules on your machine. Above 128 the exit code is 128 and a signal's"
-            " number: 139 is a crash. 255 without a word in the log can also mean that the"
-            " machine was restarted; then a retry helps.",
-        ),
-    ),
-    Entry(
-        (Phase.ALGORITHM_FAILED,),
-        Reason.KILLED,
-        Card(
-            "The algorithm was told to end, and neither by this service nor for the memory it"
-            " used: as when the container engine or the machine is restarted, when an operator"
-            " ends a container, or when the algorithm ends itself so.",
-            (_O, _C),
-            Retry.HELPS,
-            "Start the job again. The provider does not do that by itself: nobody knows how far"
-            " the algorithm had come, and no job runs twice. If it happens again, look whether"
-            f" the algorithm does it ('{_LOG}').",
+            " number: 139 is a crash. 137, 143 or 255 without a word in the log can also mean"
+            " that the engine or the machine was restarted, or that somebody ended the"
+            " container; then a retry helps.",
         ),
     ),
     Entry(

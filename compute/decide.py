@@ -20,9 +20,6 @@ from compute.status import Goal, Phase, may_move
 FILE_SIZE_SIGNAL_EXIT = 128 + 25
 """Exit code of a process ended by SIGXFSZ: it wrote a file beyond the disk limit."""
 
-KILLED_EXITS = {128 + 9: "SIGKILL", 128 + 15: "SIGTERM"}
-"""Exit codes of a process that was told to end, by the signal."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rest:
@@ -350,9 +347,6 @@ def verdict(observation: Observation, space_full: bool) -> Termination:
     if observation.oom_killed:
         detail = "the algorithm used more memory than the environment gives"
         return Termination(Phase.ALGORITHM_FAILED, Reason.OUT_OF_MEMORY, detail, code, True)
-    if code in KILLED_EXITS and not observation.error:
-        detail = f"the algorithm was ended by {KILLED_EXITS[code]}, which was not this service's"
-        return Termination(Phase.ALGORITHM_FAILED, Reason.KILLED, detail, code)
     detail = observation.error or f"the algorithm ended with exit code {code}"
     return Termination(Phase.ALGORITHM_FAILED, Reason.EXIT_CODE, detail, code)
 

@@ -28,7 +28,6 @@ class Reason(StrEnum):
     ENGINE_REFUSED = "engine_refused"
     ENGINE_FAULT = "engine_fault"
     EXIT_CODE = "exit_code"
-    KILLED = "killed"
     OUT_OF_MEMORY = "out_of_memory"
     TIME_LIMIT = "time_limit"
     CONTAINER_GONE = "container_gone"

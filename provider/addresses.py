@@ -25,6 +25,7 @@ Network = IPv4Network | IPv6Network
 
 TRUSTED_PROXIES = web.AppKey("trusted_proxies", tuple[Network, ...])
 
+_CLIENT = web.RequestKey("client", str)
 _MOST_HOPS: Final = 32
 _V6_BITS: Final = 64
 """What one customer of a network is given at least."""
@@ -61,12 +62,13 @@ _OF_PROXIES_BEGIN: Final = ("x-forwarded", "x-envoy-", "x-proxied-", "x-proxyuse
 
 
 def client_address(request: web.BaseRequest) -> str:
-    """The client's address as text; "" where there is none, as on a unix socket."""
-    peer = request.remote or ""
-    trusted = _trusted(request)
-    if not trusted or not is_trusted(peer, trusted):
-        return peer
-    return _forwarded_for(request, trusted) or peer
+    """The client's address as text; "" where there is none, as on a unix socket. Several ask
+    for it while a request is answered: it is worked out once."""
+    try:
+        return request[_CLIENT]
+    except KeyError:
+        address = request[_CLIENT] = _client_address(request)
+        return address
 
 
 def is_hidden(request: web.BaseRequest) -> bool:
@@ -136,6 +138,14 @@ def region(address: str) -> str:
     """What may be one customer's as a whole: an address of IPv4, the first 48 bits of one of
     IPv6."""
     return _network(address, _V6_REGION_BITS)
+
+
+def _client_address(request: web.BaseRequest) -> str:
+    peer = request.remote or ""
+    trusted = _trusted(request)
+    if not trusted or not is_trusted(peer, trusted):
+        return peer
+    return _forwarded_for(request, trusted) or peer
 
 
 def _network(address: str, bits: int) -> str:

@@ -19,6 +19,7 @@ from compute import environments as environments_file
 from compute.engines.base import Engine
 from compute.environments import Environments
 from compute.errors import ComputeError
+from compute.lease import Terms
 from compute.operator import Operator
 from compute.space import Space
 from compute.store.base import Database
@@ -77,8 +78,10 @@ def create_app(
     engine: Engine | None = None,
     space: Space | None = None,
     clock: Clock = time.time,
+    terms: Terms | None = None,
 ) -> web.Application:
-    """The whole service. ``engine``, ``space`` and ``clock`` replace the configured ones.
+    """The whole service. ``engine``, ``space`` and ``clock`` replace the configured ones;
+    ``terms`` are those of the lease on jobs.
 
     Raises SettingsInvalid, EnvironmentsInvalid. Starting it may raise ComputeError
     (database in use).
@@ -108,7 +111,9 @@ def create_app(
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            around = await _build(app, stack, environments, engine=engine, space=space, clock=clock)
+            around = await _build(
+                app, stack, environments, engine=engine, space=space, clock=clock, terms=terms
+            )
             await siblings.open_siblings(app, dialects, app[JOBS], around, stack)
             yield
 
@@ -124,6 +129,7 @@ async def _build(
     engine: Engine | None,
     space: Space | None,
     clock: Clock,
+    terms: Terms | None,
 ) -> SiblingSurroundings:
     settings = app[SETTINGS]
     key, data_dir = settings.key, settings.data_dir.absolute()
@@ -137,6 +143,7 @@ async def _build(
         draining=lambda: STOPPING in app and app[STOPPING].is_set(),
         engine=engine,
         space=space,
+        terms=terms,
     )
     chains, database, operator = ground.chains, ground.database, ground.operator
     catalogue, supplier = ground.catalogue, ground.supplier

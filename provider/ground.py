@@ -16,6 +16,7 @@ from compute.engines.base import Engine
 from compute.engines.docker import DockerEngine
 from compute.environments import Environments
 from compute.errors import EngineRefused
+from compute.lease import Terms
 from compute.operator import Operator, operating
 from compute.space import Space, WatchedSpace, best_space
 from compute.store.base import Database
@@ -77,11 +78,13 @@ async def open_ground(
     draining: Callable[[], bool],
     engine: Engine | None = None,
     space: Space | None = None,
+    terms: Terms | None = None,
 ) -> Ground:
     """Open everything; ``at_work`` says whether this process operates jobs itself, and
     ``draining`` whether it was told to end.
 
-    ``engine`` and ``space`` replace the configured ones. Raises ComputeError, SettingsInvalid.
+    ``engine`` and ``space`` replace the configured ones; ``terms`` are those of the lease on
+    jobs. Raises ComputeError, SettingsInvalid.
     """
     key, data_dir = settings.key, settings.data_dir.absolute()
     chains = await open_chains(settings.chains, stack)
@@ -122,6 +125,7 @@ async def open_ground(
             clock=clock,
             at_work=at_work,
             recorder=metrics,
+            terms=terms,
         )
     )
     around = observing.Surroundings(

@@ -7,19 +7,19 @@ equal to it, so that a leak of one tells nothing about the others.
 
 from __future__ import annotations
 
+import hmac
 import os
 from pathlib import Path
 from typing import Self
 
 from coincurve import PrivateKey
-from Crypto.Hash import SHA256
-from Crypto.Protocol.KDF import HKDF
 
 from provider.auth.signatures import address_of, to_checksum
 from provider.errors import SettingsInvalid
 
 _SALT = b"ocean-compute provider key v1"
 _MAX_FILE_BYTES = 1024
+_HASH_BYTES = 32
 
 
 class ProviderKey:
@@ -80,11 +80,12 @@ class ProviderKey:
 
     def derive(self, purpose: str, length: int = 32) -> bytes:
         """A secret of ``length`` bytes for one purpose (HKDF-SHA256, RFC 5869)."""
-        derived = HKDF(
-            self._key.secret, length, salt=_SALT, hashmod=SHA256, context=purpose.encode()
-        )
-        assert isinstance(derived, bytes)
-        return derived
+        extracted = hmac.digest(_SALT, self._key.secret, "sha256")
+        derived = block = b""
+        for number in range(1, -(-length // _HASH_BYTES) + 1):
+            block = hmac.digest(extracted, block + purpose.encode() + bytes([number]), "sha256")
+            derived += block
+        return derived[:length]
 
     def sign_digest(self, digest: bytes) -> str:
         """``0x`` and 65 bytes ``r || s || v`` in hexadecimal over a 32-byte digest; v is 27 or 28.

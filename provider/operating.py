@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from compute import environments as environments_file
 from compute.environments import Environments
 from compute.errors import ComputeError
+from compute.lease import Terms
 from provider import __version__, logs, observing, preflight
 from provider.errors import ProviderError, SettingsInvalid
 from provider.ground import open_ground
@@ -28,7 +29,7 @@ from provider.stopping import Stopping
 log = logging.getLogger(__name__)
 
 
-def operate(settings: Settings) -> int:
+def operate(settings: Settings, *, terms: Terms | None = None) -> int:
     """Operate jobs until SIGTERM or SIGINT. Returns the exit code: 0, or 2 with one clear
     text on standard error when it cannot start."""
     logs.configure(settings.log_level, settings.log_format)
@@ -38,7 +39,7 @@ def operate(settings: Settings) -> int:
         observing.gate_of(settings)
         environments = environments_file.load(settings.environments_file)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(_operate(settings, environments))
+            runner.run(_operate(settings, environments, terms))
     except (ProviderError, ComputeError) as error:
         sys.stderr.write(f"ocean-compute cannot start: {error.public}\n")
         return EXIT_BAD_SETTINGS
@@ -56,7 +57,7 @@ def _require_shared(settings: Settings) -> None:
         )
 
 
-async def _operate(settings: Settings, environments: Environments) -> None:
+async def _operate(settings: Settings, environments: Environments, terms: Terms | None) -> None:
     stopping = Stopping(0.0, settings.stop_grace_s)
     stopping.listen()
     allow_many_files()
@@ -69,6 +70,7 @@ async def _operate(settings: Settings, environments: Environments) -> None:
             clock=time.time,
             metrics=Metrics(environments, __version__),
             draining=stopping.begun.is_set,
+            terms=terms,
         )
         settle_memory()
         log.info("operating address=%s", settings.key.address)

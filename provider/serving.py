@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import web
 
 from compute.errors import ComputeError
+from compute.lease import Terms
 from provider import logs
 from provider.app import METRICS, create_app
 from provider.errors import ProviderError, SettingsInvalid
@@ -38,12 +39,12 @@ DEAF_S = 60
 GC_ALLOCATIONS = 20_000
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, *, terms: Terms | None = None) -> int:
     """Run the service until SIGTERM or SIGINT. Returns the exit code: 0, or 2 with one
     clear text on standard error when it cannot start."""
     logs.configure(settings.log_level, settings.log_format)
     try:
-        app = create_app(settings)
+        app = create_app(settings, terms=terms)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(app, settings))
     except (ProviderError, ComputeError) as error:

@@ -6,14 +6,14 @@ are 0x-hexadecimal, as in ``services[].files`` of a document.
 
 From document version 4.1.0 the plaintext names the data NFT and datatoken that it belongs
 to, so that nobody can publish somebody else's sealed files under an asset of their own.
+
+eciespy is imported when it is first used: not every service has sealed files.
 """
 
 from __future__ import annotations
 
 import json
 from typing import Any
-
-import ecies
 
 from provider import bounded_json
 from provider.assets.ddo import Ddo, Service, is_sealed
@@ -36,11 +36,15 @@ CANNOT_OPEN = "cannot decrypt files for this service."
 
 def encrypt(public_key: bytes | str, plain: bytes) -> str:
     """Seal bytes to a secp256k1 public key (33, 64 or 65 bytes, or their hexadecimal)."""
+    import ecies
+
     return "0x" + ecies.encrypt(public_key, plain).hex()
 
 
 def decrypt(key: ProviderKey, sealed: str) -> bytes:
     """Open what was sealed to this key. Raises AssetMalformed that says nothing more."""
+    import ecies
+
     try:
         blob = bytes.fromhex(sealed.removeprefix("0x"))
         if len(blob) < OVERHEAD_BYTES or blob[0] != UNCOMPRESSED:

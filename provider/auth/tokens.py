@@ -4,6 +4,9 @@ The algorithm is pinned (HS256), every claim is required, each token has a rando
 so that revoking one can never be undone by asking for the same again, and the secret is
 derived from the provider's key for this purpose alone. Time is the caller's: nothing
 here reads a clock. Whether a token was revoked is the database's to say (``revocations``).
+
+PyJWT is imported when the first token comes: with what it needs it is a tenth of a small
+service's memory.
 """
 
 from __future__ import annotations
@@ -11,8 +14,6 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
-
-import jwt
 
 from provider.auth.signatures import is_address, to_checksum
 from provider.errors import InvalidRequest, SettingsInvalid, TokenExpired, TokenInvalid
@@ -60,6 +61,8 @@ class Tokens:
             "iat": int(now),
             "jti": secrets.token_urlsafe(16),
         }
+        import jwt
+
         return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
 
     def read(self, token: str, now: float) -> Claims:
@@ -76,6 +79,8 @@ class Tokens:
     def _verified(self, token: str) -> dict[str, Any]:
         if len(token) > _MAX_TOKEN_CHARS:
             raise TokenInvalid("Token is invalid.")
+        import jwt
+
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,

@@ -13,11 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError, EncodingError
-
 from provider.auth.keccak import keccak256
 from provider.auth.signatures import is_address
+from provider.chain.encoding import decode, encode
 from provider.errors import CallRefused
 
 MAX_DECODED = 8 << 20
@@ -87,7 +85,7 @@ class Function:
         try:
             values = [_value(kind, arg) for kind, arg in zip(self.inputs, args, strict=True)]
             encoded = encode(types, values)
-        except (EncodingError, TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError):
             raise CallRefused(_REFUSED + "the arguments do not fit its types.") from None
         return keccak256(f"{self.name}({','.join(types)})".encode())[:4] + encoded
 
@@ -97,7 +95,7 @@ class Function:
             raise CallRefused(_REFUSED + "its answer is too large.")
         try:
             values = decode([kind.text for kind in self.outputs], answer)
-        except (DecodingError, ValueError, OverflowError):
+        except (ValueError, OverflowError):
             raise CallRefused(_REFUSED + "its answer is of another type.") from None
         if any(each < 0 for each in _left(values, MAX_VALUES, MAX_TEXT)):
             raise CallRefused(_REFUSED + "its answer is too large.")

@@ -12,13 +12,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError, EncodingError
-
 from provider.auth.keccak import keccak256
 from provider.auth.signatures import is_address
 from provider.chain import abi
 from provider.chain.base import Chain
+from provider.chain.encoding import decode, encode
 from provider.chain.memo import FOR_EVER, Memo
 from provider.errors import CallRefused
 
@@ -138,7 +136,7 @@ class Contracts:
             data = encode(types.split(",") if types else [], args)
             answer = await self._chain.call(to.lower(), keccak256(signature.encode())[:4] + data)
             return decode(outputs, answer)
-        except (CallRefused, EncodingError, DecodingError, ValueError, OverflowError):
+        except (CallRefused, ValueError, OverflowError):
             return None
 
     async def _lasting(

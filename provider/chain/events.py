@@ -12,10 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eth_abi.abi import decode
-from eth_abi.exceptions import DecodingError
-
 from provider.auth.keccak import keccak256
+from provider.chain.encoding import decode
 from provider.chain.models import Log
 
 _WORD = 32
@@ -48,7 +46,7 @@ class Event:
         try:
             head = decode(self.indexed, b"".join(log.topics[1:]))
             return (*head, *decode([_RAW.get(kind, kind) for kind in self.plain], log.data))
-        except (DecodingError, ValueError, OverflowError):
+        except (ValueError, OverflowError):
             return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -26,6 +25,7 @@ from access_world import (
 )
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from support.sqlite import prepared
 from support.witness import Witness
 
 from compute.store.base import Database
@@ -67,11 +67,7 @@ LIMITS = FetchLimits(max_bytes=1 << 30, connect_s=2, stall_s=1, total_s=60)
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database with all its tables, to be copied: making one takes a while."""
     path = tmp_path_factory.mktemp("access") / "access.db"
-
-    async def make() -> None:
-        await (await open_database(f"sqlite:///{path}", migrations=[VERSIONS])).close()
-
-    asyncio.run(make())
+    prepared(path, VERSIONS)
     return path
 
 

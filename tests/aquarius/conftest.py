@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from aquarius_documents import KEY, World
 from standin_cache import Client, Serve, StandinCache
+from support.sqlite import prepared
 from support.witness import Witness
 
 from compute.store.base import Database
@@ -47,7 +48,7 @@ async def cached(world: World, cache: StandinCache) -> AsyncIterator[CacheCatalo
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(f"sqlite:///{tmp_path}/jobs.db", migrations=[VERSIONS])
+    opened = await open_database(prepared(tmp_path / "jobs.db", VERSIONS), migrations=[VERSIONS])
     yield opened
     await opened.close()
 

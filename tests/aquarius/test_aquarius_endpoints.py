@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from hashlib import sha256
@@ -219,7 +220,9 @@ async def test_a_document_beyond_the_limit_of_requests_is_refused(client: Client
 async def stocked(world: World, client: Client) -> Client:
     world.publish(compact(document()))
     world.publish(compact(algorithm()), OTHER_NFT)
-    await get(client, f"{ASSETS}/ddo/{OTHER}")
+    async with asyncio.timeout(30):
+        while set(await found(client, {})) != {DID, OTHER}:
+            await get(client, f"{ASSETS}/ddo/{OTHER}")
     return client
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql
+from support.sqlite import prepared
 
 from compute.store.base import Database
 from compute.store.database import open_database
@@ -146,7 +147,7 @@ async def test_memory_is_up_to_date_when_the_answer_comes(nonces: Nonces) -> Non
 async def test_a_known_nonce_is_told_without_the_database_by_a_process_alone(
     tmp_path: Path,
 ) -> None:
-    database = await open_database(f"sqlite:///{tmp_path}/alone.db", migrations=[VERSIONS])
+    database = await open_database(prepared(tmp_path / "alone.db", VERSIONS), migrations=[VERSIONS])
     nonces = Nonces(database)
     await nonces.spend(ALICE, 3)
     await database.close()
@@ -262,7 +263,7 @@ def test_no_text_is_served_twice_however_it_is_read(uses: list[tuple[int, int]])
         await database.close()
 
     with TemporaryDirectory() as folder:
-        asyncio.run(run(f"sqlite:///{folder}/model.db"))
+        asyncio.run(run(prepared(Path(folder) / "model.db", VERSIONS)))
 
 
 requests = st.lists(
@@ -298,7 +299,7 @@ def test_it_is_as_simple_as_a_table_of_greatest_numbers(
         await database.close()
 
     with TemporaryDirectory() as folder:
-        asyncio.run(run(f"sqlite:///{folder}/model.db"))
+        asyncio.run(run(prepared(Path(folder) / "model.db", VERSIONS)))
 
 
 def test_the_compare_and_set_is_one_statement_on_postgresql() -> None:

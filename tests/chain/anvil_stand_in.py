@@ -1,8 +1,8 @@
 """A program that behaves as Anvil does at its command line; to be put on the path.
 
 It serves the chain of the package, at the address and with the chain id that it is told.
-``STAND_IN`` chooses how it misbehaves: "ends" ends at once, "silent" never answers,
-"stubborn" ignores SIGTERM, "dies" ends once it was asked for a balance.
+``STAND_IN`` chooses how it misbehaves: "ends" ends at once, "silent" makes the file ``BEGUN``
+and never answers, "stubborn" ignores SIGTERM, "dies" ends once it was asked for a balance.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def main() -> None:
     if manner == "ends":
         sys.exit(1)
     if manner == "silent":
+        Path(os.environ["BEGUN"]).touch()
         threading.Event().wait()
     if manner == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

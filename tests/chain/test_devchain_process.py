@@ -236,11 +236,16 @@ def test_the_end_of_anvil_is_the_end(
 def test_an_anvil_that_never_answers_can_be_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begun = tmp_path / "begun"
     monkeypatch.setenv("STAND_IN", "silent")
+    monkeypatch.setenv("BEGUN", str(begun))
     words = ["dev", "--port", str(free_port()), "--address-file", str(tmp_path / "a.json")]
     with subprocess.Popen([sys.executable, "-c", COMMAND, *words]) as process:
-        time.sleep(2)
-        assert process.poll() is None
+        end = time.monotonic() + 30
+        while not begun.exists():
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
         process.terminate()
         assert process.wait(8) == 0
 

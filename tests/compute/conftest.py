@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from compute_samples import Clock
+from support.sqlite import prepared
 from workshop import Workshop
 
 from compute.store.database import open_database
@@ -20,7 +21,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def workshop(tmp_path: Path) -> AsyncIterator[Workshop]:
     """A machine with a fake engine, a real SQLite store, and nothing running."""
-    database = await open_database(f"sqlite:///{tmp_path}/jobs.db")
+    database = await open_database(prepared(tmp_path / "jobs.db"))
     workshop = Workshop(database, tmp_path / "data")
     try:
         yield workshop

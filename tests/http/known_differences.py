@@ -144,6 +144,11 @@ TABLE: list[Row] = [
         "[].terminationDetails: absent -> null",
     ),
     *rows(
+        JOBS,
+        "whose a failure is and what helps; null for a job that did not fail",
+        "[].failure: absent -> null",
+    ),
+    *rows(
         FINISHED | ENDED,
         "when the results go",
         "[].expireTimestamp: absent -> float",

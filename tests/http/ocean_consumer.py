@@ -11,10 +11,12 @@ from typing import Any
 
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
+from support.sqlite import prepared
 
 from compute.engines.fake import FakeRun, FakeWorld
 from provider.auth.signatures import personal_digest
 from provider.keys import ProviderKey
+from provider.migrations import VERSIONS
 from provider.settings import Settings
 
 DATA = "did:op:data"
@@ -230,6 +232,7 @@ def furnish(tmp_path: Path) -> Path:
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "data.csv").write_text("a,b\n1,2\n")
     (tmp_path / "files" / "algo.py").write_bytes(CODE)
+    prepared(tmp_path / "data" / "ocean-compute.db", VERSIONS)
     return tmp_path
 
 

@@ -32,6 +32,7 @@ from compute.space import WatchedSpace
 from compute.store.database import open_database
 from compute.store.jobs import JobStore
 from provider.app import create_app
+from provider.migrations import VERSIONS
 
 RECORDED_AT = 1795189635.0
 CONSUMER = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
@@ -70,7 +71,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     for document in documents:
         (folder / "assets" / f"{document['id'][-8:]}.json").write_text(json.dumps(document))
     settings = settings_of(folder)
-    database = await open_database(settings.database_url)
+    database = await open_database(settings.database_url, migrations=[VERSIONS])
     for item in (job(FIRST, "python $ALGO"), job(SECOND, "sleep 1")):
         await JobStore(database).insert(item, queue_limit=10)
     await database.close()

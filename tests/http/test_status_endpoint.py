@@ -43,6 +43,7 @@ FIELDS = {
     "stopreq",
     "removed",
     "terminationDetails",
+    "failure",
     "expireTimestamp",
     "egress",
 }
@@ -107,6 +108,7 @@ async def test_an_algorithms_failure_is_told_apart(api: Api) -> None:
     job = await api.finished(await api.start(dataset=dataset, algorithm={"meta": meta}))
     assert (job["status"], job["statusText"]) == (41, "Algorithm failed")
     assert job["terminationDetails"]["exitCode"] == 3
+    assert (job["failure"]["reason"], job["failure"]["whoCanFix"]) == ("exit_code", ["consumer"])
     assert job["algoDID"] == ""
     assert [each["type"] for each in job["results"]] == ["algorithmLog"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.sharing import Process
+from support.sqlite import prepared
 
 from compute.store.base import Database
 from compute.store.database import open_database
@@ -24,7 +25,7 @@ async def database(both_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def alone(tmp_path: Path) -> AsyncIterator[Database]:
     """A database that no other process can open."""
-    opened = await open_database(f"sqlite:///{tmp_path}/alone.db", migrations=[VERSIONS])
+    opened = await open_database(prepared(tmp_path / "alone.db", VERSIONS), migrations=[VERSIONS])
     yield opened
     await opened.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from job_factory import MakeJob
 from support.postgres import PostgresServer
+from support.sqlite import prepared
 
 from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec
 from compute.store.base import Database
@@ -21,7 +22,7 @@ from compute.store.jobs import JobStore
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database of each kind; of this floor alone."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/jobs.db"
+        yield prepared(tmp_path / "jobs.db")
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     made = server.prepared()

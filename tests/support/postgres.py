@@ -25,6 +25,7 @@ import pytest
 from compute.store.database import open_database
 from provider.migrations import VERSIONS
 from support.service import free_port
+from support.sqlite import prepared
 
 _USER = "postgres"
 _START_S = 60
@@ -233,6 +234,6 @@ def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 def both_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of each kind, for units of work of both floors."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/both.db"
+        return prepared(tmp_path / "both.db", VERSIONS)
     url: str = request.getfixturevalue("postgres_url")
     return url

@@ -19,11 +19,16 @@ import docker
 import yaml
 
 from compute.engines.base import OPERATOR_LABEL
+from provider.migrations import VERSIONS
+from support.sqlite import prepared
 
 Json = dict[str, Any]
 KEY = "0x" + "11" * 32
 DATASET = "did:op:" + "d1" * 32
 IMAGE = "ocean-compute-test/busybox"
+PROVIDER = ("-m", "provider")
+HASTY = ("-P", str(Path(__file__).parent / "hasty.py"))
+"""What processes of a service run."""
 
 
 def dataset_document(did: str, files: list[Json], **compute: Any) -> Json:
@@ -65,6 +70,7 @@ class Service:
         self.root = root
         self.data = root / "data"
         self.url = ""
+        self.program = PROVIDER
         self._process: subprocess.Popen[bytes] | None = None
         self._environ: dict[str, str] = {}
         for name in ("assets", "files"):
@@ -116,13 +122,16 @@ class Service:
         if (self.root / "dialects.yaml").exists():
             self._environ.setdefault("DIALECTS_FILE", str(self.root / "dialects.yaml"))
         self.url = f"http://127.0.0.1:{self._environ['LISTEN_PORT']}"
+        database = self.data / "ocean-compute.db"
+        if "DATABASE_URL" not in environ and not database.exists():
+            prepared(database, VERSIONS)
         await self.restart()
 
     def spawn(self, role: str = "serve", **environ: str) -> subprocess.Popen[bytes]:
         """A process of the service with the settings of the last start, some changed."""
         with (self.root / "service.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "provider", role],
+                [sys.executable, *self.program, role],
                 env={**self._environ, **environ},
                 stdout=log,
                 stderr=log,

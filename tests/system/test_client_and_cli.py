@@ -77,7 +77,10 @@ async def test_exit_codes_say_what_happened(
     def story() -> None:
         cli = Cli(shared.url, tmp_path)
         script.write_text("exit 4")
-        cli.run("start", *algorithm_options(script, checksum), "--follow", code=1)
+        failed = cli.json("start", *algorithm_options(script, checksum), "--follow", code=1)
+        told = failed["failure"]
+        assert (told["reason"], told["whoCanFix"]) == ("exit_code", ["consumer"])
+        assert told["evidence"] == "the algorithm ended with exit code 4"
         cli.run("status", "0" * 32, code=4)
         script.write_text("sleep 60")
         job_id = cli.json("start", *algorithm_options(script, checksum))["jobId"]

@@ -17,7 +17,7 @@ import pytest_asyncio
 from aiohttp import web
 from support.consumer import Consumer, raw
 from support.engine_proxy import EngineProxy
-from support.service import DATASET, Service, dataset_document
+from support.service import DATASET, HASTY, Service, dataset_document
 
 pytestmark = pytest.mark.docker
 
@@ -25,7 +25,7 @@ REMOTE = "did:op:" + "e3" * 32
 PATIENCE_S = 40
 
 LOOKS = """
-for i in 1 2 3 4 5 6; do
+for i in 1 2 3 4; do
   cat /data/inputs/*/0 /data/transformations/algorithm > /tmp/seen || exit 9
   sleep 1
 done
@@ -70,6 +70,7 @@ async def origin(service: Service) -> AsyncIterator[Origin]:
 @pytest_asyncio.fixture
 async def desk(service: Service, empty_postgres_url: str) -> AsyncIterator[Service]:
     """A process that only serves; operators are the tests'."""
+    service.program = HASTY
     await service.start(
         DATABASE_URL=empty_postgres_url, OPERATE="false", ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8"
     )
