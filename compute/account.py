@@ -204,7 +204,7 @@ def _input(file: StagedInput) -> dict[str, Any]:
         "index": file.index,
         "sha256": file.sha256,
         "size": file.size,
-        "inPlace": file.in_place,
+        "changed": file.changed,
     }
 
 

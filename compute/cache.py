@@ -101,8 +101,9 @@ class InputCache:
                 origin.unlink(missing_ok=True)
 
     async def fetch(self, file: InputFile) -> Path:
-        """The file's content as a path in the cache, read-only; its name is its SHA-256. Raises
-        InputUnavailable, and VolumeFailed for a disk of the provider's own that cannot take it.
+        """The file's content as a path in the cache, read-only; its name is its SHA-256.
+        Raises InputUnavailable, and VolumeFailed for a disk of the provider's own that cannot
+        take it.
 
         Callers link or copy it at once: it may be evicted later.
         """

@@ -19,7 +19,8 @@ from compute.layout import JobFolders
 @dataclass(frozen=True, slots=True)
 class StagedInput:
     """One file of a dataset. ``index`` is its number below ``/data/inputs/<did>``. ``in_place``
-    for one that the container was shown where it lies."""
+    for one that the container was shown where it lies, ``changed`` for such a one that was
+    another or gone when the stage was over."""
 
     did: str
     service_id: str
@@ -27,6 +28,7 @@ class StagedInput:
     sha256: str
     size: int
     in_place: bool = False
+    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import shutil
 import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from compute import digests, layout, staged, tenure
 from compute.cache import InputCache, pour
 from compute.digests import Digest
 from compute.engines.base import Mount
+from compute.errors import InputUnavailable
 from compute.layout import JobFolders
-from compute.models import Job
+from compute.models import DID_PREFIX, Job
 from compute.staged import Staged, StagedInput
 from compute.supply import InputFile, InputSupplier
 
@@ -68,8 +70,7 @@ class Stager:
                         item.did, item.service_id, number, found.sha256, found.size, bool(shown)
                     )
                 )
-                target = f"{layout.INPUTS}/{item.short_did}/{number}"
-                mounts += [Mount(path, target) for path in shown]
+                mounts += [Mount(path, _target(item.did, number)) for path in shown]
         tenure.require()
         for earlier in range(job.stage):
             # A mount below a read-only one needs a place that is there.
@@ -112,6 +113,26 @@ class Stager:
         tenure.require()
         staged.add_algorithm(folders.staged, files)
 
+    async def staged(self, folders: JobFolders) -> Staged | None:
+        """What a stage that is over was given, None where that cannot be read. Files that were
+        used in place are looked at once more."""
+        found = await asyncio.to_thread(staged.read, folders.staged)
+        if found is None or not any(each.in_place for each in found.inputs):
+            return found
+        paths = {mount.target: mount.source for mount in local_mounts(folders)}
+        return replace(
+            found, inputs=tuple([await self._looked_at(each, paths) for each in found.inputs])
+        )
+
+    async def _looked_at(self, file: StagedInput, paths: Mapping[str, Path]) -> StagedInput:
+        if not file.in_place:
+            return file
+        try:
+            now = await self._cache.digests.of(paths[_target(file.did, file.index)])
+        except (InputUnavailable, KeyError):
+            return replace(file, changed=True)
+        return replace(file, changed=now.sha256 != file.sha256)
+
     async def secrets(self, job: Job) -> dict[str, bytes]:
         """The present stage's secrets by name, opened. Raises InputUnavailable."""
         sealed = job.present.secrets
@@ -128,6 +149,11 @@ class Stager:
         target.unlink(missing_ok=True)
         await asyncio.to_thread(link_or_copy, source, target)
         return Digest(source.name, target.stat().st_size), []
+
+
+def _target(did: str, number: int) -> str:
+    """Where a container finds a file of a dataset."""
+    return f"{layout.INPUTS}/{did.removeprefix(DID_PREFIX)}/{number}"
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -285,7 +285,7 @@ class Steps:
     async def _facts(self, job: Job) -> account.Facts:
         """For the account: what the present stage was given, and how it was run."""
         folders = self.folders(job)
-        given = await asyncio.to_thread(staged.read, folders.staged)
+        given = await self._stager.staged(folders)
         how = await asyncio.to_thread(staged.read_json, folders.launched)
         passed = filters(job, self._environment_of(job)) if job.in_last_stage else []
         return account.stage(given, how, passed)

@@ -59,11 +59,12 @@ def verify(
     if results is not None and report.statement is not None:
         checks += _compared(report.statement["predicate"], results)
     whole = verifying.Report(checks, report.statement)
+    told = verifying.summary(report.account) if report.account else []
     if as_json:
-        told = [{"holds": check.holds, "text": check.text} for check in checks]
-        print_json({"holds": whole.holds, "checks": told, "statement": report.statement})
+        facts = [{"holds": check.holds, "text": check.text} for check in checks]
+        print_json({"holds": whole.holds, "checks": facts, "statement": report.statement})
     else:
-        _tell(whole)
+        _tell(whole, told)
     if not whole.holds:
         raise Exit(EXIT_FAILED)
 
@@ -102,36 +103,15 @@ def _compared(account: Mapping[str, Any], folder: Path) -> list[Check]:
 _WORDS = {True: "holds", False: "DOES NOT HOLD", None: "not checked"}
 
 
-def _tell(report: Report) -> None:
+def _tell(report: Report, told: Sequence[str]) -> None:
     for check in report.checks:
         print_line(f"{_WORDS[check.holds]}: {plain(check.text, _LONGEST)}")
-    if not report.holds:
-        print_line("The receipt does NOT hold.")
-        return
-    for line in summary((report.statement or {})["predicate"]):
-        print_line(plain(line, _LONGEST))
-    print_line("All that was checked holds. It is what the provider states, and no more than that.")
-
-
-def summary(account: Mapping[str, Any]) -> list[str]:
-    """What an account says, in a few lines."""
-    end = account["end"]
-    code = "" if end["exitCode"] is None else f", exit code {end['exitCode']}"
-    lines = [
-        f"Job {account['job']} of {account['owner']} in {account['environment']}:"
-        f" {end['status']} {end['text']} ({end['reason']}{code})."
-    ]
-    for stage in account["stages"]:
-        image, ran = stage["image"], "ran" if stage["ran"] else "never ran"
-        known = f" ({image['id']})" if image["id"] else ""
-        inputs = stage["inputs"]
-        count = "unknown" if inputs is None else str(len(inputs))
-        lines.append(f"Stage {stage['name']} {ran}: image {image['reference']}{known},")
-        lines[-1] += f" input files: {count}, network: {stage['network'] or 'unknown'}."
-    if account["egress"]:
-        fired = ", ".join(account["egress"]["fired"]) or "no rule"
-        lines.append(f"Rules on what may leave: {account['egress']['outcome']} ({fired}).")
-    return lines
+    for line in told:
+        print_line(f"stated: {plain(line, _LONGEST)}")
+    if report.holds:
+        print_line("All that was checked holds: this is what the signer states of the job.")
+    else:
+        print_line("NOT all of it holds.")
 
 
 def _warn(envelope: bytes, providers: Sequence[str]) -> None:

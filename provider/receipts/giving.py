@@ -9,11 +9,16 @@ from typing import Any
 from compute.errors import UnknownJob
 from compute.models import Job
 from compute.operator import Operator
+from compute.store.recent import Recent
 from provider.auth.caller import Callers, Claim
 from provider.errors import NoSuchJob, NoSuchReceipt, SignatureMissing
 from provider.keys import ProviderKey
 from provider.receipts.dsse import sealed
 from provider.receipts.statement import canonical, statement
+
+_REMEMBERED = 256
+_REMEMBERED_BYTES = 32 << 20
+"""A receipt of ten thousand results takes half a second to write."""
 
 _NO_SUCH_JOB = "No such job belongs to this address."
 
@@ -28,6 +33,7 @@ class Receipts:
         self._callers = callers
         self._key = key
         self._require_signature = require_signature
+        self._made: Recent[str, bytes] = Recent(_REMEMBERED, budget=_REMEMBERED_BYTES, weigh=len)
 
     async def receipt(self, job_id: str, claim: Claim | None) -> bytes:
         """The receipt of a job that is over, deleted or not.
@@ -47,7 +53,12 @@ class Receipts:
             raise NoSuchJob(_NO_SUCH_JOB, field="jobId") from None
         if claim is not None and not _may(job, claim.address.lower()):
             raise NoSuchJob(_NO_SUCH_JOB, field="jobId")
-        return await asyncio.to_thread(_signed, await self._account(job), self._key)
+        known = self._made.get(job_id)
+        if known is None:
+            account = await self._account(job)
+            known = await asyncio.to_thread(_signed, account, self._key)
+            self._made.put(job_id, known)
+        return known
 
     async def _account(self, job: Job) -> Mapping[str, Any]:
         if not job.phase.terminal:

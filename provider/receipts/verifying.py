@@ -93,6 +93,27 @@ def verify_results(account: Mapping[str, Any], folder: Path) -> list[Check]:
     return _Comparison(account, folder).checks()
 
 
+def summary(account: Mapping[str, Any]) -> list[str]:
+    """What an account says, in a few lines. Raises KeyError, TypeError for what is none."""
+    end = account["end"]
+    code = "" if end["exitCode"] is None else f", exit code {end['exitCode']}"
+    lines = [
+        f"Job {account['job']} of {account['owner']} in {account['environment']}:"
+        f" {end['status']} {end['text']} ({end['reason']}{code})."
+    ]
+    for stage in account["stages"]:
+        image, ran = stage["image"], "ran" if stage["ran"] else "never ran"
+        known = f" ({image['id']})" if image["id"] else ""
+        inputs = stage["inputs"]
+        count = "unknown" if inputs is None else str(len(inputs))
+        lines.append(f"Stage {stage['name']} {ran}: image {image['reference']}{known},")
+        lines[-1] += f" input files: {count}, network: {stage['network'] or 'unknown'}."
+    if account["egress"]:
+        fired = ", ".join(account["egress"]["fired"]) or "no rule"
+        lines.append(f"Rules on what may leave: {account['egress']['outcome']} ({fired}).")
+    return lines
+
+
 def _check(holds: bool, good: str, bad: str) -> Check:
     return Check(holds, good if holds else bad)
 
@@ -131,6 +152,7 @@ def _fault_of(payload: bytes, found: dict[str, Any] | None) -> str:
         return "The statement is not written in its canonical form (RFC 8785)."
     try:
         _require_results(found["predicate"])
+        summary(found["predicate"])
         same = found.keys() == _FIELDS and found["subject"] == subjects(found["predicate"])
     except (KeyError, TypeError, ValueError):
         return "The statement holds no account of a job."

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from compute_samples import OTHER_DID, OWNER, a_job, a_spec, a_spec_of_stages
@@ -166,11 +167,20 @@ async def test_a_job_survives_death_at_every_call(
             assert job.phase is phase, where
             assert [file.filename for file in job.results] == names, where
             assert workshop.leftovers() == NOTHING_LEFT, where
+            account = await operator.account(job.id)
+            assert account is not None, where
+            assert is_whole(account), where
         assert set(workshop.world.starts.values()) <= {1}, where
         if survived:
             assert fatal > 6, "it hardly did anything"
             return
     pytest.fail("the operator never survived")
+
+
+def is_whole(account: dict[str, Any]) -> bool:
+    """Whether of all that ran it was written down what it was given and how it was run."""
+    known = [stage["inputs"] is not None and stage["limits"] for stage in account["stages"]]
+    return [bool(each) for each in known] == [stage["ran"] for stage in account["stages"]]
 
 
 async def insert(workshop: Workshop, job_id: str, holds: tuple[str, ...] = ()) -> Job:

@@ -59,6 +59,11 @@ TABLE: list[Row] = [
         "logs while jobs run, under the name that the clients of Ocean Node look for",
         "serviceEndpoints.computeStreamableLogs: absent -> list",
     ),
+    *rows(
+        {"root"},
+        "signed statements of what ran are to be had",
+        "serviceEndpoints.computeReceipt: absent -> list",
+    ),
     *rows({"root"}, "names this software", "software: 'Provider' -> 'ocean-compute'"),
     *rows(
         {"aquarius_base"},

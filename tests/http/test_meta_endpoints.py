@@ -24,6 +24,7 @@ NAMES = {
     "computeStop": ["PUT", "/api/services/compute"],
     "computeDelete": ["DELETE", "/api/services/compute"],
     "computeResult": ["GET", "/api/services/computeResult"],
+    "computeReceipt": ["GET", "/api/services/computeReceipt"],
     "computeStreamableLogs": ["GET", "/api/services/computeStreamableLogs"],
     "computeEnvironments": ["GET", "/api/services/computeEnvironments"],
     "validateContainer": ["POST", "/api/services/validateContainer"],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -39,15 +39,15 @@ class LocalFile(InputFile):
 
 class LocalFiles(InputSupplier):
     def __init__(self, *files: Path) -> None:
-        self._files = [LocalFile(path) for path in files]
+        self.files: list[InputFile] = [LocalFile(path) for path in files]
 
     async def permit(self, owner: str, spec: JobSpec) -> None: ...
 
     async def dataset(self, item: DatasetItem) -> Sequence[InputFile]:
-        return self._files
+        return self.files
 
     async def algorithm(self, item: AlgorithmItem) -> Sequence[InputFile]:
-        return ()
+        return self.files if item.did else ()
 
     async def secret(self, sealed: str) -> bytes:
         raise AssertionError("no stage has a secret")
@@ -100,6 +100,54 @@ async def test_files_used_in_place_are_written_down_without_their_names(tmp_path
     assert "confidential" not in folders.staged.read_text()
     assert staged.input_digests(folders, 1) == {sha(b"a,b\n")}
     assert staged.input_digests(folders, 2) is None
+    found = await stager.staged(folders)
+    assert found is not None
+    assert [each.changed for each in found.inputs] == [False, False]
+    file.chmod(0o644)
+    file.write_bytes(b"b,a\n")
+    found = await stager.staged(folders)
+    assert found is not None
+    assert [(each.sha256, each.changed) for each in found.inputs] == [(sha(b"a,b\n"), True)] * 2
+    file.unlink()
+    assert await stager.staged(folders) == found
+
+
+class FetchedFile(InputFile):
+    """A file from elsewhere."""
+
+    def __init__(self, data: bytes) -> None:
+        self.name, self.identity, self._data = "fetched.csv", sha(data), data
+
+    @asynccontextmanager
+    async def open(self, validator: str | None) -> AsyncIterator[Download]:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield self._data
+
+        yield Download(False, None, len(self._data), chunks())
+
+
+async def test_fetched_files_are_known_by_the_cache(tmp_path: Path) -> None:
+    cache = InputCache(tmp_path / "cache", 1 << 30)
+    cache.open()
+    supplier = LocalFiles()
+    supplier.files = [FetchedFile(b"far"), FetchedFile(b"away")]
+    item = AlgorithmItem(did=DID, image=Image(image="x"), entrypoint="")
+    stage = Stage(
+        algorithm=item, datasets=(DatasetItem(did=DID, service_id="s"),), max_duration_s=1
+    )
+    job = Job(id="j1", owner="o", environment="e", spec=JobSpec(stages=(stage,)), created_at=0.0)
+    folders = JobFolders(tmp_path, "j1")
+    folders.root.mkdir(parents=True)
+    stager = Stager(supplier, cache)
+    await stager.datasets(job, folders)
+    await stager.algorithm(job, folders)
+    found = await stager.staged(folders)
+    assert found is not None
+    assert found.inputs == (
+        StagedInput(DID, "s", 0, sha(b"far"), 3),
+        StagedInput(DID, "s", 1, sha(b"away"), 4),
+    )
+    assert found.algorithm == (Digest(sha(b"far"), 3), Digest(sha(b"away"), 4))
 
 
 async def test_a_file_that_is_as_it_was_is_not_read_again(
