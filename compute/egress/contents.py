@@ -131,7 +131,8 @@ def table_of(head: bytes) -> str:
     """``text/csv`` or its sister where all lines of a text's beginning have equally many
     fields, at least two; else ``text/plain``."""
     whole = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
-    lines = whole.removeprefix(_UTF8_MARK).decode("utf-8", "replace").splitlines()
+    text = whole.removeprefix(_UTF8_MARK).decode("utf-8", "replace")
+    lines = [line for line in text.splitlines() if line.strip()]
     for delimiter in _DELIMITERS:
         if _fields(lines, delimiter):
             return TSV if delimiter == "\t" else CSV

@@ -20,8 +20,12 @@ class Source(NamedTuple):
 
 def rule_sources(job: Job, environment: Environment) -> list[Source]:
     """Those that restrict anything: the environment, then the datasets. A dataset that is asked
-    for twice, by two of its services, counts twice."""
-    sources = [Source(ENVIRONMENT, environment.egress)]
+    for twice, by two of its services, counts twice. Where there is no dataset nothing can be a
+    copy of one."""
+    own: EgressRules = environment.egress
+    if own.noInputCopies and not job.spec.datasets:
+        own = own.model_copy(update={"noInputCopies": False})
+    sources = [Source(ENVIRONMENT, own)]
     sources += [Source(item.did, item.egress) for item in job.spec.datasets if item.egress]
     return [source for source in sources if source.rules.restricts]
 

@@ -27,6 +27,7 @@ from provider.assets.validation import MAX_FAULTS, MAX_SERVICES, Fault, validate
         document(nft={"state": 0}, event={"tx": "0x1"}, stats={}, somethingNew=[1]),
         changed(document(), "metadata.tags", ...),
         changed(document(), "services.1.compute", {}),
+        changed(document(), "services.1.compute.egress", {"maxRows": 100, "hold": "always"}),
         changed(document(), "services.0.timeout", 0),
         document(nftAddress=NFT.lower()),
     ],

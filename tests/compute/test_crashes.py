@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from compute_samples import OTHER_DID, OWNER, a_job, a_spec, a_spec_of_stages
+from compute_samples import DID, OTHER_DID, OWNER, a_job, a_spec, a_spec_of_stages
 from small_inputs import MemoryFile, MemorySupplier
 from workshop import (
     HASTY,
@@ -28,6 +28,7 @@ from workshop import (
     writes_a_result,
 )
 
+from compute.egress.rules import EgressRules
 from compute.engines.fake import FakeRun, until_stopped
 from compute.models import DatasetItem, Job
 from compute.operator import Operator
@@ -84,13 +85,22 @@ def failing(workshop: Workshop) -> None:
 
 
 def filtered(workshop: Workshop) -> None:
+    """By its environment's filter, and by its dataset's."""
     workshop.environment(filterImage="lab/filter:1")
-    workshop.world.add_image("lab/filter:1", writes_a_result)
+    for number in (1, 2):
+        workshop.world.add_image(f"lab/filter:{number}", writes_a_result)
+    rules = EgressRules(filterImage="lab/filter:2")
+    workshop.spec = a_spec(datasets=(DatasetItem(did=DID, service_id="s1", egress=rules),))
 
 
 def badly_filtered(workshop: Workshop) -> None:
     workshop.environment(filterImage="lab/filter:1")
     workshop.world.add_image("lab/filter:1", exits_3)
+
+
+def refused(workshop: Workshop) -> None:
+    rules = EgressRules(noInputCopies=True, maxFiles=0)
+    workshop.spec = a_spec(datasets=(DatasetItem(did=DID, service_id="s1", egress=rules),))
 
 
 def endless(workshop: Workshop) -> None:
@@ -129,6 +139,7 @@ SCENARIOS: dict[str, tuple[Callable[[Workshop], None], Drive, Phase, list[str]]]
     "fails": (failing, let_run, Phase.ALGORITHM_FAILED, ["result.txt", "algorithm.log"]),
     "filtered": (filtered, let_run, Phase.COMPLETED, ["result.txt", "algorithm.log"]),
     "badly filtered": (badly_filtered, let_run, Phase.PUBLISHING_FAILED, []),
+    "refused": (refused, let_run, Phase.PUBLISHING_FAILED, []),
     "stopped": (endless, stop_when_running, Phase.STOPPED, ["algorithm.log"]),
     "deleted while it runs": (endless, delete_when_running, Phase.DELETED, []),
     "deleted when it is done": (plain, delete_when_done, Phase.DELETED, []),
