@@ -64,6 +64,11 @@ TABLE: list[Row] = [
         "signed statements of what ran are to be had",
         "serviceEndpoints.computeReceipt: absent -> list",
     ),
+    *rows(
+        {"root"},
+        "samples of datasets are to be had",
+        "serviceEndpoints.computeSample: absent -> list",
+    ),
     *rows({"root"}, "names this software", "software: 'Provider' -> 'ocean-compute'"),
     *rows(
         {"aquarius_base"},
@@ -103,6 +108,11 @@ TABLE: list[Row] = [
         {"environments"},
         "what may leave matters to who chooses an environment",
         "8996[].egress: absent -> dict",
+    ),
+    *rows(
+        {"environments"},
+        "enough to try an algorithm under the same conditions before it is sent",
+        "8996[].runtime: absent -> dict",
     ),
     *rows(
         {"initialize"},

@@ -100,7 +100,7 @@ def opened(value: Any) -> Any:
     }
 
 
-OURS = ("computeStreamableLogs", "computeReceipt")
+OURS = ("computeStreamableLogs", "computeReceipt", "computeSample")
 """Calls that there were none of when the answers were recorded."""
 
 
