@@ -60,6 +60,7 @@ from provider.payments import Payments
 from provider.publishing import Publishing
 from provider.receipts.giving import Receipts
 from provider.reviewing import Reviewing
+from provider.samples import Samples
 from provider.settings import Settings
 from provider.sharing.leases import Leases
 
@@ -205,7 +206,8 @@ async def _build(
         trail=trail,
     )
     app[REVIEW_API] = ReviewApi(Reviewing(operator, callers))
-    app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains))
+    samples = Samples(catalogue=catalogue, supplier=supplier, trail=trail)
+    app[ASSET_API] = AssetApi(AssetSurroundings(access, publishing, chains, samples))
     app[AQUARIUS_API] = AquariusApi(ground.index, key)
     return SiblingSurroundings(
         database=database,

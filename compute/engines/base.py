@@ -145,6 +145,18 @@ GONE = Observation(ContainerState.GONE)
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What a running container takes. ``memory_bytes`` is what it holds now, without files that
+    are cached for it. ``peak_bytes`` is the most that counted against its limit at once, cached
+    files included, None where the engine keeps no such figure. ``cpu_s`` is the time that it
+    has had of all processors together, in seconds."""
+
+    memory_bytes: int
+    peak_bytes: int | None
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class LogPiece:
     """The next bytes of a container's log.
 
@@ -236,6 +248,11 @@ class Engine(ABC):
     @abstractmethod
     async def observe(self, name: str) -> Observation:
         """What the container is doing. GONE only when the engine says there is none."""
+
+    @abstractmethod
+    async def usage(self, name: str) -> Usage | None:
+        """What a container takes at this moment. None in any other state than RUNNING: the
+        engine forgets it with the end."""
 
     @abstractmethod
     async def stop(self, name: str, grace_s: float) -> None:

@@ -29,6 +29,7 @@ from compute.engines.base import (
     Machine,
     Observation,
     PullPolicy,
+    Usage,
     is_built,
 )
 from compute.errors import (
@@ -304,6 +305,15 @@ class FakeEngine(Engine):
         await self._enter("observe", name)
         container = self.world.containers.get(name)
         return container.seen if container is not None else GONE
+
+    async def usage(self, name: str) -> Usage | None:
+        """As much as the container may have, for as long as it has run."""
+        await self._enter("usage", name)
+        container = self.world.containers.get(name)
+        if container is None or container.seen.state is not ContainerState.RUNNING:
+            return None
+        memory, begun = container.spec.memory_bytes, container.seen.started_at or 0.0
+        return Usage(memory, memory, max(0.0, self.world.clock() - begun))
 
     async def stop(self, name: str, grace_s: float) -> None:
         await self._enter("stop", name)

@@ -34,6 +34,7 @@ DID = re.compile(r"did:op:[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 VERSION = re.compile(r"4\.[0-9]{1,6}\.[0-9]{1,6}")
 SEALED = re.compile(r"0x[0-9a-fA-F]+")
 HIDDEN_KEYS = frozenset({"credentials"})
+FILE_KEYS = frozenset({"files", "sample"})
 
 
 def is_did(text: object) -> bool:
@@ -132,13 +133,15 @@ class ComputeRules(Part):
     """What a dataset's publisher allows to be computed on it. The default: nothing raw,
     no network, every published algorithm (see :mod:`provider.assets.trust`), and every result
     may leave. ``egress`` is strict where all else is tolerant: a rule that cannot be read, or
-    is unknown here, makes the document invalid."""
+    is unknown here, makes the document invalid. ``sample`` are file objects for anybody to try
+    algorithms on."""
 
     allow_raw_algorithm: StrictFlag = False
     allow_network_access: StrictFlag = False
     publisher_trusted_algorithms: list[Annotated[TrustedAlgorithm, BeforeValidator(_entry_of)]] = []
     publisher_trusted_algorithm_publishers: list[str] = []
     egress: Annotated[EgressRules, BeforeValidator(_without_nulls)] | None = None
+    sample: Any = Field(default=None, repr=False)
 
 
 class Service(Part):
@@ -292,7 +295,7 @@ def _visible(part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(name: str, part: Any) -> Any:
-    if name == "files":
+    if name in FILE_KEYS:
         return part if is_sealed(part) else ""
     if isinstance(part, Mapping):
         return {each: _shown(each, value) for each, value in _visible(part)}

@@ -28,7 +28,7 @@ from provider.assets.catalogue import Catalogue
 from provider.assets.ddo import Ddo, Service
 from provider.assets.encryption import decrypt, open_files, open_url_file
 from provider.assets.fetch import Fetcher
-from provider.assets.files import LocalFile, parse_file
+from provider.assets.files import LocalFile, parse_file, parse_files
 from provider.assets.origins.base import SourceFile
 from provider.assets.origins.contract import ContractReader
 from provider.assets.origins.http import Gateways
@@ -114,6 +114,16 @@ class AssetSupplier(InputSupplier):
         """The files of a service that this provider keeps, in order; asks none of their
         origins yet. ``userdata`` is already checked. Raises InputUnavailable."""
         return await asyncio.to_thread(self._files, ddo, service, userdata or {})
+
+    def sample_files(self, ddo: Ddo, service: Service) -> list[SourceFile]:
+        """The files of a service's sample, in order; none where there is none. Raises
+        AssetMalformed, FileObjectInvalid."""
+        raw = service.compute.sample
+        local = self._catalogue.serves_local_files and ddo.is_local
+        return [
+            self._origins.source(file, {}, chain_id=ddo.chain_id, local=local)
+            for file in (parse_files(raw) if raw is not None else [])
+        ]
 
     def stranger_file(self, raw: Any, userdata: Mapping[str, Any] | None = None) -> SourceFile:
         """The file of a file object that anybody sent: none of this machine's. Raises

@@ -11,6 +11,7 @@ from provider.cli.apikeys import api_key_app
 from provider.cli.audit import audit_app
 from provider.cli.chain import chain_app
 from provider.cli.db import db_app
+from provider.cli.dryrun import dry_run
 from provider.cli.held import held_app
 from provider.cli.sealing import Decrypt, DecryptKey, Encrypt, EncryptTo, KeepSealed, decrypt
 
@@ -36,6 +37,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(db_app, name="db")
 app.add_typer(held_app, name="held")
 app.command("decrypt", epilog=EXIT_CODES)(decrypt)
+app.command("dry-run", epilog=EXIT_CODES)(dry_run)
 
 Url = Annotated[
     str,

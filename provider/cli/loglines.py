@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from typing import TextIO
 
 from typer import Exit
 
@@ -86,21 +87,23 @@ def _while_read() -> Iterator[None]:
         raise Exit from None
 
 
-def shower() -> Callable[..., None]:
-    """Prints bytes as they are; on a terminal as text, without what would command it."""
-    if not sys.stdout.isatty():
+def shower(stream: TextIO | None = None) -> Callable[..., None]:
+    """Prints bytes as they are; on a terminal as text, without what would command it. On
+    standard output unless another ``stream`` is given."""
+    to = stream or sys.stdout
+    if not to.isatty():
 
         def plain(piece: bytes, *, final: bool = False) -> None:
             with _while_read():
-                sys.stdout.buffer.write(piece)
-                sys.stdout.buffer.flush()
+                to.buffer.write(piece)
+                to.buffer.flush()
 
         return plain
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def cleaned(piece: bytes, *, final: bool = False) -> None:
         text = decoder.decode(piece, final)
-        sys.stdout.write("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text))
-        sys.stdout.flush()
+        to.write("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text))
+        to.flush()
 
     return cleaned

@@ -223,6 +223,31 @@ class AssetCalls(ProviderSession):
 
         return await self._bring(opener, path, checksum, progress, overwrite=overwrite)
 
+    async def sample(self, asset: Dataset | str) -> dict[str, Any]:
+        """What the owner of a dataset shows of it to everybody (``files``), and what binds jobs
+        on it, as sent. Raises NotFoundError."""
+        answer = await self._ask("computeSample", _service_of(Dataset.of(asset)))
+        if not isinstance(answer, dict) or not isinstance(answer.get("files"), list):
+            raise AnswerNotUnderstoodError("The provider's answer describes no sample.")
+        return answer
+
+    async def download_sample(
+        self,
+        asset: Dataset | str,
+        path: Path,
+        *,
+        index: int = 0,
+        progress: Progress = no_progress,
+        overwrite: bool = True,
+    ) -> Path:
+        """Bring one file of a dataset's sample to disk, as the file ``path``."""
+        query = {**_service_of(Dataset.of(asset)), "fileIndex": str(index)}
+
+        def opener(headers: dict[str, str]) -> Any:
+            return self._calls.transport.open("computeSample", query=query, headers=headers)
+
+        return await self._bring(opener, path, "", progress, overwrite=overwrite)
+
     async def _info(self, asset: Dataset, index: int) -> FileInfo:
         for info in await self.fileinfo(asset):
             if info.index == index:
@@ -243,6 +268,10 @@ class AssetCalls(ProviderSession):
             lambda nonce: messages.download_text(asset.did, nonce),
             headers=headers,
         )
+
+
+def _service_of(asset: Dataset) -> dict[str, str]:
+    return {"documentId": asset.did, "serviceId": asset.service_id}
 
 
 def _file_parameters(asset: Dataset) -> dict[str, str]:

@@ -117,6 +117,24 @@ async def test_all_verbs_accept_a_container_that_is_gone(bench: Bench, tmp_path:
     assert (tmp_path / "log").read_bytes() == b""
 
 
+async def test_what_a_container_takes_is_told_while_it_runs(bench: Bench) -> None:
+    spec = bench.spec(TERMINATES)
+    await bench.engine.create(spec)
+    assert await bench.engine.usage(spec.name) is None
+    await bench.engine.start(spec.name)
+    first = await bench.engine.usage(spec.name)
+    second = await bench.engine.usage(spec.name)
+    assert first
+    assert second
+    assert 0 < first.memory_bytes <= spec.memory_bytes
+    assert first.peak_bytes is None or first.peak_bytes <= spec.memory_bytes
+    assert second.cpu_s >= first.cpu_s >= 0
+    await bench.engine.stop(spec.name, 5)
+    assert await bench.engine.usage(spec.name) is None
+    await bench.engine.remove(spec.name)
+    assert await bench.engine.usage(spec.name) is None
+
+
 async def test_an_image_that_is_gone_is_told_apart(bench: Bench) -> None:
     with pytest.raises(ImageUnavailable):
         await bench.engine.create(bench.spec(image_id=NO_SUCH_ID))

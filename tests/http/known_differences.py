@@ -71,6 +71,11 @@ TABLE: list[Row] = [
         "serviceEndpoints.computeHeldResult: absent -> list",
         "serviceEndpoints.computeRelease: absent -> list",
     ),
+    *rows(
+        {"root"},
+        "samples of datasets are to be had",
+        "serviceEndpoints.computeSample: absent -> list",
+    ),
     *rows({"root"}, "names this software", "software: 'Provider' -> 'ocean-compute'"),
     *rows(
         {"aquarius_base"},
@@ -110,6 +115,11 @@ TABLE: list[Row] = [
         {"environments"},
         "what may leave matters to who chooses an environment",
         "8996[].egress: absent -> dict",
+    ),
+    *rows(
+        {"environments"},
+        "enough to try an algorithm under the same conditions before it is sent",
+        "8996[].runtime: absent -> dict",
     ),
     *rows(
         {"initialize"},

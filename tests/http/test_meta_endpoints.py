@@ -16,6 +16,7 @@ NAMES = {
     "decrypt": ["POST", "/api/services/decrypt"],
     "fileinfo": ["POST", "/api/services/fileinfo"],
     "initialize": ["GET", "/api/services/initialize"],
+    "computeSample": ["GET", "/api/services/computeSample"],
     "initializeCompute": ["POST", "/api/services/initializeCompute"],
     "download": ["GET", "/api/services/download"],
     "computeStart": ["POST", "/api/services/compute"],

@@ -106,6 +106,7 @@ OURS = (
     "computeHeld",
     "computeHeldResult",
     "computeRelease",
+    "computeSample",
 )
 """Calls that there were none of when the answers were recorded."""
 

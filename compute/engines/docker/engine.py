@@ -32,9 +32,10 @@ from compute.engines.base import (
     Machine,
     Observation,
     PullPolicy,
+    Usage,
     is_built,
 )
-from compute.engines.docker import images, logs, options
+from compute.engines.docker import images, logs, options, usage
 from compute.engines.docker.builds import Builds
 from compute.engines.docker.calls import CALL_S, Answer, Calls, Turns, request
 from compute.engines.docker.errors import explanation, public_text, refusal
@@ -180,6 +181,9 @@ class DockerEngine(Engine):
     async def observe(self, name: str) -> Observation:
         found = await self._calls.run(lambda client: _inspect(client, name))
         return _observation(found) if found else GONE
+
+    async def usage(self, name: str) -> Usage | None:
+        return await self._calls.run(lambda client: usage.of(client, name))
 
     async def stop(self, name: str, grace_s: float) -> None:
         await self._calls.run(lambda client: _stop(client, name, math.ceil(max(0.0, grace_s))))

@@ -95,6 +95,27 @@ def download(values: Parameters, token: str) -> tuple[Claim, Wanted]:
     return claim, Wanted(did, service_id, consumer, order, index, userdata)
 
 
+@dataclass(frozen=True, slots=True)
+class SampleCall:
+    """computeSample; ``file_index`` is None where the list is meant."""
+
+    did: str
+    service_id: str
+    file_index: int | None
+
+
+def sample(values: Parameters) -> SampleCall:
+    """computeSample."""
+    form = Form(values)
+    call = SampleCall(
+        did=form.identifier("documentId", required=True),
+        service_id=form.identifier("serviceId", required=True),
+        file_index=None if form.raw("fileIndex") in (None, "") else form.number("fileIndex"),
+    )
+    form.check()
+    return call
+
+
 def decrypt(values: Parameters, token: str) -> OpenCall:
     """decrypt, by the transaction that published a document or with the document itself."""
     form = Form(values)

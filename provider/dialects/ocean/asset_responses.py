@@ -22,6 +22,7 @@ from provider.errors import (
     SignatureError,
     UnknownAsset,
 )
+from provider.samples import Sample, terms
 
 _DEVELOPMENT = 8996
 _SPEAK_FOR_THEMSELVES = (
@@ -75,6 +76,18 @@ def _file_info(index: int, info: FileInfo) -> dict[str, Any]:
     if info.checksum:
         document |= {"checksum": info.checksum, "checksumType": "sha256"}
     return document
+
+
+def sample(found: Sample) -> dict[str, Any]:
+    """``computeSample`` without a file: what there is, and what binds jobs on the data."""
+    listed = []
+    for index, info in enumerate(found.files):
+        told: dict[str, Any] = {"index": index, "name": info.probe.name if info.probe else ""}
+        if info.probe is not None and info.probe.size is not None:
+            told["size"] = info.probe.size
+        listed.append(told)
+    document = {"documentId": found.ddo.id, "serviceId": found.service.id, "files": listed}
+    return document | terms(found.service)
 
 
 def quote(made: AccessQuote) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from provider.errors import ProviderError
 from provider.hangups import left
 from provider.publishing import Publishing
 from provider.relays import RelayAnswer
+from provider.samples import Samples
 
 TOKEN_HEADER = "AuthToken"  # noqa: S105 (a header's name)
 JSON = "application/json"
@@ -31,15 +32,18 @@ class AssetSurroundings:
     access: Access
     publishing: Publishing
     chains: Chains
+    samples: Samples
 
 
 class AssetApi:
-    """encrypt, decrypt, fileinfo, initialize and download of the Ocean Provider API."""
+    """encrypt, decrypt, fileinfo, initialize, download and computeSample of the Ocean Provider
+    API."""
 
     def __init__(self, around: AssetSurroundings) -> None:
         self._access = around.access
         self._publishing = around.publishing
         self._chains = around.chains
+        self._samples = around.samples
 
     async def encrypt(self, request: web.Request) -> web.Response:
         chain_id = request.query.get("chainId")
@@ -94,6 +98,22 @@ class AssetApi:
             ) as part:
                 return await RelayAnswer(part).send(request)
 
+    async def compute_sample(self, request: web.Request) -> web.StreamResponse:
+        """What there is of a sample; with ``fileIndex`` that file. Anybody may ask."""
+        wanted = asset_requests.sample(await reading.parameters(request))
+        if wanted.file_index is None:
+            found = await self._samples.describe(wanted.did, wanted.service_id, left(request))
+            return _json(asset_responses.sample(found))
+        async with self._samples.open(
+            wanted.did,
+            wanted.service_id,
+            wanted.file_index,
+            range_=request.headers.get("Range"),
+            if_range=request.headers.get("If-Range"),
+            look_only=request.method == "HEAD",
+        ) as part:
+            return await RelayAnswer(part).send(request)
+
     def _network(self, chain_id: int | None) -> str:
         return asset_responses.network_name(chain_id, self._chains)
 
@@ -106,10 +126,11 @@ ASSET_ENDPOINTS: Mapping[str, Callable[[AssetApi, web.Request], Awaitable[web.St
     "fileinfo": AssetApi.fileinfo,
     "initialize": AssetApi.initialize,
     "download": AssetApi.download,
+    "computeSample": AssetApi.compute_sample,
 }
 """Handlers by the names in ``serviceEndpoints``."""
 
-ASSET_HEAD = ("initialize", "download")
+ASSET_HEAD = ("initialize", "download", "computeSample")
 """Those of them that HEAD reaches."""
 
 

@@ -142,6 +142,43 @@ class FileInfo(TypedDict):
 
 
 @shape
+class SampleQuery(TypedDict):
+    documentId: Did
+    """The dataset's DID."""
+    serviceId: ServiceId
+    """Its service of type `compute`."""
+    fileIndex: NotRequired[WholeNumber]
+    """Which file; left out, they are listed."""
+
+
+@shape
+class SampleFile(TypedDict):
+    """A file of a sample."""
+
+    index: int
+    """By which it is given out."""
+    name: str
+    size: NotRequired[int]
+    """Bytes; left out where the origin does not tell."""
+
+
+@shape
+class SampleList(TypedDict):
+    """What there is to try algorithms on, and what binds jobs on the data itself."""
+
+    documentId: str
+    serviceId: str
+    files: list[SampleFile]
+    """None where the data owner has published no sample."""
+    allowRawAlgorithm: bool
+    """Whether an algorithm that is no asset may run on the data."""
+    allowNetworkAccess: bool
+    """Whether it may have a network, where the environment has one."""
+    egress: dict[str, Any] | None
+    """What the data owner lets out; null where the environment's rules alone count."""
+
+
+@shape
 class InitializeQuery(TypedDict):
     documentId: Did
     """The asset's DID."""

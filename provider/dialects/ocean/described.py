@@ -71,6 +71,19 @@ _ENVIRONMENT: Final = {
     "maxQueueWait": 86400,
     "maxJobDuration": 3600,
     "storageExpiry": 604800,
+    "runtime": {
+        "user": "65534:65534",
+        "pids": 256,
+        "tmpMB": 64,
+        "maxOutputFiles": 10000,
+        "maxLogMB": 16,
+        "writableRoot": False,
+        "network": "none",
+        "networkStages": ["*"],
+        "stopGrace": 3.0,
+        "images": {"allow": ["python"], "pull": "missing", "build": False},
+        "filterImage": "",
+    },
     "consumerAddress": _WALLET,
     "egress": {
         "maxBytes": 10485760,
@@ -432,6 +445,26 @@ def _assets() -> list[Operation]:
             refusals=(400, 403, 404),
             headers=files.RANGE,
             security=SIGNED,
+        ),
+        _call(
+            "computeSample",
+            "A sample of a dataset, to try algorithms on",
+            "What the data owner shows of it to everybody. Without `fileIndex` a list, and what"
+            " binds jobs on the data itself; with it that file, parts of it by `Range` where the"
+            " origin gives parts.",
+            {
+                200: Answer(
+                    "The list, or the file.",
+                    {JSON: asset_shapes.SampleList, OCTETS: files.AnyBytes},
+                    files.FILE_HEADERS,
+                ),
+                206: files.PART,
+                416: files.BEYOND,
+            },
+            tag=ASSETS,
+            query=asset_shapes.SampleQuery,
+            refusals=(400, 403, 404),
+            headers=files.RANGE,
         ),
         _call(
             "encrypt",

@@ -27,6 +27,7 @@ from provider.auth.signatures import to_checksum
 from provider.chain.fees import FeeQuote
 from provider.chain.networks import ChainSettings
 from provider.dialects.ocean import failing, queueing
+from provider.dialects.ocean.runtime import runtime
 from provider.jobs import Quote
 from provider.payments import ItemQuote
 
@@ -40,6 +41,7 @@ ROUTES: Mapping[str, tuple[str, str]] = {
     "initialize": ("GET", "/api/services/initialize"),
     "initializeCompute": ("POST", "/api/services/initializeCompute"),
     "download": ("GET", "/api/services/download"),
+    "computeSample": ("GET", "/api/services/computeSample"),
     "computeStart": ("POST", "/api/services/compute"),
     "computeStatus": ("GET", "/api/services/compute"),
     "computeStop": ("PUT", "/api/services/compute"),
@@ -121,6 +123,7 @@ def environment(
         "maxQueueWait": item.maxQueueWait,
         "maxJobDuration": item.maxJobDuration,
         "storageExpiry": item.storageExpiry,
+        "runtime": runtime(item),
         "consumerAddress": consumer_address,
         "egress": item.egress.shown,
         "lastSeen": _time(now),

@@ -18,6 +18,7 @@ from provider.dialects.ocean.egress_shapes import Egress, EnvironmentEgress
 from provider.dialects.ocean.fields import MAX_DOCUMENT_CHARACTERS, MAX_ID_CHARACTERS
 from provider.dialects.ocean.key_shapes import PublicKey
 from provider.dialects.ocean.requests import MAX_CODE_CHARACTERS, MAX_DATASETS
+from provider.dialects.ocean.runtime_shapes import Runtime
 from provider.openapi.operations import shape
 
 WALLET = "0x90F8bf6A479f320ead074411a4B0e7944Ea8c9C1"
@@ -139,6 +140,8 @@ class Environment(TypedDict):
     """Seconds that a job may run."""
     storageExpiry: int
     """Seconds that results are kept."""
+    runtime: Runtime
+    """What else decides how a job runs: enough to try it under the same conditions."""
     consumerAddress: str
     """The wallet that an order for a job here has to name as consumer."""
     egress: EnvironmentEgress

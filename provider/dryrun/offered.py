@@ -1,0 +1,157 @@
+"""From the environment object that a provider shows to the environment that is tried here. Pure.
+
+What a stranger's provider says is judged like a file of one's own: the same model, with the same
+refusals (never root, never the host's network). What this machine cannot give is made less, and
+each difference is told: a dry run that says nothing of it would promise what it did not try.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pydantic import ValidationError
+
+from compute.egress.rules import EgressRules, Hold
+from compute.engines.base import Machine, PullPolicy
+from compute.environments import Environment, Gpu
+from provider.client.errors import AnswerNotUnderstoodError, plain
+
+NOBODY = "0x" + "0" * 40
+"""Stands for reviewers, of whom a provider tells nothing."""
+
+_SAME_NAMES = ("ramGB", "diskGB", "cpuType", "maxJobDuration", "storageExpiry")
+_RUNTIME = (
+    "user",
+    "pids",
+    "tmpMB",
+    "maxOutputFiles",
+    "maxLogMB",
+    "writableRoot",
+    "network",
+    "networkStages",
+    "stopGrace",
+    "images",
+    "filterImage",
+)
+_GIB = 1 << 30
+_DISK_KEPT_FREE = 256 << 20
+_LEAST_DISK_GB = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a minute costs on a chain, in whole units of ``token``."""
+
+    chain_id: str
+    token: str
+    per_minute: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An environment, what it costs, and what is worth knowing about how it was made."""
+
+    environment: Environment
+    prices: tuple[Price, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def offer(listed: Sequence[tuple[str | None, Mapping[str, Any]]]) -> Offer:
+    """The environment of the objects that describe it, one a chain. Raises
+    AnswerNotUnderstoodError."""
+    wire = listed[0][1]
+    notes: list[str] = []
+    values: dict[str, Any] = {
+        "id": str(wire.get("id")),
+        "description": str(wire.get("desc") or ""),
+        "cpu": wire.get("cpuNumber", wire.get("nCPU", 1)),
+        "gpu": {
+            "count": wire.get("gpuNumber", wire.get("nGPU", 0)),
+            "type": str(wire.get("gpuType") or ""),
+        },
+        **{name: wire[name] for name in _SAME_NAMES if wire.get(name) is not None},
+    }
+    runtime = wire.get("runtime")
+    if isinstance(runtime, Mapping):
+        values |= {name: runtime[name] for name in _RUNTIME if name in runtime}
+    else:
+        notes.append(
+            "This provider does not tell how exactly it runs jobs (user, network, images, numbers"
+            " of processes and files): usual values are taken."
+        )
+    notes += _without_other_user(values)
+    if isinstance(wire.get("egress"), Mapping):
+        values["egress"] = rules(wire["egress"])
+    try:
+        environment = Environment.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(step) for step in fault["loc"])
+        raise AnswerNotUnderstoodError(
+            f"The provider's environment {plain(str(wire.get('id')), 80)} cannot be tried here:"
+            f" {where}: {plain(fault['msg'], 200)}."
+        ) from None
+    return Offer(environment, tuple(_prices(listed)), tuple(notes))
+
+
+def rules(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Rules of what may leave as they are told: without the wallets that decide."""
+    values = {name: value for name, value in told.items() if name in EgressRules.model_fields}
+    if values.get("hold", Hold.NEVER) != Hold.NEVER and not values.get("reviewers"):
+        values["reviewers"] = [NOBODY]
+    return values
+
+
+def _without_other_user(values: dict[str, Any]) -> list[str]:
+    """Only root can clean up what another user wrote."""
+    user, uid = str(values.get("user", "")), os.geteuid()
+    if not user or uid == 0 or user.partition(":")[0] == str(uid):
+        return []
+    del values["user"]
+    return [f"The algorithm runs as you ({uid}), at the provider as user {plain(user, 30)}."]
+
+
+def _prices(listed: Sequence[tuple[str | None, Mapping[str, Any]]]) -> list[Price]:
+    found = []
+    for chain_id, wire in listed:
+        try:
+            per_minute = Decimal(str(wire.get("priceMin") or 0))
+        except InvalidOperation:
+            continue
+        if chain_id is not None and per_minute.is_finite():
+            found.append(Price(chain_id, plain(str(wire.get("feeToken") or ""), 42), per_minute))
+    return found
+
+
+def fitted(
+    environment: Environment, machine: Machine, free_bytes: int, *, gpus: bool
+) -> tuple[Environment, list[str]]:
+    """The environment as far as this machine goes, and what is less here than there."""
+    changes: dict[str, Any] = {
+        # One job, at once: what makes jobs wait at the provider is not tried here.
+        "maxJobs": 1,
+        "maxQueue": 1,
+        "images": environment.images.model_copy(update={"pull": PullPolicy.MISSING}),
+    }
+    notes: list[str] = []
+
+    def less(field: str, wanted: float, has: float, words: Callable[[float], str]) -> None:
+        if wanted > has:
+            changes[field] = has
+            notes.append(f"This machine has less: {words(has)} instead of {words(wanted)}.")
+
+    less("cpu", environment.cpu, machine.cpus, lambda n: f"{n:g} processors")
+    memory = int(machine.memory_bytes / _GIB * 1000) / 1000
+    less("ramGB", environment.ramGB, memory, lambda n: f"{n:g} GiB of memory")
+    disk = max(_LEAST_DISK_GB, int((free_bytes - _DISK_KEPT_FREE) / _GIB * 1000) / 1000)
+    less("diskGB", environment.diskGB, disk, lambda n: f"{n:g} GiB of disk")
+    if environment.gpu.count and not gpus:
+        changes["gpu"] = Gpu()
+        notes.append(
+            f"Without the {environment.gpu.count} GPUs that the environment has (--no-gpu)."
+        )
+    return environment.model_copy(update=changes), notes
