@@ -16,7 +16,7 @@ scripts/ocean-py.sh
 step "tests"
 # One process more than there are processors: a third of the time a test waits, for containers and
 # for leases and time limits that have to pass.
-workers=$(($(nproc) + 1))
+workers=$(($(getconf _NPROCESSORS_ONLN) + 1))
 if [ "$workers" -gt 4 ]; then workers=4; fi
 exec "$VENV/bin/python" -m pytest -q -n "$workers" --dist loadfile --no-loadscope-reorder \
     --durations 40 "$@"
