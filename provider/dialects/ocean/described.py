@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from provider.dialects.ocean import asset_shapes, receipt_shapes, review_described, shapes
+from provider.dialects.ocean import (
+    asset_shapes,
+    job_shapes,
+    receipt_shapes,
+    review_described,
+    shapes,
+)
 from provider.dialects.ocean.responses import ROUTES
 from provider.openapi import files
 from provider.openapi.operations import (
@@ -154,7 +160,7 @@ ALWAYS: Final = (400, 408, 413, 429, 500, 503)
 
 
 def _jobs(text: str) -> Answer:
-    return Answer(text, {JSON: list[shapes.Job]}, example=[_JOB_OBJECT])
+    return Answer(text, {JSON: list[job_shapes.Job]}, example=[_JOB_OBJECT])
 
 
 def _call(

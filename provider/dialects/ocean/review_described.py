@@ -6,8 +6,9 @@ from typing import Final, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from provider.dialects.ocean.job_shapes import Result
 from provider.dialects.ocean.responses import ROUTES
-from provider.dialects.ocean.shapes import Address, JobId, Nonce, Result, Signature, WholeNumber
+from provider.dialects.ocean.shapes import Address, JobId, Nonce, Signature, WholeNumber
 from provider.openapi import files
 from provider.openapi.operations import JSON, Answer, Body, Operation, Security, shape
 
