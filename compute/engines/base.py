@@ -251,8 +251,8 @@ class Engine(ABC):
 
     @abstractmethod
     async def usage(self, name: str) -> Usage | None:
-        """What a container takes at this moment. None in any other state than RUNNING: the
-        engine forgets it with the end."""
+        """What a container takes at this moment. None in any other state than RUNNING, since the
+        engine forgets it with the end, and for the moment that it takes to know something."""
 
     @abstractmethod
     async def stop(self, name: str, grace_s: float) -> None:

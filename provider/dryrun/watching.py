@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from compute import layout
-from compute.engines.base import ContainerSpec, Usage
+from compute.engines.base import ContainerSpec, ContainerState, Usage
 from compute.engines.docker import DockerEngine
 from compute.errors import ComputeError, EngineUnavailable
 from compute.models import Job
@@ -104,8 +104,12 @@ class WatchedEngine(DockerEngine):
     async def _measure(self, name: str) -> None:
         """Pauses are between looks at a container that runs; nothing waits for them."""
         with contextlib.suppress(EngineUnavailable):
-            while (seen := await self.usage(name)) is not None:
-                self.measured = Measured.of(seen, self.measured)
+            while True:
+                seen = await self.usage(name)
+                if seen is not None:
+                    self.measured = Measured.of(seen, self.measured)
+                elif (await self.observe(name)).state is not ContainerState.RUNNING:
+                    return
                 await asyncio.sleep(MEASURE_S)
 
 
