@@ -120,7 +120,7 @@ class Looks:
             return await asyncio.to_thread(_beginning, path.parent, path.name, limit)
         if job.phase.terminal or job.phase in _NOT_SHOWN or not self._knows(job):
             return None
-        if hides_outputs(job, self._environments[job.environment]):
+        if job.spec.encrypt_to or hides_outputs(job, self._environments[job.environment]):
             return None
         return await asyncio.to_thread(_beginning, folders.outputs, name, limit)
 

@@ -459,7 +459,7 @@ def _give(folder: Path, uid: int, gid: int) -> None:
 
 
 def _remove_tree(folder: Path) -> None:
-    """Remove a folder; one that is not there is removed."""
-    if folder.is_symlink() or not folder.exists():
+    """Remove a folder; one that is not there, or is none, is removed."""
+    if folder.is_symlink() or not folder.is_dir():
         return
     shutil.rmtree(folder)

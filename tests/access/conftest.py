@@ -58,6 +58,7 @@ from provider.middlewares import guard, on_prepare
 from provider.migrations import VERSIONS
 from provider.payments import Payments
 from provider.publishing import Publishing
+from provider.samples import Samples
 
 MAX_CHECKSUM_BYTES = 1 << 20
 LIMITS = FetchLimits(max_bytes=1 << 30, connect_s=2, stall_s=1, total_s=60)
@@ -151,9 +152,10 @@ def _api(
         now=lambda: now[0],
         trail=trail,
     )
+    supplier = AssetSupplier(catalogue, PROVIDER, fetcher, data_folder=folder / "files")
     access = Access(
         catalogue=catalogue,
-        supplier=AssetSupplier(catalogue, PROVIDER, fetcher, data_folder=folder / "files"),
+        supplier=supplier,
         payments=Payments(chains, PROVIDER, now=lambda: now[0]),
         callers=callers,
         compute_downloaders=[DOWNLOADER.address.lower()],
@@ -162,7 +164,8 @@ def _api(
     publishing = Publishing(
         key=PROVIDER, chains=chains, callers=callers, decrypters=decrypters, trail=trail
     )
-    return AssetApi(AssetSurroundings(access, publishing, chains))
+    samples = Samples(catalogue=catalogue, supplier=supplier, trail=trail)
+    return AssetApi(AssetSurroundings(access, publishing, chains, samples))
 
 
 def _app(api: AssetApi, max_body: int) -> web.Application:

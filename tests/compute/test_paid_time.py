@@ -57,11 +57,14 @@ def step(
     now: float = 520.0,
     goal: Goal = Goal.RUN,
     seen: Observation | None = None,
+    filter_image: str = "",
     **changes: Any,
 ) -> Step:
     values: dict[str, Any] = {"created_at": 0.0, "started_at": 500.0} | changes
     job = a_job(phase=phase, goal=goal, spec=a_spec(ends_by=ends_by), **values)
-    environment = an_environment(maxQueueWait=600, stopGrace=3.0, maxJobDuration=100)
+    environment = an_environment(
+        maxQueueWait=600, stopGrace=3.0, maxJobDuration=100, filterImage=filter_image
+    )
     return next_step(job, environment, now, seen)
 
 
@@ -136,7 +139,8 @@ def test_while_it_runs(ends_by: float | None, now: float, expected: Step) -> Non
 
 def test_an_algorithm_that_ended_in_time_keeps_its_outcome() -> None:
     assert step(Phase.RUNNING, now=9999.0, seen=EXITED) == Conclude(COMPLETED, 550.0)
-    assert step(Phase.FILTERING, now=9999.0, seen=GONE) == Filter()
+    filtering = step(Phase.FILTERING, now=9999.0, seen=GONE, filter_image="filter")
+    assert filtering == Filter()
     assert step(Phase.PUBLISHING, now=9999.0) == Publish()
 
 
