@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compute.egress.bounds import Budget, Doubt
@@ -84,6 +84,7 @@ def largest(value: Any) -> int:
     return max([len(inner), *map(largest, inner)]) if isinstance(value, list | dict) else 0
 
 
+@settings(max_examples=40, deadline=None)
 @given(values(), st.booleans(), st.sampled_from([None, 2]), st.integers(1, 9))
 def test_all_json_is_sound_however_it_comes(
     value: Any, escaped: bool, indent: int | None, step: int
