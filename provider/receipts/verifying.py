@@ -109,9 +109,19 @@ def summary(account: Mapping[str, Any]) -> list[str]:
         lines.append(f"Stage {stage['name']} {ran}: image {image['reference']}{known},")
         lines[-1] += f" input files: {count}, network: {stage['network'] or 'unknown'}."
     if account["egress"]:
-        fired = ", ".join(account["egress"]["fired"]) or "no rule"
-        lines.append(f"Rules on what may leave: {account['egress']['outcome']} ({fired}).")
+        lines.append(_verdict(account["egress"]))
     return lines
+
+
+def _verdict(egress: Mapping[str, Any]) -> str:
+    """What the rules said, and what the reviewers decided."""
+    fired = ", ".join(egress["fired"]) or "no rule"
+    decided = (
+        f"; {each['decision']} for {each['source']} by {each['by']}"
+        for each in egress["sources"]
+        if each["decision"]
+    )
+    return f"Rules on what may leave: {egress['outcome']} ({fired}){''.join(decided)}."
 
 
 def _check(holds: bool, good: str, bad: str) -> Check:
