@@ -104,7 +104,9 @@ class EgressRules(BaseModel):
         """A word that no file is ever told by would refuse all."""
         for pattern in types:
             if not any(names.is_allowed(word, [pattern]) for word in contents.WORDS):
-                raise ValueError(f"types: no contents are {pattern!r}; docs/operators/egress.md lists the words")
+                raise ValueError(
+                    f"types: no contents are {pattern!r}; docs/operators/egress.md lists the words"
+                )
         return types
 
     @property

@@ -33,7 +33,10 @@ DID = "did:op:" + "a1" * 32
         ('names: ["a\\nb"]', "egress.names[0]: a pattern is printable text"),
         ("names: a", "egress.names: Input should be a valid list; write a list"),
         ("types: [csv]", "egress.types: types: no contents are 'csv'; docs/operators/egress.md"),
-        ("names: [/data/outputs/*.csv]", "egress.names: names: '/data/outputs/*.csv' fits no output"),
+        (
+            "names: [/data/outputs/*.csv]",
+            "egress.names: names: '/data/outputs/*.csv' fits no output",
+        ),
         ("hold: maybe", "egress.hold: Input should be 'never', 'fired' or 'always'"),
         ("hold: fired", "egress: reviewers: list at least one wallet"),
         ("hold: always, holdFor: 0", "egress.holdFor: Input should be greater than or equal to 1"),
