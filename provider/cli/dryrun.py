@@ -92,6 +92,9 @@ def dry_run(
     no_gpu: Annotated[
         bool, typer.Option("--no-gpu", help="Run without the environment's GPUs.")
     ] = False,
+    no_network: Annotated[
+        bool, typer.Option("--no-network", help="Run without the environment's network.")
+    ] = False,
     metadata_url: Annotated[
         str,
         typer.Option(
@@ -141,6 +144,7 @@ def dry_run(
         results=results,
         overwrite=overwrite,
         gpus=not no_gpu,
+        network=not no_network,
         metadata_url=metadata_url,
         environments_file=environments_file,
         engine=engine or None,
@@ -192,7 +196,10 @@ def _tell(report: Report, receipt: Path | None, *, as_json: bool) -> None:
     from provider.dryrun.report import document, words
 
     if receipt is not None and report.statement is not None:
-        receipt.write_text(json.dumps(report.statement, indent=2) + "\n", encoding="utf-8")
+        try:
+            receipt.write_text(json.dumps(report.statement, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            say(f"{receipt} cannot be written: {error.strerror}.")
     if as_json:
         print_json(document(report))
         return

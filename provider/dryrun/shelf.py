@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -35,9 +36,9 @@ class Shelf:
         """None for one that is not there or cannot be read."""
         try:
             kept = json.loads(self.path(kind, name).read_text(encoding="utf-8"))
-            if kept["name"] == name:
-                return Kept(kept["document"], float(kept["at"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            if kept["name"] == name and math.isfinite(at := float(kept["at"])):
+                return Kept(kept["document"], at)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
         return None
 
