@@ -94,9 +94,11 @@ def offer(listed: Sequence[tuple[str | None, Mapping[str, Any]]]) -> Offer:
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(step) for step in fault["loc"])
+        where = f"{where}: " if where else ""
+        what = fault["msg"].removeprefix("Value error, ")
         raise AnswerNotUnderstoodError(
             f"The provider's environment {plain(str(wire.get('id')), 80)} cannot be tried here:"
-            f" {where}: {plain(fault['msg'], 200)}."
+            f" {plain(where, 100)}{plain(what, 200)}."
         ) from None
     prices = tuple(_prices(listed, notes))
     return Offer(environment, prices, tuple(notes))
