@@ -138,7 +138,7 @@ class Outputs:
         sources = rule_sources(job, environment)
         if not sources:
             return None
-        inputs: frozenset[str] = frozenset()
+        inputs: frozenset[str] | None = frozenset()
         if any(source.rules.noInputCopies for source in sources):
             try:
                 inputs = await asyncio.to_thread(digests_of, job, folders, environment.disk_bytes)
