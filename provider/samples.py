@@ -136,7 +136,10 @@ class Samples:
         return ddo, service
 
     async def _files(self, ddo: Ddo, service: Service) -> Sequence[SourceFile]:
-        files = await asyncio.to_thread(self._supplier.sample_files, ddo, service)
+        try:
+            files = await asyncio.to_thread(self._supplier.sample_files, ddo, service)
+        except InputUnavailable as error:
+            raise unavailable(error) from None
         if len(files) > MAX_SAMPLE_FILES:
             raise ProviderError(f"A sample has {MAX_SAMPLE_FILES} files at most.")
         return files

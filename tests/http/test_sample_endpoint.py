@@ -14,7 +14,9 @@ from provider.assets.ddo import Ddo
 from provider.samples import _bounded
 
 SAMPLE = "/api/services/computeSample"
-SHOWN, SECRET, BROKEN, LARGE = (f"did:op:{name}" for name in ("shown", "secret", "broken", "large"))
+SHOWN, SECRET, BROKEN, LARGE, UP = (
+    f"did:op:{name}" for name in ("shown", "secret", "broken", "large", "up")
+)
 FILES = [{"type": "localfile", "path": "few.csv"}, {"type": "localfile", "path": "more.json"}]
 LIMITED = {"allow": [{"type": "address", "values": [BOB.address]}]}
 
@@ -32,6 +34,7 @@ def folder(folder: Path) -> Path:
         ddo(SECRET, service(compute=rules), credentials=LIMITED),
         ddo(BROKEN, service(compute={"sample": [{"type": "url"}]})),
         ddo(LARGE, service(compute=large)),
+        ddo(UP, service(compute={"sample": [*FILES, {"type": "localfile", "path": "../up"}]})),
     ]
     for number, document in enumerate(documents):
         (folder / "assets" / f"s{number}.json").write_text(json.dumps(document))
@@ -92,6 +95,8 @@ async def test_a_sample_of_a_limited_asset_is_for_everybody_and_its_data_for_nob
         ("did:op:nobody", 0, {}, 400, "did:op:nobody"),
         (BROKEN, None, {}, 400, "malformed service files"),
         (LARGE, 0, {}, 400, "too large for a sample"),
+        (UP, None, {}, 400, "not a file in the data folder"),
+        (UP, 2, {}, 400, "not a file in the data folder"),
     ],
 )
 async def test_what_there_is_not(
