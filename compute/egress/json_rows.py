@@ -115,7 +115,7 @@ class JsonMeter:
             return
         self._escape = None
         self._long(1)
-        self.breaks += escape in (b"n", b"r") or escape[1:].lower() in _BREAKS
+        self.breaks += escape in (b"n", b"r", b"\n", b"\r") or escape[1:].lower() in _BREAKS
 
     def _long(self, size: int) -> None:
         before, self._length = self._length // LONG, self._length + size

@@ -45,6 +45,7 @@ def tree(rows: list[str]) -> list[Any]:
         b'["' + TABLE.replace(b"\n", b"\\u000a") + b'"]',
         b'["' + TABLE.replace(b"\n", b"\\u000D") + b'"]',
         b'["' + TABLE.replace(b"\n", b"\\u2028") + b'"]',
+        b'["' + TABLE.replace(b"\n", b"\\\n") + b'"]',
         b"[" + TABLE + b"]",
         b"[1" + TABLE + b"\n,2]",
         b'["a"\n' + b"\n".join(b'"row"' for _ in LINES) + b"]",
