@@ -193,7 +193,9 @@ def _tell(report: Report, receipt: Path | None, *, as_json: bool) -> None:
     from provider.client.models import Failure
     from provider.dryrun.report import document, words
 
-    if receipt is not None and report.statement is not None:
+    if receipt is not None and report.statement is None:
+        say("There is no receipt: of what is held there is none before somebody has decided.")
+    elif receipt is not None:
         try:
             receipt.write_text(json.dumps(report.statement, indent=2) + "\n", encoding="utf-8")
         except OSError as error:

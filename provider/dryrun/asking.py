@@ -161,7 +161,8 @@ class Provider:
         if terms is None:
             raise NotFoundError(
                 f"{self.url} tells no sample of {plain(name, 200)}: it may have no such dataset,"
-                " or be out of reach."
+                " or tell of it only when it has a sample, or be out of reach. What it said is"
+                " kept for an hour; --refresh asks again."
             )
         if not terms.sample:
             raise NotFoundError(f"The owner of {plain(name, 200)} has published no sample.")

@@ -139,6 +139,7 @@ async def _in_room(
         prices=prices,
         told=told,
         notes=plan.notes,
+        unknown=plan.unknown,
         statement=None if account is None else statement(account),
     )
 

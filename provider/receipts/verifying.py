@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compute.sealing import SUFFIX
 from provider import bounded_json
 from provider.client.downloads import safe_path
 from provider.receipts import dsse
@@ -110,9 +111,23 @@ def summary(account: Mapping[str, Any]) -> list[str]:
         lines.append(f"Stage {stage['name']} {ran}: image {image['reference']}{known},")
         lines[-1] += f" input files: {count}, network: {stage['network'] or 'unknown'}."
     if account["egress"]:
-        fired = ", ".join(account["egress"]["fired"]) or "no rule"
-        lines.append(f"Rules on what may leave: {account['egress']['outcome']} ({fired}).")
+        lines.append(_verdict(account["egress"]))
     return lines
+
+
+def _verdict(egress: Mapping[str, Any]) -> str:
+    """What the rules said, and what the reviewers decided."""
+    fired = ", ".join(egress["fired"]) or "no rule fired"
+    outcome = _OUTCOMES.get(egress["outcome"], egress["outcome"])
+    decided = (
+        f"; {each['decision']} for {each['source']} by {each['by']}"
+        for each in egress["sources"]
+        if each["decision"]
+    )
+    return f"Rules on what may leave: {outcome} ({fired}){''.join(decided)}."
+
+
+_OUTCOMES = {"pass": "passed", "hold": "held", "refuse": "refused"}
 
 
 def _check(holds: bool, good: str, bad: str) -> Check:
@@ -222,7 +237,7 @@ class _Comparison:
             return Check(False, f"{_named(file)} is missing: what has its name is no file.")
         size = self.sizes.pop(place, None)
         if size is None:
-            return Check(False, f"{_named(file)} is missing.")
+            return Check(False, f"{_named(file)} is missing.{self._remedy()}")
         if size < file["size"]:
             cut = f"has {size} of {file['size']} bytes: it is cut off or changed"
         elif size > file["size"]:
@@ -230,6 +245,11 @@ class _Comparison:
         else:
             cut = "has the right size and other bytes: it was changed"
         return Check(False, f"{_named(file)} {cut}.")
+
+    def _remedy(self) -> str:
+        if not self.account.get("encryptedTo"):
+            return ""
+        return " Bring it as it was encrypted: download without --decrypt, or with --keep-sealed."
 
     def _equal(self, path: Path, file: Mapping[str, Any]) -> bool:
         if self.sizes[path] != file["size"]:
@@ -240,7 +260,8 @@ class _Comparison:
         return same
 
     def _surplus(self) -> Iterator[Check]:
-        left = sorted({*self.sizes, *self.odd})
+        opened = self._opened()
+        left = sorted(path for path in {*self.sizes, *self.odd} if path not in opened)
         for path in left[:_TOLD]:
             yield Check(False, f"{path} is no result of the job: {self._why(path)}.")
         if len(left) > _TOLD:
@@ -249,12 +270,21 @@ class _Comparison:
     def _why(self, path: Path) -> str:
         return "it is no file, but a link or the like" if path in self.odd else _NOT_KNOWN
 
+    def _opened(self) -> set[Path]:
+        """Files that by their names came out of encrypted results."""
+        if not self.account.get("encryptedTo"):
+            return set()
+        sealed = {place for _, place in _places(self.account["results"])}
+        return {path for path in self.sizes if path.with_name(path.name + SUFFIX) in sealed}
+
     def _sealed(self) -> Iterator[Check]:
         if self.account.get("encryptedTo"):
             text = (
                 "Results were encrypted: the receipt knows the encrypted files. Files that were"
                 " decrypted cannot be compared with it."
             )
+            if opened := len(self._opened()):
+                text += f" Here are {opened} that seem to be such."
             yield Check(None, text)
 
 

@@ -272,6 +272,11 @@ def test_rules_are_told_with_who_made_them() -> None:
         "would be refused by did:op:2: maxFiles: at most 1 files",
     ]
     assert verdict_words(None) == ["no rules"]
+    assert verdict_words(None, [local_did(1), DID]) == [
+        "no rules that are known here",
+        "not known: the rules of data that was given without a DID",
+        f"not known: the rules of {DID}",
+    ]
 
 
 def test_an_image_without_tag_is_allowed_as_a_start_would() -> None:

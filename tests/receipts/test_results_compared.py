@@ -138,6 +138,18 @@ def test_of_encrypted_results_the_encrypted_files_are_compared(tmp_path: Path) -
     assert "decrypted cannot be compared" in text
 
 
+def test_decrypted_files_beside_encrypted_ones_are_not_checked(tmp_path: Path) -> None:
+    account = account_of({"a.sealed": b"sealed", "b.sealed": b"too"}, encryptedTo="02" * 33)
+    put(tmp_path, {"a.sealed": b"sealed", "a": b"opened", "b": b"opened", "c": b"planted"})
+    [equal, missing, planted, (holds, text)] = told(account, tmp_path)
+    assert equal[0] is True
+    assert missing[0] is False
+    assert "with --keep-sealed" in missing[1]
+    assert planted == (False, "c is no result of the job: the receipt does not know it.")
+    assert holds is None
+    assert "Here are 2" in text
+
+
 Verify = Callable[..., Result]
 
 
