@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ocean_consumer import BOB, DATA, OPEN, PRIVATE, Api, Serve, ddo, service
 
 from compute.errors import InputUnavailable
 from provider.assets.ddo import Ddo
-from provider.samples import _bounded
+from provider.samples import Samples, TooManySamples, _bounded
 
 SAMPLE = "/api/services/computeSample"
 SHOWN, SECRET, BROKEN, LARGE, UP = (
@@ -121,6 +122,24 @@ async def test_what_is_larger_than_told_is_cut_off() -> None:
     assert await anext(chunks) + await anext(chunks) == b"xxxxxxxx"
     with pytest.raises(InputUnavailable, match="too large"):
         await anext(chunks)
+
+
+def test_nobody_keeps_all_turns_by_taking_samples_slowly() -> None:
+    nothing: Any = None
+    samples = Samples(catalogue=nothing, supplier=nothing, trail=nothing)
+    with ExitStack() as slow:
+        for _ in range(2):
+            slow.enter_context(samples._turn("203.0.113.1"))
+        with pytest.raises(TooManySamples), samples._turn("203.0.113.1"):
+            pass
+        for number in range(6):
+            slow.enter_context(samples._turn(f"203.0.113.{number // 2 + 2}"))
+        for other in ("203.0.113.9", ""):
+            with pytest.raises(TooManySamples), samples._turn(other):
+                pass
+    with ExitStack() as unknown:
+        for _ in range(8):
+            unknown.enter_context(samples._turn(""))
 
 
 async def test_hand_outs_are_counted_for_the_audit_log(serve: Serve, folder: Path) -> None:
