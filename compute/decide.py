@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from compute.egress.sources import filters
+from compute.egress.sources import filters, filters_by_number
 from compute.egress.verdict import Outcome, Verdict
 from compute.engines.base import ContainerState, Observation
 from compute.environments import Environment
@@ -327,9 +327,10 @@ def _over(job: Job, observation: Observation, space_full: bool) -> Step:
 
 
 def _filtering(job: Job, environment: Environment, now: float, observation: Observation) -> Step:
-    if job.goal is Goal.DELETE or job.filters >= len(filters(job, environment)):
+    images = filters_by_number(job, environment)
+    if job.goal is Goal.DELETE or not any(images[job.filters : job.filters + 1]):
         return Filtered()
-    whose = "the environment's" if environment.filterImage and not job.filters else "a dataset's"
+    whose = "a dataset's" if job.filters else "the environment's"
     if observation.state in {ContainerState.GONE, ContainerState.CREATED}:
         return Filter()
     if observation.state is ContainerState.RUNNING:

@@ -29,6 +29,10 @@ from compute.store.jobs import JobStore
 
 log = logging.getLogger(__name__)
 
+_JUDGED_AT_ONCE = 2
+"""Jobs. Looking into what hostile code wrote may take minutes of a thread; the others are there
+for everybody."""
+
 
 class Outputs:
     """The way from the job's space to its results."""
@@ -45,6 +49,7 @@ class Outputs:
         self._data_dir = data_dir
         self._clock = clock
         self._environment_of = environment_of
+        self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
 
     async def collect(self, job: Job) -> Job:
         """Judge what the job left behind, and have it published, held or refused; write down
@@ -55,7 +60,8 @@ class Outputs:
             # Logs that the algorithm wrote itself have not passed a filter.
             sources.append(results.Source(folders.own_logs, "algorithmLog"))
         collected = await self._gather(environment, sources, folders.results)
-        verdict = await self._judge(job, collected)
+        async with self._judging:
+            verdict = await self._judge(job, collected)
         termination = job.termination or decide.STOPPED
         if collected.over_quota and termination.phase is Phase.COMPLETED:
             termination = decide.in_stage(job, decide.over_quota(termination))
@@ -132,7 +138,7 @@ class Outputs:
         sources = rule_sources(job, environment)
         if not sources:
             return None
-        inputs: frozenset[str] = frozenset()
+        inputs: frozenset[str] | None = frozenset()
         if any(source.rules.noInputCopies for source in sources):
             try:
                 inputs = await asyncio.to_thread(digests_of, job, folders, environment.disk_bytes)

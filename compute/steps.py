@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from compute import account, decide, layout, staged, tenure
-from compute.egress.sources import filters, most_log_bytes
+from compute.egress.sources import filters, filters_by_number, most_log_bytes
 from compute.engines.base import ContainerSpec, Engine
 from compute.environments import Environment
 from compute.errors import (
@@ -361,9 +361,9 @@ class Steps:
     async def _filter(self, job: Job, step: decide.Filter) -> Job:
         environment, folders = self._environment_of(job), self.folders(job)
         await self._open_space(job)
-        image, images = Image.named(filters(job, environment)[job.filters]), environment.images
-        own = image == Image.named(environment.filterImage) if environment.filterImage else False
-        must_match = not own and images.tag_must_match(image)
+        image = Image.named(filters_by_number(job, environment)[job.filters])
+        images = environment.images
+        must_match = bool(job.filters) and images.tag_must_match(image)
         image_id = await self._engine.ensure_image(image, images.pull, tag_must_match=must_match)
         tenure.require()
         await asyncio.to_thread(_give, folders.log, *_user(environment))
@@ -374,9 +374,10 @@ class Steps:
         return job
 
     async def _filtered(self, job: Job, step: decide.Filtered) -> Job:
-        passed = job.filters + 1
-        if job.goal is not Goal.DELETE and passed < len(filters(job, self._environment_of(job))):
-            return await self._store.note(job, now=self._clock(), filters=passed)
+        images = filters_by_number(job, self._environment_of(job))
+        for number in range(job.filters + 1, len(images)):
+            if images[number] and job.goal is not Goal.DELETE:
+                return await self._store.note(job, now=self._clock(), filters=number)
         return await self._move(job, Phase.PUBLISHING)
 
     async def _publish(self, job: Job, step: decide.Publish) -> Job:

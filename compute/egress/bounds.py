@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 MOST_DEPTH = 5
 """Archives within each other."""
@@ -10,6 +11,9 @@ MOST_MEMBERS = 100_000
 """Of all archives of a job together."""
 MOST_IN_MEMORY = 32 << 20
 """Bytes of a zip archive that lies within another archive: it can only be read from its end."""
+
+MOST_SECONDS = 300.0
+"""Of a processor, for all that a job left behind: what is made for it takes a second a megabyte."""
 
 
 class Doubt(Exception):
@@ -19,12 +23,20 @@ class Doubt(Exception):
 
 @dataclass(slots=True)
 class Budget:
-    """What may be inflated for one job, in bytes and in members of archives."""
+    """What may be inflated for one job, in bytes and in members of archives, and how long it may
+    take the thread that it is made in."""
 
     bytes_left: int
     members_left: int = MOST_MEMBERS
+    until: float = field(default_factory=lambda: time.thread_time() + MOST_SECONDS)
+
+    def look(self) -> None:
+        """Before each piece that is looked at."""
+        if time.thread_time() > self.until:
+            raise Doubt("it takes too long to be looked into")
 
     def member(self) -> None:
+        self.look()
         self.members_left -= 1
         if self.members_left < 0:
             raise Doubt("archives have too many members")

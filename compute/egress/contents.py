@@ -40,6 +40,8 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF-", "application/pdf"),
     (b"PK\x03\x04", ZIP),
     (b"PK\x05\x06", ZIP),
+    (b"PK\x07\x08", ZIP),
+    (b"PK00PK", ZIP),
     (b"\x1f\x8b", GZIP),
     (b"\xfd7zXZ\x00", XZ),
     (b"\x28\xb5\x2f\xfd", "application/zstd"),
@@ -58,9 +60,10 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\x1a\x45\xdf\xa3", "video/x-matroska"),
 )
 _PATTERNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"BZh[1-9]1AY&SY", re.DOTALL), BZIP2),
+    (re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", re.DOTALL), BZIP2),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
     (re.compile(rb"RIFF....WAVE", re.DOTALL), "audio/wav"),
+    (re.compile(rb"[\x50-\x5f]\x2a\x4d\x18"), "application/zstd"),
     (re.compile(rb"....ftyp", re.DOTALL), "video/mp4"),
     (re.compile(rb".{257}ustar", re.DOTALL), TAR),
     (re.compile(rb"\x80[\x02-\x05]", re.DOTALL), "application/x-pickle"),

@@ -11,7 +11,6 @@ import bz2
 import hashlib
 import io
 import lzma
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, cast
 
-from compute.egress import contents, tars
+from compute.egress import contents, tars, zips
 from compute.egress.bounds import MOST_DEPTH, MOST_IN_MEMORY, Budget, Doubt
 from compute.egress.tables import TextMeter
 from compute.errors import PublishingFailed
@@ -28,8 +27,8 @@ PIECE = 64 << 10
 _MOST_AT_ONCE = 4 << 20
 """Bytes that a reader of archives may ask for in one go: the directory of a zip archive with
 tens of thousands of members. One that says it is larger is not believed."""
+_GZIP_HEADER = 1024
 _XZ_MEMORY = 64 << 20
-_CAN_INFLATE = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +101,9 @@ class _Whole:
 class _Measured:
     """A stream that is read to its end, once, and measured on the way."""
 
-    def __init__(self, source: _Reads, wants: Wants, *, hashed: bool) -> None:
+    def __init__(self, source: _Reads, wants: Wants, budget: Budget, *, hashed: bool) -> None:
         self._source = source
+        self._budget = budget
         self._wants = wants
         self._digest = hashlib.sha256() if hashed else None
         self._size = 0
@@ -114,8 +114,8 @@ class _Measured:
                 break
             self.head += piece
         self._ahead = self.head
-        self.told = contents.told_by(self.head)
-        if self.head.startswith(contents.UTF16):
+        self.told = contents.TAR if tars.is_header(self.head) else contents.told_by(self.head)
+        if self.head.startswith(contents.UTF16) and self.told != contents.TAR:
             self.told = None
         measured = self.told is None and (wants.types or wants.rows)
         self._text = TextMeter(self.head, counts=wants.rows) if measured else None
@@ -124,6 +124,7 @@ class _Measured:
         if self._ahead:
             piece, self._ahead = self._ahead[:size], self._ahead[size:]
         else:
+            self._budget.look()
             piece = self._source.read(size)
         self._size += len(piece)
         if self._digest is not None:
@@ -153,7 +154,7 @@ def _look(
 ) -> Iterator[Part]:
     """The stream's part, and before it those of what lies in it. ``file`` is the same as a
     file, where there is one."""
-    stream = _Measured(source, wants, hashed=depth > 0 and wants.digests)
+    stream = _Measured(source, wants, budget, hashed=depth > 0 and wants.digests)
     if stream.told in contents.CLOSED:
         raise Doubt("an archive of a kind that is not looked into")
     if stream.told in contents.LOOKED_INTO:
@@ -179,7 +180,8 @@ def _archive() -> Iterator[None]:
 
 def _members(stream: _Measured, file: IO[bytes] | None) -> Iterator[_Reads]:
     if stream.told == contents.ZIP:
-        return _zip(_Whole(file) if file is not None else _in_memory(stream))
+        whole = _Whole(file) if file is not None else _in_memory(stream)
+        return zips.members(cast("IO[bytes]", whole))
     if stream.told == contents.TAR:
         return tars.members(stream)
     return iter((_Inflated(stream, _INFLATERS[stream.told or ""]),))
@@ -207,16 +209,6 @@ def _in_memory(stream: _Measured) -> _Whole:
     return _Whole(held)
 
 
-def _zip(file: _Whole) -> Iterator[_Reads]:
-    with zipfile.ZipFile(cast("IO[bytes]", file)) as archive:
-        for entry in archive.infolist():
-            if entry.flag_bits & 1 or entry.compress_type not in _CAN_INFLATE:
-                raise Doubt("a member is encrypted, or packed in an uncommon way")
-            if not entry.is_dir():
-                with archive.open(entry) as member:
-                    yield member
-
-
 class _Inflater(Protocol):
     """What zlib, bz2 and lzma have in common, or could have."""
 
@@ -230,10 +222,12 @@ class _Inflater(Protocol):
 
 
 class _Gzip:
-    """zlib's inflater with the face that its sisters have."""
+    """zlib's inflater with the face that its sisters have. A header's fields, which are as long
+    as somebody likes, are held to be short."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
+        self._start: bytes | None = b""
 
     @property
     def eof(self) -> bool:
@@ -248,7 +242,26 @@ class _Gzip:
         return not self._inner.unconsumed_tail
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
+        if self._start is not None:
+            self._start += data[:_GZIP_HEADER]
+            if _gzip_header_ends(self._start):
+                self._start = None
+            elif len(self._start) >= _GZIP_HEADER:
+                raise Doubt("a gzip header is too long")
         return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+
+
+def _gzip_header_ends(start: bytes) -> bool:
+    """Whether all of the header is there: RFC 1952, 2.3."""
+    if len(start) < 10:
+        return False
+    flags, at = start[3], 10
+    if flags & 4:
+        at += 2 + int.from_bytes(start[at : at + 2], "little")
+    for named in (8, 16):
+        if flags & named:
+            at = start.find(b"\0", at) + 1 or _GZIP_HEADER + 1
+    return at <= min(len(start), _GZIP_HEADER)
 
 
 class _Inflated:

@@ -32,8 +32,17 @@ def rule_sources(job: Job, environment: Environment) -> list[Source]:
 
 def filters(job: Job, environment: Environment) -> list[str]:
     """The images that the outputs have to pass, in order, each once: the environment's first."""
-    named = [environment.filterImage, *(rules.filterImage for rules in _rules(job, environment))]
-    return list(dict.fromkeys(image for image in named if image))
+    return [image for image in filters_by_number(job, environment) if image]
+
+
+def filters_by_number(job: Job, environment: Environment) -> list[str]:
+    """The same with places for those that are not to run: the environment's is number 0, each
+    dataset has a number of its own, whatever the environment says meanwhile."""
+    named = [environment.filterImage]
+    for item in job.spec.datasets:
+        image = item.egress.filterImage if item.egress else ""
+        named.append("" if image in named else image)
+    return named
 
 
 def most_log_bytes(job: Job, environment: Environment) -> int | None:

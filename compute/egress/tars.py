@@ -51,6 +51,8 @@ def members(source: Reads) -> Iterator[Reads]:
             if size > _LARGEST_HEADER or _says_more(_exactly(source, size)):
                 raise Doubt("a tar header that is not read")
         elif kind in _LONG_NAMES:
+            if size > _LARGEST_HEADER:
+                raise Doubt("a tar member's name is too long")
             member.skip()
         elif kind == _SPARSE or (kind in _WITHOUT_DATA and size):
             raise Doubt("a tar member whose data cannot be told")
@@ -58,6 +60,20 @@ def members(source: Reads) -> Iterator[Reads]:
             yield member
             member.skip()
         _exactly(source, -size % BLOCK)
+    while piece := source.read(_PIECE):
+        if piece.strip(b"\0"):
+            raise Doubt("something stands after a tar archive's end")
+
+
+def is_header(head: bytes) -> bool:
+    """Whether a file that begins so is a tar archive, of any age and whatever its first member
+    is called."""
+    if len(head) < BLOCK or not head[148:156].strip(b" \0"):
+        return False
+    try:
+        return _size(head[:BLOCK]) >= 0
+    except Doubt:
+        return False
 
 
 def _says_more(extended: bytes) -> bool:

@@ -62,6 +62,30 @@ async def test_a_filter_that_two_ask_for_runs_once(workshop: Workshop, filters: 
         assert operator.result(job, 0)[1].read_text() == f"42 {filters[0]}"
 
 
+async def test_a_dataset_s_filter_counts_whatever_becomes_of_the_environment_s(
+    workshop: Workshop, filters: list[str]
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def waits_and_fails(run: FakeRun) -> int:
+        begun.set()
+        await go_on.wait()
+        return 3
+
+    workshop.world.add_image("lab/filter:3", waits_and_fails)
+    async with workshop.operator() as operator:
+        job = await start(operator, **with_rules(filterImage="lab/filter:3"))
+        await begun.wait()
+    go_on.set()
+    workshop.environment(filterImage="")
+    async with workshop.operator() as operator:
+        job = await ended(operator, job)
+        assert (job.phase, job.results) == (Phase.PUBLISHING_FAILED, ())
+        assert job.termination is not None
+        assert job.termination.reason == "filter_failed"
+    assert workshop.leftovers() == NOTHING_LEFT
+
+
 async def test_a_dataset_s_filter_that_fails(workshop: Workshop, filters: list[str]) -> None:
     workshop.world.add_image("lab/filter:3", exits_3)
     async with workshop.operator() as operator:
