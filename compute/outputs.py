@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compute import decide, results, sealing, tenure
+from compute.egress.bench import Bench, MayGoOn
 from compute.egress.inputs import digests_of
 from compute.egress.judge import Left, judge
 from compute.egress.sources import filters, hides_logs, most_log_bytes, rule_sources
@@ -28,10 +29,6 @@ from compute.status import Goal, Phase
 from compute.store.jobs import JobStore
 
 log = logging.getLogger(__name__)
-
-_JUDGED_AT_ONCE = 2
-"""Jobs. Looking into what hostile code wrote may take minutes of a thread; the others are there
-for everybody."""
 
 
 class Outputs:
@@ -49,7 +46,7 @@ class Outputs:
         self._data_dir = data_dir
         self._clock = clock
         self._environment_of = environment_of
-        self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
+        self._bench = Bench()
 
     async def collect(self, job: Job) -> Job:
         """Judge what the job left behind, and have it published, held or refused; write down
@@ -60,8 +57,7 @@ class Outputs:
             # Logs that the algorithm wrote itself have not passed a filter.
             sources.append(results.Source(folders.own_logs, "algorithmLog"))
         collected = await self._gather(environment, sources, folders.results)
-        async with self._judging:
-            verdict = await self._judge(job, collected)
+        verdict = await self._judge(job, collected)
         termination = job.termination or decide.STOPPED
         if collected.over_quota and termination.phase is Phase.COMPLETED:
             termination = decide.in_stage(job, decide.over_quota(termination))
@@ -138,24 +134,18 @@ class Outputs:
         sources = rule_sources(job, environment)
         if not sources:
             return None
-        inputs: frozenset[str] | None = frozenset()
-        if any(source.rules.noInputCopies for source in sources):
-            try:
-                inputs = await asyncio.to_thread(digests_of, job, folders, environment.disk_bytes)
-            except OSError as error:
-                raise PublishingFailed(f"inputs could not be read: {error.strerror}") from error
-        left = Left(
-            collected.files, results.partial_of(folders.results), collected.unbudgeted, inputs
-        )
-        verdict = await asyncio.to_thread(
-            functools.partial(
-                judge,
-                sources,
-                left,
-                most_inflated=environment.disk_bytes,
-                may_go_on=tenure.require,
-            )
-        )
+        compares = any(source.rules.noInputCopies for source in sources)
+        folder, most = results.partial_of(folders.results), environment.disk_bytes
+
+        def look(may_go_on: MayGoOn) -> Verdict:
+            inputs = digests_of(job, folders, most, may_go_on) if compares else frozenset()
+            left = Left(collected.files, folder, collected.unbudgeted, inputs)
+            return judge(sources, left, most_inflated=most, may_go_on=may_go_on)
+
+        try:
+            verdict = await self._bench.run(environment.id, look)
+        except OSError as error:
+            raise PublishingFailed(f"inputs could not be read: {error.strerror}") from error
         if verdict.outcome is not Outcome.HOLD:
             return verdict
         return replace(verdict, held_until=self._clock() + verdict.hold_s)

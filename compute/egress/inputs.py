@@ -7,7 +7,7 @@ within the bounds: who is given ``data.csv.gz`` must not hand out ``data.csv``. 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from compute import staged
@@ -21,17 +21,23 @@ LEAST_MEMBER = 64
 """Bytes. What is smaller is equal to something by chance."""
 
 
-def digests_of(job: Job, folders: JobFolders, most_inflated: int) -> frozenset[str] | None:
+def digests_of(
+    job: Job,
+    folders: JobFolders,
+    most_inflated: int,
+    may_go_on: Callable[[], None] = lambda: None,
+) -> frozenset[str] | None:
     """SHA-256 of the inputs that came from datasets. ``most_inflated`` bounds the bytes that
-    all archives among them hold. None where one that was used in place has changed meanwhile:
-    nobody knows what was read of it. Raises OSError."""
+    all archives among them hold; ``may_go_on`` raises where the looking is to end. None where
+    one that was used in place has changed meanwhile: nobody knows what was read of it. Raises
+    OSError."""
     if staged.has_changed(folders, job.stage + 1):
         return None
     paths = list(_files(job, folders))
     known = staged.input_digests(folders, job.stage + 1)
     if known is None:
         known = frozenset(map(_sha256, paths))
-    return known | frozenset(_members(paths, Budget(most_inflated)))
+    return known | frozenset(_members(paths, Budget(most_inflated, may_go_on=may_go_on)))
 
 
 def _files(job: Job, folders: JobFolders) -> Iterator[Path]:

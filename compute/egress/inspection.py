@@ -21,7 +21,7 @@ from typing import IO, Protocol, cast
 from compute.egress import contents, tars, zips
 from compute.egress.bounds import MOST_DEPTH, MOST_IN_MEMORY, Budget, Doubt
 from compute.egress.tables import TextMeter
-from compute.errors import PublishingFailed
+from compute.errors import ComputeError, PublishingFailed
 
 PIECE = 64 << 10
 _MOST_AT_ONCE = 4 << 20
@@ -172,7 +172,7 @@ def _archive() -> Iterator[None]:
     """Readers of archives raise all kinds of things on hostile bytes."""
     try:
         yield
-    except (Doubt, PublishingFailed, GeneratorExit):
+    except (Doubt, ComputeError, GeneratorExit):
         raise
     except Exception as error:
         raise Doubt("an archive is broken") from error

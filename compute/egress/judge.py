@@ -62,9 +62,10 @@ def judge(
     may_go_on: Callable[[], None] = lambda: None,
 ) -> Verdict:
     """The verdict. ``most_inflated`` bounds the bytes that archives hold, all together;
-    ``may_go_on`` is called before each file, and raises where it may not. Raises
+    ``may_go_on`` is called before each piece, and raises where the judging is to end. Raises
     PublishingFailed for a fault of the disk."""
-    seen = _look([source.rules for source in sources], left, Budget(most_inflated), may_go_on)
+    budget = Budget(most_inflated, may_go_on=may_go_on)
+    seen = _look([source.rules for source in sources], left, budget)
     findings = tuple(_finding(source, left, seen) for source in sources)
     held = [
         source.rules.holdFor
@@ -74,9 +75,7 @@ def judge(
     return Verdict(findings, hold_s=min(held, default=0))
 
 
-def _look(
-    rules: Sequence[EgressRules], left: Left, budget: Budget, may_go_on: Callable[[], None]
-) -> _Seen:
+def _look(rules: Sequence[EgressRules], left: Left, budget: Budget) -> _Seen:
     seen = _Seen()
     wants = Wants(
         types=any(each.types for each in rules),
@@ -86,7 +85,7 @@ def _look(
     if wants.digests:
         seen.digests |= {file.sha256 for file in left.files if file.filesize}
     for file in left.files:
-        may_go_on()
+        budget.may_go_on()
         captured = file.index in left.captured
         wanted = Wants(digests=wants.digests) if captured else wants
         if file.filesize and wanted.anything and not seen.closed:
