@@ -34,6 +34,8 @@ from compute.models import Image
 
 _NOBODY = "65534:65534"
 _USER = re.compile(r"[1-9][0-9]{0,8}:[0-9]{1,9}")
+_LONGEST_S = 10**10
+"""Some centuries: what is added to a time is still one."""
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -226,9 +228,9 @@ class Environment(_Section):
     maxJobsPerConsumer: Annotated[int, Field(ge=1)] | None = None
     maxQueue: Annotated[int, Field(ge=0)] = 1000
     maxQueuePerConsumer: Annotated[int, Field(ge=1)] = 100
-    maxQueueWait: Annotated[int, Field(ge=1)] = 24 * 3600
-    maxJobDuration: Annotated[int, Field(ge=1)] = 3600
-    storageExpiry: Annotated[int, Field(ge=1)] = 7 * 24 * 3600
+    maxQueueWait: Annotated[int, Field(ge=1, le=_LONGEST_S)] = 24 * 3600
+    maxJobDuration: Annotated[int, Field(ge=1, le=_LONGEST_S)] = 3600
+    storageExpiry: Annotated[int, Field(ge=1, le=_LONGEST_S)] = 7 * 24 * 3600
     stopGrace: Annotated[float, Field(ge=0, le=60)] = 3.0
     maxOutputFiles: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     maxLogMB: Annotated[int, Field(ge=1, le=102400)] = 16

@@ -393,6 +393,9 @@ class Reconciler:
         """A place may have become free."""
         if before.phase in ACTIVE and after.phase not in ACTIVE:
             self.fill()
+        if before.phase is not after.phase and after.phase is Phase.HELD:
+            log.info("job_held job=%s", after.id)
+        elif not before.phase.terminal and after.phase.terminal:
             log.info("job_ended job=%s status=%s", after.id, after.phase.number)
 
     def _rest(self, job: Job, step: Rest) -> None:

@@ -7,7 +7,8 @@ is the last one are in the nonce, the whole header is authenticated with every c
 construction of Hoang, Reyhanitabar, Rogaway and Vizár, 2015). So a file that was cut, reordered,
 put together of two, or stands in another one's place, of this job or another, does not open.
 
-Memory is bounded by a chunk, and any chunk can be opened without those before it.
+Memory is bounded by a chunk, and any chunk can be opened without those before it. The libraries,
+five megabytes, are imported when the first result is sealed.
 """
 
 from __future__ import annotations
@@ -20,9 +21,6 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
-
-import ecies
-from Crypto.Cipher import AES
 
 from compute.errors import PublishingFailed
 from compute.models import ResultFile
@@ -70,6 +68,8 @@ def header(file: ResultFile, job_id: str, public_key: bytes, wrapped_key: bytes)
 
 def chunks(clear: BinaryIO, head: bytes, key: bytes) -> Iterator[bytes]:
     """The sealed chunks of what can be read from ``clear``. Blocking."""
+    from Crypto.Cipher import AES
+
     number, piece = 0, clear.read(CHUNK_BYTES)
     while True:
         following = clear.read(CHUNK_BYTES) if len(piece) == CHUNK_BYTES else b""
@@ -113,6 +113,8 @@ def _seal(
     job_id: str,
     may_go_on: Callable[[], bool],
 ) -> ResultFile:
+    import ecies
+
     clear_path = path_of(folder, file)
     sealed_path = clear_path.with_name(f"{file.index}{SUFFIX}")
     key, recipient = secrets.token_bytes(KEY_BYTES), bytes.fromhex(public_key.removeprefix("0x"))

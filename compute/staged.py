@@ -97,6 +97,13 @@ def of_stages(folders: JobFolders, stages: int) -> list[Staged | None]:
     return [read(folders.staged_of(stage)) for stage in range(stages)]
 
 
+def has_changed(folders: JobFolders, stages: int) -> bool:
+    """Whether a file of a dataset is known to have been another one after one of the first
+    ``stages`` stages than before it. Blocking."""
+    known = filter(None, of_stages(folders, stages))
+    return any(each.changed for stage in known for each in stage.inputs)
+
+
 def input_digests(folders: JobFolders, stages: int) -> frozenset[str] | None:
     """SHA-256 of all files of datasets that the first ``stages`` stages of a job were given;
     None when that is not known of one of them. Blocking."""

@@ -115,17 +115,21 @@ class Stager:
 
     async def staged(self, folders: JobFolders) -> Staged | None:
         """What a stage that is over was given, None where that cannot be read. Files that were
-        used in place are looked at once more."""
+        used in place are looked at once more, and what changed is written down."""
         found = await asyncio.to_thread(staged.read, folders.staged)
         if found is None or not any(each.in_place for each in found.inputs):
             return found
         paths = {mount.target: mount.source for mount in local_mounts(folders)}
-        return replace(
+        looked = replace(
             found, inputs=tuple([await self._looked_at(each, paths) for each in found.inputs])
         )
+        if looked != found:
+            tenure.require()
+            await asyncio.to_thread(staged.write, folders.staged, looked)
+        return looked
 
     async def _looked_at(self, file: StagedInput, paths: Mapping[str, Path]) -> StagedInput:
-        if not file.in_place:
+        if not file.in_place or file.changed:
             return file
         try:
             now = await self._cache.digests.of(paths[_target(file.did, file.index)])

@@ -84,7 +84,7 @@ def _explain(item: Mapping[str, Any], document: Any, top: str) -> str:
         else:
             path += f".{part}" if path else str(part)
     hint = _HINTS.get(item["type"])
-    text = str(item["msg"]).removeprefix("Value error, ")
+    text = str(item["msg"]).removeprefix("Value error, ").replace("valid tuple", "valid list")
     return f"{path or top}: {text}" + (f"; {hint}" if hint else "")
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +37,8 @@ MAX_SAMPLE_BYTES = 64 << 20
 MAX_SAMPLE_FILES = 100
 AT_ONCE = 8
 """How many files of samples are handed out at the same time."""
+EACH = 2
+"""How many of them to one asker: who takes them slowly must not keep them from others."""
 
 OCTETS = "application/octet-stream"
 NO_SAMPLE = "The data owner has published no sample for this service."
@@ -74,7 +77,7 @@ class Samples:
         self._trail = trail
         self._max_bytes = max_bytes
         self._describer = Describer()
-        self._handing_out = 0
+        self._handing_out: Counter[str] = Counter()
 
     async def describe(self, did: str, service_id: str, gone: Gone = waits) -> Sample:
         """The sample of a service; one without files where there is none. Raises UnknownAsset,
@@ -97,8 +100,10 @@ class Samples:
         range_: str | None = None,
         if_range: str | None = None,
         look_only: bool = False,
+        asker: str = "",
     ) -> AsyncIterator[Part]:
         """One file of a sample. ``range_`` and ``if_range`` are request headers (RFC 9110).
+        ``asker`` tells askers apart, empty for one that cannot be told from others.
 
         Raises UnknownAsset, ProviderError, TooManySamples, OriginUnavailable.
         """
@@ -108,10 +113,7 @@ class Samples:
             raise ProviderError(NO_SAMPLE)
         if index >= len(files):
             raise ProviderError(f"No such fileIndex {index}", field="fileIndex")
-        if self._handing_out >= AT_ONCE:
-            raise TooManySamples(TOO_MANY)
-        self._handing_out += 1
-        try:
+        with self._turn(asker):
             async with AsyncExitStack() as stack:
                 part = await _opened(stack, files[index], range_, if_range)
                 if part.size is not None and part.size > self._max_bytes:
@@ -121,8 +123,19 @@ class Samples:
                     log.info("sample_served did=%s service=%s index=%s", did, service_id, index)
                 bounded = _bounded(part.chunks, self._max_bytes)
                 yield replace(part, content_type=OCTETS, chunks=bounded)
+
+    @contextmanager
+    def _turn(self, asker: str) -> Iterator[None]:
+        """Raises TooManySamples."""
+        mine = self._handing_out[asker] if asker else 0
+        if mine >= EACH or self._handing_out.total() >= AT_ONCE:
+            raise TooManySamples(TOO_MANY)
+        self._handing_out[asker] += 1
+        try:
+            yield
         finally:
-            self._handing_out -= 1
+            self._handing_out[asker] -= 1
+            self._handing_out = +self._handing_out
 
     async def _service(self, did: str, service_id: str) -> tuple[Ddo, Service]:
         ddo = await self._catalogue.resolve(did)
@@ -136,7 +149,10 @@ class Samples:
         return ddo, service
 
     async def _files(self, ddo: Ddo, service: Service) -> Sequence[SourceFile]:
-        files = await asyncio.to_thread(self._supplier.sample_files, ddo, service)
+        try:
+            files = await asyncio.to_thread(self._supplier.sample_files, ddo, service)
+        except InputUnavailable as error:
+            raise unavailable(error) from None
         if len(files) > MAX_SAMPLE_FILES:
             raise ProviderError(f"A sample has {MAX_SAMPLE_FILES} files at most.")
         return files

@@ -26,10 +26,13 @@ def digests_of(
     folders: JobFolders,
     most_inflated: int,
     may_go_on: Callable[[], None] = lambda: None,
-) -> frozenset[str]:
+) -> frozenset[str] | None:
     """SHA-256 of the inputs that came from datasets. ``most_inflated`` bounds the bytes that
-    all archives among them hold; ``may_go_on`` raises where the looking is to end. Raises
+    all archives among them hold; ``may_go_on`` raises where the looking is to end. None where
+    one that was used in place has changed meanwhile: nobody knows what was read of it. Raises
     OSError."""
+    if staged.has_changed(folders, job.stage + 1):
+        return None
     paths = list(_files(job, folders))
     known = staged.input_digests(folders, job.stage + 1)
     if known is None:
@@ -48,7 +51,7 @@ def _files(job: Job, folders: JobFolders) -> Iterator[Path]:
 
 
 def _members(paths: Iterable[Path], budget: Budget) -> Iterator[str]:
-    for path in filter(Path.exists, paths):
+    for path in filter(Path.is_file, paths):
         try:
             for part in parts_of(path, Wants(digests=True), budget):
                 if part.size >= LEAST_MEMBER and part.sha256:

@@ -22,18 +22,19 @@ from compute.results import path_of
 
 _MOST_LISTED = 256
 NO_COPIES = "noInputCopies: no output or log equals an input"
+NOT_KNOWN = f"{NO_COPIES}, and an input was changed while it was used"
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
     """What a job left behind: ``files``, which lie in ``folder`` by their indexes. ``captured``
     are the indexes of logs that the engine kept; all other files the algorithm wrote itself.
-    ``inputs`` are the SHA-256 of what it read."""
+    ``inputs`` are the SHA-256 of what it read, None where that is not known."""
 
     files: Sequence[ResultFile]
     folder: Path
     captured: Collection[int] = ()
-    inputs: Collection[str] = ()
+    inputs: Collection[str] | None = ()
 
     @property
     def written(self) -> list[ResultFile]:
@@ -88,7 +89,7 @@ def _look(rules: Sequence[EgressRules], left: Left, budget: Budget) -> _Seen:
         captured = file.index in left.captured
         wanted = Wants(digests=wants.digests) if captured else wants
         if file.filesize and wanted.anything and not seen.closed:
-            sound = _look_at(path_of(left.folder, file), wanted, budget, left.inputs, seen)
+            sound = _look_at(path_of(left.folder, file), wanted, budget, left.inputs or (), seen)
             seen.closed |= not sound and not captured
             seen.closed_log |= not sound
     return seen
@@ -136,11 +137,16 @@ def _fired(rules: EgressRules, left: Left, seen: _Seen) -> list[str]:
         fired.append(f"types: only {_listed(rules.types)}")
     if rules.maxRows is not None and (seen.closed or seen.uncounted or seen.rows > rules.maxRows):
         fired.append(f"maxRows: at most {rules.maxRows} rows in a table")
-    if rules.noInputCopies and (
-        seen.closed or seen.closed_log or not seen.digests.isdisjoint(left.inputs)
-    ):
-        fired.append(NO_COPIES)
+    if rules.noInputCopies:
+        fired += _copies(left, seen)
     return fired
+
+
+def _copies(left: Left, seen: _Seen) -> list[str]:
+    if left.inputs is None:
+        return [NOT_KNOWN] if any(file.filesize for file in left.files) else []
+    copied = not seen.digests.isdisjoint(left.inputs)
+    return [NO_COPIES] if seen.closed or seen.closed_log or copied else []
 
 
 def _of_types(rules: EgressRules, seen: _Seen) -> bool:

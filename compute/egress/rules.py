@@ -87,13 +87,26 @@ class EgressRules(BaseModel):
     holdFor: Annotated[int, Field(ge=1, le=LONGEST_HOLD_S)] = 7 * 24 * 3600
     reviewers: tuple[Wallet, ...] = Few
 
+    @field_validator("names")
+    @classmethod
+    def _below_the_outputs(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        """A path that no output ever has would refuse all."""
+        for pattern in patterns:
+            if pattern.startswith(("/", "./", "../")):
+                raise ValueError(
+                    f"names: {pattern!r} fits no output; write it as it is below /data/outputs"
+                )
+        return patterns
+
     @field_validator("types")
     @classmethod
     def _known_words(cls, types: tuple[str, ...]) -> tuple[str, ...]:
         """A word that no file is ever told by would refuse all."""
         for pattern in types:
             if not any(names.is_allowed(word, [pattern]) for word in contents.WORDS):
-                raise ValueError(f"types: no contents are {pattern!r}; see the list of words")
+                raise ValueError(
+                    f"types: no contents are {pattern!r}; docs/operators/egress.md lists the words"
+                )
         return types
 
     @property

@@ -307,4 +307,5 @@ def _shown(name: str, part: Any) -> Any:
 def _faults(error: ValidationError) -> Iterator[str]:
     for fault in error.errors(include_input=False, include_url=False):
         where = ".".join(str(step) for step in fault["loc"]) or "document"
-        yield f"{where}: {fault['msg']}"
+        text = fault["msg"].removeprefix("Value error, ").replace("valid tuple", "valid list")
+        yield f"{where}: {text}"

@@ -262,6 +262,10 @@ async def _only_environment(client: ComputeClient) -> str:
 async def _download_all(
     client: ComputeClient, job: Job, folder: Path, how: Opening | None, *, overwrite: bool
 ) -> Sequence[Path]:
+    if not job.finished:
+        say(f"The job is not finished: {describe(job)}")
+    elif not job.results:
+        say("The job has no results.")
     with transfer_bars() as bars:
         return await client.download_all(job.id, folder, bars, overwrite=overwrite, opening=how)
 

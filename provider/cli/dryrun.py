@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +19,7 @@ if TYPE_CHECKING:
     from provider.dryrun.making import Asked
     from provider.dryrun.report import Report
 
+_CLEARING = "One moment: what the dry run has made is being taken away."
 _JSON_HELP = "Print JSON for machines, to stdout only."
 
 
@@ -92,6 +90,9 @@ def dry_run(
     no_gpu: Annotated[
         bool, typer.Option("--no-gpu", help="Run without the environment's GPUs.")
     ] = False,
+    no_network: Annotated[
+        bool, typer.Option("--no-network", help="Run without the environment's network.")
+    ] = False,
     metadata_url: Annotated[
         str,
         typer.Option(
@@ -141,6 +142,7 @@ def dry_run(
         results=results,
         overwrite=overwrite,
         gpus=not no_gpu,
+        network=not no_network,
         metadata_url=metadata_url,
         environments_file=environments_file,
         engine=engine or None,
@@ -152,6 +154,7 @@ def dry_run(
 def _run(asked: Asked, custom_data: str, receipt: Path | None, *, as_json: bool) -> None:
     from compute.errors import ComputeError
     from provider.cli.actions import run
+    from provider.cli.interrupts import interruptible
     from provider.cli.loglines import shower
     from provider.cli.requests import read_json
     from provider.dryrun.making import try_out
@@ -167,10 +170,9 @@ def _run(asked: Asked, custom_data: str, receipt: Path | None, *, as_json: bool)
         say(f"{time.monotonic() - begun:7.1f} s  {job.phase.number} {job.phase.text}{more}")
 
     async def work() -> Report:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, os.kill, os.getpid(), signal.SIGINT)
         data = read_json("--algocustomdata", custom_data)
-        return await try_out(replace(asked, custom_data=data), Screen(moved, show, say))
+        trying = try_out(replace(asked, custom_data=data), Screen(moved, show, say))
+        return await interruptible(trying, lambda: say(_CLEARING))
 
     try:
         report = run(work, lambda: "Interrupted. Nothing is left of the dry run.")
@@ -191,8 +193,13 @@ def _tell(report: Report, receipt: Path | None, *, as_json: bool) -> None:
     from provider.client.models import Failure
     from provider.dryrun.report import document, words
 
-    if receipt is not None and report.statement is not None:
-        receipt.write_text(json.dumps(report.statement, indent=2) + "\n", encoding="utf-8")
+    if receipt is not None and report.statement is None:
+        say("There is no receipt: of what is held there is none before somebody has decided.")
+    elif receipt is not None:
+        try:
+            receipt.write_text(json.dumps(report.statement, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            say(f"{receipt} cannot be written: {error.strerror}.")
     if as_json:
         print_json(document(report))
         return

@@ -239,14 +239,18 @@ class AssetCalls(ProviderSession):
         index: int = 0,
         progress: Progress = no_progress,
         overwrite: bool = True,
+        most_bytes: int | None = None,
     ) -> Path:
-        """Bring one file of a dataset's sample to disk, as the file ``path``."""
+        """Bring one file of a dataset's sample to disk, as the file ``path``; none that is larger
+        than ``most_bytes``."""
         query = {**_service_of(Dataset.of(asset)), "fileIndex": str(index)}
 
         def opener(headers: dict[str, str]) -> Any:
             return self._calls.transport.open("computeSample", query=query, headers=headers)
 
-        return await self._bring(opener, path, "", progress, overwrite=overwrite)
+        return await self._bring(
+            opener, path, "", progress, overwrite=overwrite, most_bytes=most_bytes
+        )
 
     async def _info(self, asset: Dataset, index: int) -> FileInfo:
         for info in await self.fileinfo(asset):

@@ -124,11 +124,19 @@ class PartFile:
 class Download:
     """One result on its way to ``target``.
 
-    ``sha256`` is what the list of results says, empty if it says nothing.
+    ``sha256`` is what the list of results says, empty if it says nothing. ``most_bytes`` is
+    how large the file may be, None for any size.
     """
 
     def __init__(
-        self, opener: Opener, target: Path, sha256: str, patience: Patience, progress: Progress
+        self,
+        opener: Opener,
+        target: Path,
+        sha256: str,
+        patience: Patience,
+        progress: Progress,
+        *,
+        most_bytes: int | None = None,
     ) -> None:
         self._opener = opener
         self._part = PartFile(target)
@@ -137,6 +145,7 @@ class Download:
         self._total: int | None = None
         self._patience = patience
         self._progress = progress
+        self._most_bytes = most_bytes
 
     async def run(self) -> Path:
         """Fetch, verify, rename. Raises DownloadFailedError or what the provider refuses."""
@@ -227,6 +236,12 @@ class Download:
                 chunk = await response.content.read(_CHUNK_BYTES)
             if not chunk:
                 return
+            if self._most_bytes is not None and self._part.size + len(chunk) > self._most_bytes:
+                await asyncio.to_thread(self._part.discard)
+                raise DownloadFailedError(
+                    f"{self._part.target.name} is larger than the {self._most_bytes} bytes that it"
+                    " may have."
+                )
             await asyncio.to_thread(self._part.write, chunk)
             self._progress(self._part.size, self._total)
 

@@ -41,8 +41,14 @@ CODES: Mapping[str, str] = {
     "checksum_prefix": "the checksum must start with sha256:",
     "no_raw_algo_allowed": "the dataset does not allow raw algorithms",
     "not_trusted_algo_publisher": "the dataset does not trust the algorithm's publisher",
-    "egress_without_reviewer": "the dataset's results need a reviewer, and its document has none",
-    "egress_filter_not_allowed": "the dataset's filter image may not run in this environment",
+    "egress_without_reviewer": (
+        "the dataset's results are to be held, but nobody may release them; the data owner has to"
+        " list wallets in compute.egress.reviewers of its document"
+    ),
+    "egress_filter_not_allowed": (
+        "the dataset's filter image is not allowed in this environment; its operator has to add it"
+        " to images.allow, or another environment has to be chosen"
+    ),
     "not_trusted_algo": "the dataset does not trust this algorithm",
     "no_publisherTrustedAlgorithms": "the dataset trusts no algorithm",
     "algorithm_file_checksum_mismatch": "the algorithm's files are not the ones that were trusted",

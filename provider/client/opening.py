@@ -201,7 +201,9 @@ class Opening:
         are brought than after."""
         wanted, own = job.encrypt_to, public_key_of(self.private_key)
         if not wanted:
-            raise ClientUsageError(f"The results of job {job.id} are not encrypted.")
+            raise ClientUsageError(
+                f"The results of job {job.id} are not encrypted: bring them without decrypting."
+            )
         if wanted != own:
             raise WrongKeyError(
                 f"The results of job {job.id} are encrypted to the public key {wanted}, but this"

@@ -108,12 +108,20 @@ class ProviderSession:
         )
 
     async def _bring(
-        self, opener: Opener, path: Path, sha256: str, progress: Progress, *, overwrite: bool
+        self,
+        opener: Opener,
+        path: Path,
+        sha256: str,
+        progress: Progress,
+        *,
+        overwrite: bool,
+        most_bytes: int | None = None,
     ) -> Path:
         """A file to disk, unless it is there already."""
         if not overwrite and await asyncio.to_thread(path.exists):
             return await asyncio.to_thread(kept, path, sha256)
-        return await Download(opener, path, sha256, self._patience, progress).run()
+        download = Download(opener, path, sha256, self._patience, progress, most_bytes=most_bytes)
+        return await download.run()
 
 
 def no_progress(done: int, total: int | None) -> None:

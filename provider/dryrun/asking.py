@@ -33,10 +33,14 @@ from provider.client.wallet import Key
 from provider.dryrun.offered import Offer, offer, rules
 from provider.dryrun.shelf import Kept, Shelf, age
 from provider.errors import AssetMalformed
+from provider.samples import MAX_SAMPLE_BYTES, MAX_SAMPLE_FILES
 
 SAMPLE = "computeSample"
 NOTHING_FOR_S = 3600.0
 """How long it is taken for granted that there is still nothing."""
+
+_IDS_TOLD = 20
+Listed = list[tuple[str | None, Mapping[str, Any]]]
 
 ANY_KEY = "1".zfill(64)
 """For questions that nobody signs."""
@@ -75,8 +79,7 @@ class Provider:
 
     async def environment(self, wanted: str) -> tuple[Offer, str]:
         """An environment by its id, the only one for an empty id, and who told it when."""
-        kept = None if self._refresh else self._find("environments", self.url)
-        listed = _listed(kept.document, wanted) if kept else []
+        kept, listed = (None, []) if self._refresh else self._known(wanted)
         if kept is None or not listed:
             kept = await self._ask_environments(kept)
             listed = _listed(kept.document, wanted)
@@ -84,6 +87,14 @@ class Provider:
             raise ClientUsageError(_unknown(kept.document, wanted))
         told = f"told by {self.url} {age(self._now() - kept.at)} (--refresh asks again)"
         return offer(listed), told
+
+    def _known(self, wanted: str) -> tuple[Kept | None, Listed]:
+        """What is kept, and what there is in it; what is kept and not understood is not."""
+        kept = self._find("environments", self.url)
+        try:
+            return kept, _listed(kept.document, wanted) if kept else []
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None, []
 
     async def _ask_environments(self, kept: Kept | None) -> Kept:
         try:
@@ -150,7 +161,8 @@ class Provider:
         if terms is None:
             raise NotFoundError(
                 f"{self.url} tells no sample of {plain(name, 200)}: it may have no such dataset,"
-                " or be out of reach."
+                " or tell of it only when it has a sample, or be out of reach. What it said is"
+                " kept for an hour; --refresh asks again."
             )
         if not terms.sample:
             raise NotFoundError(f"The owner of {plain(name, 200)} has published no sample.")
@@ -164,7 +176,9 @@ class Provider:
         if missing:
             async with self._client() as client:
                 for index, path in missing:
-                    await client.download_sample(name, path, index=index)
+                    await client.download_sample(
+                        name, path, index=index, most_bytes=MAX_SAMPLE_BYTES
+                    )
         return paths
 
     async def code(self, did: str, service_id: str) -> Path:
@@ -194,9 +208,12 @@ class Provider:
         )
 
 
-def _listed(document: Any, wanted: str) -> list[tuple[str | None, Mapping[str, Any]]]:
-    """The objects that describe the environment, one a chain."""
-    found = [(chain, raw) for chain, raw in document["environments"]]
+def _listed(document: Any, wanted: str) -> Listed:
+    """The objects that describe the environment, one a chain. Raises KeyError, TypeError,
+    ValueError, AttributeError for a document that was not made here."""
+    found = [
+        (None if chain is None else str(chain), raw) for chain, raw in document["environments"]
+    ]
     ids = {str(raw.get("id")) for _, raw in found}
     chosen = wanted or (next(iter(ids)) if len(ids) == 1 else "")
     return [(chain, raw) for chain, raw in found if str(raw.get("id")) == chosen]
@@ -204,7 +221,9 @@ def _listed(document: Any, wanted: str) -> list[tuple[str | None, Mapping[str, A
 
 def _unknown(document: Any, wanted: str) -> str:
     ids = sorted({str(raw.get("id")) for _, raw in document["environments"]})
-    known = ", ".join(plain(one, 80) for one in ids) or "none"
+    known = ", ".join(plain(one, 80) for one in ids[:_IDS_TOLD]) or "none"
+    if len(ids) > _IDS_TOLD:
+        known += f" and {len(ids) - _IDS_TOLD} more"
     if not wanted:
         return f"Choose an environment: URL#ID with one of {known}."
     return f"The provider has no environment {plain(wanted, 80)}; it has {known}."
@@ -214,6 +233,8 @@ def _terms(document: Any) -> Terms:
     """Raises AnswerNotUnderstoodError."""
     try:
         files, egress = document["files"], document.get("egress")
+        if len(files) > MAX_SAMPLE_FILES:
+            raise TypeError("more files than a sample may have")
         return Terms(
             allow_raw=document.get("allowRawAlgorithm") is True,
             allow_network=document.get("allowNetworkAccess") is True,

@@ -38,6 +38,11 @@ def local_did(number: int) -> str:
     return f"did:op:{number:064x}"
 
 
+def is_local(did: str) -> bool:
+    """True for a DID of :func:`local_did`."""
+    return re.fullmatch(r"did:op:0{60}\d{4}", did) is not None
+
+
 def given(text: str, number: int) -> Given:
     """What ``--input`` says: ``PATH``, ``DID=PATH`` or ``DID#SERVICE=PATH``. Raises
     ClientUsageError."""

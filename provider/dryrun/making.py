@@ -16,7 +16,7 @@ from provider.client.wallet import Wallet, load_signer
 from provider.dialects.ocean.requests import MAX_CODE_CHARACTERS
 from provider.dryrun.asking import Provider, Terms
 from provider.dryrun.inputs import DEFAULT_SERVICE, Given, given, require_did
-from provider.dryrun.offered import NOBODY, Offer
+from provider.dryrun.offered import NOBODY, Offer, without_network
 from provider.dryrun.plan import Code, Plan, stand_in
 from provider.dryrun.report import Report
 from provider.dryrun.running import Screen, Wishes, dry_run
@@ -45,6 +45,7 @@ class Asked:
     results: Path | None = None
     overwrite: bool = False
     gpus: bool = True
+    network: bool = True
     metadata_url: str = ""
     environments_file: Path | None = None
     engine: str | None = None
@@ -59,6 +60,8 @@ async def try_out(asked: Asked, screen: Screen) -> Report:
         offer, told = _own(asked, wanted)
     else:
         offer, told = await provider.environment(wanted)
+    if not asked.network:
+        offer = without_network(offer)
     screen.said(f"Environment {plain(offer.environment.id, 80)}, {told}.")
     plan = await _plan(asked, provider, offer)
     wishes = Wishes(

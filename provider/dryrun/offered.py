@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -40,6 +40,9 @@ _RUNTIME = (
 _GIB = 1 << 30
 _DISK_KEPT_FREE = 256 << 20
 _LEAST_DISK_GB = 0.001
+_MOST_PRICE = 10**36
+_FINEST_PRICE = 100
+"""Digits after the point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,14 @@ def offer(listed: Sequence[tuple[str | None, Mapping[str, Any]]]) -> Offer:
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(step) for step in fault["loc"])
+        where = f"{where}: " if where else ""
+        what = fault["msg"].removeprefix("Value error, ")
         raise AnswerNotUnderstoodError(
             f"The provider's environment {plain(str(wire.get('id')), 80)} cannot be tried here:"
-            f" {where}: {plain(fault['msg'], 200)}."
+            f" {plain(where, 100)}{plain(what, 200)}."
         ) from None
-    return Offer(environment, tuple(_prices(listed)), tuple(notes))
+    prices = tuple(_prices(listed, notes))
+    return Offer(environment, prices, tuple(notes))
 
 
 def rules(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,16 +121,41 @@ def _without_other_user(values: dict[str, Any]) -> list[str]:
     return [f"The algorithm runs as you ({uid}), at the provider as user {plain(user, 30)}."]
 
 
-def _prices(listed: Sequence[tuple[str | None, Mapping[str, Any]]]) -> list[Price]:
+def _prices(
+    listed: Sequence[tuple[str | None, Mapping[str, Any]]], notes: list[str]
+) -> list[Price]:
     found = []
     for chain_id, wire in listed:
-        try:
-            per_minute = Decimal(str(wire.get("priceMin") or 0))
-        except InvalidOperation:
+        if chain_id is None:
             continue
-        if chain_id is not None and per_minute.is_finite():
+        per_minute = _price(str(wire.get("priceMin") or 0))
+        if per_minute is None:
+            notes.append(f"The price on chain {plain(chain_id, 20)} is not understood.")
+        else:
             found.append(Price(chain_id, plain(str(wire.get("feeToken") or ""), 42), per_minute))
     return found
+
+
+def _price(text: str) -> Decimal | None:
+    """None for what is no price: below nothing, or with more digits than can be reckoned with."""
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not price.is_finite() or not 0 <= price <= _MOST_PRICE:
+        return None
+    if not price:
+        return Decimal(0)
+    return price if int(price.as_tuple().exponent) >= -_FINEST_PRICE else None
+
+
+def without_network(found: Offer) -> Offer:
+    """The same for somebody who lets nothing out, whatever the environment has."""
+    if found.environment.network == "none":
+        return found
+    note = "Without the network that the environment has (--no-network)."
+    environment = found.environment.model_copy(update={"network": "none"})
+    return replace(found, environment=environment, notes=(*found.notes, note))
 
 
 def fitted(

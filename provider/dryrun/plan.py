@@ -52,6 +52,13 @@ class Plan:
     documents: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
 
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Datasets whose rules are not known: nobody was asked, or it was not told."""
+        return tuple(
+            each.did for each in self.datasets if (each.did, each.service_id) not in self.terms
+        )
+
     def fitted(self, environment: Environment, notes: Sequence[str]) -> Plan:
         return replace(self, environment=environment, notes=(*self.notes, *notes))
 

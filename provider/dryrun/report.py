@@ -15,6 +15,7 @@ from compute.models import Job, ResultFile
 from compute.status import Phase
 from provider.chain.fees import due
 from provider.dialects.ocean import responses
+from provider.dryrun.inputs import is_local
 from provider.dryrun.offered import Price
 from provider.dryrun.watching import Measured
 
@@ -28,7 +29,8 @@ _ADDRESSES = ("algorithmLogUrl", "resultsUrls")
 @dataclass(frozen=True, slots=True)
 class Report:
     """How it went. ``results`` are the files with where they were copied, None where they were
-    not. ``told`` says where the environment is from, ``notes`` what differs from it here."""
+    not. ``told`` says where the environment is from, ``notes`` what differs from it here.
+    ``unknown`` are datasets whose rules of what may leave are not known."""
 
     job: Job
     environment: Environment
@@ -37,6 +39,7 @@ class Report:
     prices: Sequence[Price] = ()
     told: str = ""
     notes: Sequence[str] = ()
+    unknown: Sequence[str] = ()
     statement: dict[str, Any] | None = field(default=None, repr=False)
 
     @property
@@ -61,12 +64,12 @@ def costs(price: Price, seconds: float) -> Decimal:
     return Decimal(units).scaleb(-_EXACT).normalize()
 
 
-def verdict_words(verdict: Verdict | None) -> list[str]:
-    """What the rules of what may leave said, a line each."""
-    if verdict is None:
-        return ["no rules"]
+def verdict_words(verdict: Verdict | None, unknown: Sequence[str] = ()) -> list[str]:
+    """What the rules of what may leave said, a line each; then whose are not known."""
     lines = []
-    for finding in verdict.findings:
+    if verdict is None:
+        lines.append("no rules that are known here" if unknown else "no rules")
+    for finding in verdict.findings if verdict else ():
         fired = "; ".join(finding.fired)
         who = "the environment" if finding.source == "environment" else finding.source
         if finding.outcome is Outcome.PASS:
@@ -75,7 +78,11 @@ def verdict_words(verdict: Verdict | None) -> list[str]:
             lines.append(f"would be held for review by {who}" + (f": {fired}" if fired else ""))
         else:
             lines.append(f"would be refused by {who}: {fired}")
-    return lines
+    return lines + [f"not known: the rules of {_dataset(did)}" for did in unknown]
+
+
+def _dataset(did: str) -> str:
+    return "data that was given without a DID" if is_local(did) else did
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -102,6 +109,7 @@ def document(report: Report) -> dict[str, Any]:
                 {"source": each.source, "outcome": each.outcome.value, "fired": list(each.fired)}
                 for each in (job.verdict.findings if job.verdict else ())
             ],
+            "notKnown": list(report.unknown),
         },
         "results": [
             {
@@ -147,7 +155,7 @@ def words(report: Report) -> list[tuple[str, str]]:
     lines.append(("memory", _memory(report)))
     measured = report.measured
     lines.append(("processor", f"{measured.cpu_s:.2f} s" if measured else _unseen(report)))
-    lines += [("leaves", line) for line in verdict_words(job.verdict)]
+    lines += [("leaves", line) for line in verdict_words(job.verdict, report.unknown)]
     lines += [("price", line) for line in _prices(report)]
     return lines
 

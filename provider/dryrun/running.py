@@ -139,6 +139,7 @@ async def _in_room(
         prices=prices,
         told=told,
         notes=plan.notes,
+        unknown=plan.unknown,
         statement=None if account is None else statement(account),
     )
 
@@ -195,6 +196,11 @@ async def _fitted(plan: Plan, engine: Engine, folder: Path, wishes: Wishes) -> P
     if free < LEAST_DISK_BYTES:
         raise DryRunFailed(f"The disk of {folder} is full: a dry run keeps its outputs there.")
     environment, notes = fitted(plan.environment, machine, free, gpus=wishes.gpus)
+    if has_network(plan):
+        notes.append(
+            "The algorithm has a network, as at the provider: it can send what it reads here"
+            " (--no-network runs it without)."
+        )
     if has_network(plan) and environment.network not in ANY_NETWORK:
         notes.append(
             f"The network is the engine's usual one here, {plain(environment.network, 64)} at the"

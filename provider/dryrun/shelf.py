@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from provider import bounded_json
+
 _NAME_DIGITS = 32
+_DEPTH = bounded_json.DOCUMENT_DEPTH + 8
+"""An answer, and what is around it here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,10 @@ class Shelf:
     def find(self, kind: str, name: str) -> Kept | None:
         """None for one that is not there or cannot be read."""
         try:
-            kept = json.loads(self.path(kind, name).read_text(encoding="utf-8"))
-            if kept["name"] == name:
-                return Kept(kept["document"], float(kept["at"]))
+            text = self.path(kind, name).read_text(encoding="utf-8")
+            kept = bounded_json.loads(text, max_depth=_DEPTH)
+            if kept["name"] == name and math.isfinite(at := float(kept["at"])):
+                return Kept(kept["document"], at)
         except (OSError, ValueError, KeyError, TypeError):
             pass
         return None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compute.sealing import SUFFIX
 from provider import bounded_json
 from provider.client.downloads import safe_path
 from provider.receipts import dsse
@@ -24,6 +25,7 @@ MOST_BYTES = 256 << 20
 """Of a receipt."""
 
 _READ_BYTES = 1 << 20
+_NOT_KNOWN = "the receipt does not know it"
 _TOLD = 20
 """Surplus files that are told one by one."""
 
@@ -109,9 +111,23 @@ def summary(account: Mapping[str, Any]) -> list[str]:
         lines.append(f"Stage {stage['name']} {ran}: image {image['reference']}{known},")
         lines[-1] += f" input files: {count}, network: {stage['network'] or 'unknown'}."
     if account["egress"]:
-        fired = ", ".join(account["egress"]["fired"]) or "no rule"
-        lines.append(f"Rules on what may leave: {account['egress']['outcome']} ({fired}).")
+        lines.append(_verdict(account["egress"]))
     return lines
+
+
+def _verdict(egress: Mapping[str, Any]) -> str:
+    """What the rules said, and what the reviewers decided."""
+    fired = ", ".join(egress["fired"]) or "no rule fired"
+    outcome = _OUTCOMES.get(egress["outcome"], egress["outcome"])
+    decided = (
+        f"; {each['decision']} for {each['source']} by {each['by']}"
+        for each in egress["sources"]
+        if each["decision"]
+    )
+    return f"Rules on what may leave: {outcome} ({fired}){''.join(decided)}."
+
+
+_OUTCOMES = {"pass": "passed", "hold": "held", "refuse": "refused"}
 
 
 def _check(holds: bool, good: str, bad: str) -> Check:
@@ -179,12 +195,20 @@ class _Comparison:
 
     account: Mapping[str, Any]
     folder: Path
+    odd: set[Path] = field(default_factory=set)
     sizes: dict[Path, int] = field(default_factory=dict)
+    by_size: dict[int, list[Path]] = field(default_factory=dict)
     digests: dict[Path, str] = field(default_factory=dict)
 
     def checks(self) -> list[Check]:
-        self.sizes = dict(_files(self.folder))
+        for path, size in sorted(_entries(self.folder)):
+            if size is None:
+                self.odd.add(path)
+            else:
+                self.sizes[path] = size
+                self.by_size.setdefault(size, []).append(path)
         places = _places(self.account["results"])
+        own = {place for _, place in places}
         found: dict[int, Check] = {}
         moved = []
         for file, place in places:
@@ -194,19 +218,26 @@ class _Comparison:
             else:
                 moved.append((file, place))
         for file, place in moved:
-            found[file["index"]] = self._elsewhere(file, place)
+            found[file["index"]] = self._elsewhere(file, place, own)
         told = [found[index] for index in sorted(found)]
         return [*told, *self._surplus(), *self._sealed()]
 
-    def _elsewhere(self, file: Mapping[str, Any], place: Path) -> Check:
-        """A result whose own file is not there, or is another one."""
-        for other in sorted(self.sizes):
-            if self._equal(other, file):
+    def _elsewhere(self, file: Mapping[str, Any], place: Path, own: set[Path]) -> Check:
+        """A result whose own file is not there, or is another one. Under the name of another
+        result it would be taken for that."""
+        for other in self.by_size.get(file["size"], ()):
+            if other in self.sizes and self._equal(other, file):
                 del self.sizes[other]
+                if other in own:
+                    text = f"lies under the name of another result, {other}: they were exchanged"
+                    return Check(False, f"{_named(file)} {text}.")
                 return Check(True, f"{_named(file)} is there and equal, under the name {other}.")
+        if place in self.odd:
+            self.odd.discard(place)
+            return Check(False, f"{_named(file)} is missing: what has its name is no file.")
         size = self.sizes.pop(place, None)
         if size is None:
-            return Check(False, f"{_named(file)} is missing.")
+            return Check(False, f"{_named(file)} is missing.{self._remedy()}")
         if size < file["size"]:
             cut = f"has {size} of {file['size']} bytes: it is cut off or changed"
         elif size > file["size"]:
@@ -214,6 +245,11 @@ class _Comparison:
         else:
             cut = "has the right size and other bytes: it was changed"
         return Check(False, f"{_named(file)} {cut}.")
+
+    def _remedy(self) -> str:
+        if not self.account.get("encryptedTo"):
+            return ""
+        return " Bring it as it was encrypted: download without --decrypt, or with --keep-sealed."
 
     def _equal(self, path: Path, file: Mapping[str, Any]) -> bool:
         if self.sizes[path] != file["size"]:
@@ -224,11 +260,22 @@ class _Comparison:
         return same
 
     def _surplus(self) -> Iterator[Check]:
-        left = sorted(self.sizes)
+        opened = self._opened()
+        left = sorted(path for path in {*self.sizes, *self.odd} if path not in opened)
         for path in left[:_TOLD]:
-            yield Check(False, f"{path} is no result of the job: the receipt does not know it.")
+            yield Check(False, f"{path} is no result of the job: {self._why(path)}.")
         if len(left) > _TOLD:
             yield Check(False, f"{len(left) - _TOLD} more files are no results of the job.")
+
+    def _why(self, path: Path) -> str:
+        return "it is no file, but a link or the like" if path in self.odd else _NOT_KNOWN
+
+    def _opened(self) -> set[Path]:
+        """Files that by their names came out of encrypted results."""
+        if not self.account.get("encryptedTo"):
+            return set()
+        sealed = {place for _, place in _places(self.account["results"])}
+        return {path for path in self.sizes if path.with_name(path.name + SUFFIX) in sealed}
 
     def _sealed(self) -> Iterator[Check]:
         if self.account.get("encryptedTo"):
@@ -236,6 +283,8 @@ class _Comparison:
                 "Results were encrypted: the receipt knows the encrypted files. Files that were"
                 " decrypted cannot be compared with it."
             )
+            if opened := len(self._opened()):
+                text += f" Here are {opened} that seem to be such."
             yield Check(None, text)
 
 
@@ -252,16 +301,23 @@ def _places(results: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any
     return places
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, int]]:
-    """All regular files below, with their sizes; links are not followed."""
+def _entries(folder: Path) -> Iterator[tuple[Path, int | None]]:
+    """All files below, with their sizes, and all else but folders, without one: links are not
+    followed. Raises OSError for what cannot be looked into."""
     if not folder.is_dir():
         raise NotADirectoryError(20, os.strerror(20))
-    for here, _, names in os.walk(folder):
-        for name in names:
+    for here, folders, names in os.walk(folder, onerror=_raised):
+        for name in (*names, *folders):
             path = Path(here) / name
             status = path.lstat()
             if stat.S_ISREG(status.st_mode):
                 yield path.relative_to(folder), status.st_size
+            elif not stat.S_ISDIR(status.st_mode):
+                yield path.relative_to(folder), None
+
+
+def _raised(error: OSError) -> None:
+    raise error
 
 
 def _digest(path: Path) -> str:

@@ -51,15 +51,24 @@ def test_the_addresses_of_nodes_do_not_show() -> None:
     assert "node.example" not in repr(access(1))
 
 
-def loaded_after(code: str) -> bool:
-    """Whether web3 is loaded in a process that did this."""
-    script = f"{code}\nimport sys\nsys.exit('web3' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], check=False)
-    assert done.returncode in (0, 1)
-    return done.returncode == 1
+def loaded_after(code: str) -> set[str]:
+    """The modules that are loaded in a process that did this."""
+    script = f"{code}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    return set(done.stdout.split())
 
 
 def test_web3_is_imported_by_the_client_alone() -> None:
     modules = ", ".join(f"provider.chain.{name}" for name in PURE)
-    assert not loaded_after(f"import {modules}, provider.chain.receipts, provider.chain.nodes")
-    assert loaded_after("import provider.chain.client")
+    others = f"import {modules}, provider.chain.receipts, provider.chain.nodes"
+    assert "web3" not in loaded_after(others)
+    assert "web3" in loaded_after("import provider.chain.client")
+
+
+def test_a_service_loads_only_what_all_services_need() -> None:
+    """What some need is loaded when they do: together it is a third of a service's memory."""
+    loaded = loaded_after("import provider.serving, provider.operating")
+    assert "provider.app" in loaded
+    assert not loaded & {"web3", "eth_abi", "ecies", "Crypto", "jwt", "cryptography"}

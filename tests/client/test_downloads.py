@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from provider.client import (
     NotFoundError,
     ProviderUnreachableError,
 )
-from provider.client.downloads import safe_path
+from provider.client.downloads import Download, safe_path
+from provider.client.patience import Patience
 
 REQUEST = {"environment": "small", "dataset": {"documentId": "did:op:1"}, "algorithm": {}}
 LARGE = bytes(range(256)) * 12_000
@@ -259,3 +262,25 @@ def test_no_name_leaves_its_folder(filename: str) -> None:
 
 def test_a_long_name_keeps_its_suffix() -> None:
     assert safe_path("é" * 300 + ".csv").name.endswith(".csv")
+
+
+async def test_what_has_no_end_is_given_up_and_nothing_of_it_stays(tmp_path: Path) -> None:
+    class Endless:
+        status, content_length = 200, None
+        headers: dict[str, str] = {}
+
+        def __init__(self) -> None:
+            self.content = self
+
+        async def read(self, most: int) -> bytes:
+            return b"x" * 1000
+
+    @asynccontextmanager
+    async def opener(headers: dict[str, str]) -> AsyncIterator[Any]:
+        yield Endless()
+
+    target = tmp_path / "sample.csv"
+    download = Download(opener, target, "", Patience(), lambda *told: None, most_bytes=10_500)
+    with pytest.raises(DownloadFailedError, match=r"sample\.csv is larger than the 10500 bytes"):
+        await download.run()
+    assert os.listdir(tmp_path) == []

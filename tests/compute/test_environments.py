@@ -68,7 +68,7 @@ MISTAKES = [
         "images: {pull: sometimes}",
         f"{LAB}.images.pull: Input should be 'missing', 'always' or 'never'",
     ),
-    ("images: {allow: python}", f"{LAB}.images.allow: Input should be a valid tuple; write a list"),
+    ("images: {allow: python}", f"{LAB}.images.allow: Input should be a valid list; write a list"),
     ("consumers: {allow: [nobody]}", f"{LAB}.consumers.allow[0]: {ADDRESS_TEXT}"),
     ("consumers: {deny: ['0x12']}", f"{LAB}.consumers.deny[0]: {ADDRESS_TEXT}"),
     (f"consumerAddress: '{WALLET}0'", f"{LAB}.consumerAddress: {ADDRESS_TEXT}"),
@@ -143,12 +143,12 @@ def test_a_file_without_its_list(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "start"),
     [
-        ("environments:", "environments.yaml: environments: Input should be a valid tuple; "),
+        ("environments:", "environments.yaml: environments: Input should be a valid list; "),
         (
             "environments: []",
             "environments.yaml: environments: the list is empty; write at least one environment",
         ),
-        ("environments: {a: 1}", "environments.yaml: environments: Input should be a valid tuple"),
+        ("environments: {a: 1}", "environments.yaml: environments: Input should be a valid list"),
         ("environments: [a]", "environments.yaml: environments[0]: Input should be a valid dict"),
         ("envs: []\nenvironments: [{id: a}]", "environments.yaml: envs: Extra inputs"),
     ],

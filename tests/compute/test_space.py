@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -387,3 +388,33 @@ async def test_insisting_on_loops_where_there_are_none_fails(tmp_path: Path) -> 
 async def test_auto_falls_back_to_watching(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert isinstance(await best_space(tmp_path / "file", "auto"), WatchedSpace)
+
+
+async def test_who_is_not_root_takes_away_folders_that_the_algorithm_has_closed() -> None:
+    uid = os.geteuid() or OWNER[0]
+    with tempfile.TemporaryDirectory() as name:
+        space, job_dir = WatchedSpace(), Path(name) / "job"
+        Path(name).chmod(0o755)
+        job_dir.mkdir()
+        if os.geteuid() == 0:
+            os.chown(job_dir, uid, uid)
+        with _as_user(uid):
+            await space.prepare(job_dir, size_bytes=MIB, files=9, owner=(uid, uid))
+            closed = outputs(job_dir) / "deep" / "closed"
+            closed.mkdir(parents=True)
+            (closed / "file").write_bytes(b"x")
+            for folder in (closed, closed.parent):
+                folder.chmod(0)
+            await space.release(job_dir)
+        assert list(job_dir.iterdir()) == []
+
+
+@contextmanager
+def _as_user(uid: int) -> Iterator[None]:
+    """Root's rights are laid down; tools that are started do not have them either."""
+    before = os.geteuid()
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before)

@@ -17,9 +17,13 @@ from compute.environments import Environment, Images
 from compute.models import Image, Job, JobSpec, StageRun, Termination
 from compute.status import Phase
 from provider.assets.ddo import Container
-from provider.client.errors import ClientUsageError
+from provider.client.errors import (
+    AnswerNotUnderstoodError,
+    ClientUsageError,
+    ProviderUnreachableError,
+)
 from provider.dryrun import room as rooms
-from provider.dryrun.asking import Terms
+from provider.dryrun.asking import Provider, Terms
 from provider.dryrun.inputs import Given, LocalInputs, given, local_did
 from provider.dryrun.offered import NOBODY, Price
 from provider.dryrun.plan import Code, Plan, has_network, specification
@@ -143,8 +147,30 @@ def test_what_a_provider_said_is_kept_by_its_name(tmp_path: Path) -> None:
     assert kept
     assert (kept.document, kept.at) == ({"x": [1]}, 1000.0)
     assert shelf.find("environments", "http://b") is None
-    shelf.path("environments", "http://a").write_text("{broken")
-    assert shelf.find("environments", "http://a") is None
+    for damaged in ("{broken", "[" * 100_000, '{"name": "http://a", "at": NaN, "document": 1}'):
+        shelf.path("environments", "http://a").write_text(damaged)
+        assert shelf.find("environments", "http://a") is None
+
+
+@pytest.mark.parametrize(
+    "damaged", [None, 5, {}, {"environments": ["ab"]}, {"environments": [["1", 5]]}]
+)
+async def test_what_is_kept_and_not_understood_is_asked_for_again(
+    tmp_path: Path, damaged: Any
+) -> None:
+    """Nobody is there to be asked."""
+    shelf = Shelf(tmp_path)
+    shelf.keep("environments", "http://127.0.0.1:9", damaged)
+    with pytest.raises(ProviderUnreachableError, match="is kept here"):
+        await Provider("http://127.0.0.1:9", shelf).environment("a")
+
+
+async def test_a_sample_has_no_more_files_than_a_sample_may(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    files = [{"name": str(number)} for number in range(101)]
+    shelf.keep("terms", f"http://127.0.0.1:9 {DID}#s1", {"files": files})
+    with pytest.raises(AnswerNotUnderstoodError):
+        await Provider("http://127.0.0.1:9", shelf).sample(DID, "s1")
 
 
 @pytest.mark.parametrize(
@@ -246,6 +272,11 @@ def test_rules_are_told_with_who_made_them() -> None:
         "would be refused by did:op:2: maxFiles: at most 1 files",
     ]
     assert verdict_words(None) == ["no rules"]
+    assert verdict_words(None, [local_did(1), DID]) == [
+        "no rules that are known here",
+        "not known: the rules of data that was given without a DID",
+        f"not known: the rules of {DID}",
+    ]
 
 
 def test_an_image_without_tag_is_allowed_as_a_start_would() -> None:

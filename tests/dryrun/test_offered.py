@@ -16,7 +16,8 @@ from provider.chain.networks import ChainSettings
 from provider.client.errors import AnswerNotUnderstoodError
 from provider.dialects.ocean import responses
 from provider.dialects.ocean.runtime import FIELDS
-from provider.dryrun.offered import NOBODY, Offer, Price, fitted, offer, rules
+from provider.dryrun.offered import NOBODY, Offer, Price, fitted, offer, rules, without_network
+from provider.dryrun.report import costs
 
 MACHINE = Machine("here", cpus=2.0, memory_bytes=4 << 30)
 GIB = 1 << 30
@@ -119,6 +120,30 @@ def test_prices_are_those_of_all_chains() -> None:
         Price("1", "0xAA", Decimal("0.1")),
         Price("8996", "0xBB", Decimal(2)),
     )
+
+
+@pytest.mark.parametrize(
+    "told", [-1, "-0.5", "NaN", "Infinity", "1e999999999", "1e-999999", 1e300, [], "free"]
+)
+def test_what_is_no_price_is_said_and_not_reckoned_with(told: Any) -> None:
+    made = offer([("1", {"id": "a", "runtime": {}, "priceMin": told})])
+    assert made.prices == (() if told else (Price("1", "", Decimal(0)),))
+    assert made.notes == (("The price on chain 1 is not understood.",) if told else ())
+
+
+@pytest.mark.parametrize("told", ["0.123456789012345678901234", "0E+999999", "1e18", 0.1 + 0.2])
+def test_odd_prices_can_be_reckoned_with(told: Any) -> None:
+    [price] = offer([("1", {"id": "a", "runtime": {}, "priceMin": told})]).prices
+    assert price.per_minute == Decimal(str(told))
+    assert costs(price, 60.0) >= price.per_minute
+
+
+def test_who_lets_nothing_out_has_no_network_and_is_told() -> None:
+    made = without_network(Offer(Environment(id="a", network="bridge"), notes=("first",)))
+    assert made.environment.network == "none"
+    assert made.notes == ("first", "Without the network that the environment has (--no-network).")
+    closed = Offer(Environment(id="a"))
+    assert without_network(closed) == closed
 
 
 def test_a_smaller_machine_is_made_do_and_each_difference_told() -> None:

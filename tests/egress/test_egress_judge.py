@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,17 @@ def left(folder: Path, logs: tuple[bytes, ...] = (), **outputs: bytes) -> Left:
 def verdict(left: Left, *sources: EgressRules) -> Verdict:
     named = [Source(str(number), each) for number, each in enumerate(sources)]
     return judge(named, left, most_inflated=1 << 20)
+
+
+def test_where_an_input_was_changed_meanwhile_nobody_knows_what_is_a_copy(tmp_path: Path) -> None:
+    """The algorithm may have read what the input was in between."""
+    unsure = replace(left(tmp_path, a=b"x"), inputs=None)
+    [finding] = verdict(unsure, rules(noInputCopies=True)).findings
+    assert finding.outcome is Outcome.REFUSE
+    assert finding.fired == (f"{COPIES}, and an input was changed while it was used",)
+    assert verdict(unsure, rules(maxFiles=1)).outcome is Outcome.PASS
+    nothing = replace(left(tmp_path / "empty", a=b""), inputs=None)
+    assert verdict(nothing, rules(noInputCopies=True)).outcome is Outcome.PASS
 
 
 CASES: list[tuple[dict[str, Any], dict[str, bytes], list[str]]] = [

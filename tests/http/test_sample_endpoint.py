@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from ocean_consumer import BOB, DATA, OPEN, PRIVATE, Api, Serve, ddo, service
 
 from compute.errors import InputUnavailable
 from provider.assets.ddo import Ddo
-from provider.samples import _bounded
+from provider.samples import Samples, TooManySamples, _bounded
 
 SAMPLE = "/api/services/computeSample"
-SHOWN, SECRET, BROKEN, LARGE = (f"did:op:{name}" for name in ("shown", "secret", "broken", "large"))
+SHOWN, SECRET, BROKEN, LARGE, UP = (
+    f"did:op:{name}" for name in ("shown", "secret", "broken", "large", "up")
+)
 FILES = [{"type": "localfile", "path": "few.csv"}, {"type": "localfile", "path": "more.json"}]
 LIMITED = {"allow": [{"type": "address", "values": [BOB.address]}]}
 
@@ -32,6 +35,7 @@ def folder(folder: Path) -> Path:
         ddo(SECRET, service(compute=rules), credentials=LIMITED),
         ddo(BROKEN, service(compute={"sample": [{"type": "url"}]})),
         ddo(LARGE, service(compute=large)),
+        ddo(UP, service(compute={"sample": [*FILES, {"type": "localfile", "path": "../up"}]})),
     ]
     for number, document in enumerate(documents):
         (folder / "assets" / f"s{number}.json").write_text(json.dumps(document))
@@ -92,6 +96,8 @@ async def test_a_sample_of_a_limited_asset_is_for_everybody_and_its_data_for_nob
         ("did:op:nobody", 0, {}, 400, "did:op:nobody"),
         (BROKEN, None, {}, 400, "malformed service files"),
         (LARGE, 0, {}, 400, "too large for a sample"),
+        (UP, None, {}, 400, "not a file in the data folder"),
+        (UP, 2, {}, 400, "not a file in the data folder"),
     ],
 )
 async def test_what_there_is_not(
@@ -116,6 +122,24 @@ async def test_what_is_larger_than_told_is_cut_off() -> None:
     assert await anext(chunks) + await anext(chunks) == b"xxxxxxxx"
     with pytest.raises(InputUnavailable, match="too large"):
         await anext(chunks)
+
+
+def test_nobody_keeps_all_turns_by_taking_samples_slowly() -> None:
+    nothing: Any = None
+    samples = Samples(catalogue=nothing, supplier=nothing, trail=nothing)
+    with ExitStack() as slow:
+        for _ in range(2):
+            slow.enter_context(samples._turn("203.0.113.1"))
+        with pytest.raises(TooManySamples), samples._turn("203.0.113.1"):
+            pass
+        for number in range(6):
+            slow.enter_context(samples._turn(f"203.0.113.{number // 2 + 2}"))
+        for other in ("203.0.113.9", ""):
+            with pytest.raises(TooManySamples), samples._turn(other):
+                pass
+    with ExitStack() as unknown:
+        for _ in range(8):
+            unknown.enter_context(samples._turn(""))
 
 
 async def test_hand_outs_are_counted_for_the_audit_log(serve: Serve, folder: Path) -> None:

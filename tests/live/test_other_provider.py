@@ -151,8 +151,9 @@ async def street(
 async def test_documents_that_the_other_one_sealed_are_opened_by_it(street: Street) -> None:
     found = await street.buyer.client.asset(street.extra.did)
     assert found["metadata"]["name"] == "Far"
-    assert "document_opened" in street.there.log()
-    assert "document_opened" not in street.here.log()
+    opened = f"document_opened nft={street.extra.nft.lower()}"
+    assert opened in street.there.log()
+    assert opened not in street.here.log()
 
 
 async def test_a_dataset_and_an_algorithm_of_the_other_one_are_used_in_a_job(

@@ -20,10 +20,12 @@ def test_the_lines_for_checking_by_hand_name_signer_and_results(tmp_path: Path) 
     (tmp_path / "receipt.json").write_text(VECTOR["envelope"])
     words = [sys.executable, str(tmp_path / "check.py"), str(tmp_path / "receipt.json")]
     done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
-    signer, *sums = done.stdout.splitlines()
+    signer, *rest = done.stdout.splitlines()
     assert signer == "signed by 0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
     results = VECTOR["account"]["results"]
-    assert sums == [f"{file['sha256']} {file['index']}/{file['filename']}" for file in results]
+    sums = [f"{file['sha256']} {file['index']}/{file['filename']}" for file in results]
+    assert rest[: len(sums)] == sums
+    assert json.loads("\n".join(rest[len(sums) :])) == VECTOR["account"]
 
 
 def test_the_tables_name_all_fields() -> None:

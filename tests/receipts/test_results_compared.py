@@ -81,6 +81,24 @@ def test_a_result_under_another_name_counts_once(tmp_path: Path) -> None:
     ]
 
 
+def test_results_that_were_exchanged_are_told(tmp_path: Path) -> None:
+    """Whoever opens the one by its name would read the other."""
+    put(tmp_path, {"a.csv": b"22", "b.csv": b"1"})
+    exchanged = "lies under the name of another result"
+    assert told(account_of({"a.csv": b"1", "b.csv": b"22"}), tmp_path) == [
+        (False, f"Result 0 (a.csv) {exchanged}, b.csv: they were exchanged."),
+        (False, f"Result 1 (b.csv) {exchanged}, a.csv: they were exchanged."),
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+def test_a_folder_that_cannot_be_looked_into_is_not_taken_for_empty(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    with pytest.raises(PermissionError):
+        told(account_of({}), tmp_path)
+
+
 def test_results_of_one_name_lie_where_a_download_puts_them(tmp_path: Path) -> None:
     both = [result(0, "a.log", b"1"), result(1, "a.log", b"2"), result(2, "../../up", b"3")]
     account = an_account(a_job(results=tuple(both)))
@@ -96,7 +114,9 @@ def test_no_link_stands_for_a_result(tmp_path: Path) -> None:
     (folder / "out").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(folder / "pipe")
     assert told(account_of({"algorithm.log": b"done\n"}), folder) == [
-        (False, "Result 0 (algorithm.log) is missing.")
+        (False, "Result 0 (algorithm.log) is missing: what has its name is no file."),
+        (False, "out is no result of the job: it is no file, but a link or the like."),
+        (False, "pipe is no result of the job: it is no file, but a link or the like."),
     ]
     with pytest.raises(OSError, match="Not a directory"):
         told(account_of({}), folder / "pipe")
@@ -116,6 +136,18 @@ def test_of_encrypted_results_the_encrypted_files_are_compared(tmp_path: Path) -
     assert equal[0] is True
     assert holds is None
     assert "decrypted cannot be compared" in text
+
+
+def test_decrypted_files_beside_encrypted_ones_are_not_checked(tmp_path: Path) -> None:
+    account = account_of({"a.sealed": b"sealed", "b.sealed": b"too"}, encryptedTo="02" * 33)
+    put(tmp_path, {"a.sealed": b"sealed", "a": b"opened", "b": b"opened", "c": b"planted"})
+    [equal, missing, planted, (holds, text)] = told(account, tmp_path)
+    assert equal[0] is True
+    assert missing[0] is False
+    assert "with --keep-sealed" in missing[1]
+    assert planted == (False, "c is no result of the job: the receipt does not know it.")
+    assert holds is None
+    assert "Here are 2" in text
 
 
 Verify = Callable[..., Result]

@@ -13,6 +13,7 @@ import pytest
 from compute import digests, staged
 from compute.cache import InputCache
 from compute.digests import Digest, FileDigests
+from compute.egress.inputs import digests_of
 from compute.errors import InputUnavailable
 from compute.layout import JobFolders
 from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec, Stage
@@ -101,6 +102,7 @@ async def test_files_used_in_place_are_written_down_without_their_names(tmp_path
     assert staged.input_digests(folders, 1) == {sha(b"a,b\n")}
     assert staged.input_digests(folders, 2) is None
     found = await stager.staged(folders)
+    assert digests_of(job, folders, 1 << 20) == {sha(b"a,b\n")}
     assert found is not None
     assert [each.changed for each in found.inputs] == [False, False]
     file.chmod(0o644)
@@ -108,6 +110,11 @@ async def test_files_used_in_place_are_written_down_without_their_names(tmp_path
     found = await stager.staged(folders)
     assert found is not None
     assert [(each.sha256, each.changed) for each in found.inputs] == [(sha(b"a,b\n"), True)] * 2
+    assert staged.read(folders.staged) == found
+    assert staged.has_changed(folders, 1)
+    assert digests_of(job, folders, 1 << 20) is None
+    file.write_bytes(b"a,b\n")
+    assert await stager.staged(folders) == found, "it was another one in between"
     file.unlink()
     assert await stager.staged(folders) == found
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from provider.access import Access
+from provider.addresses import client_address, is_private, neighbourhood
 from provider.assets.published import MAX_PUBLISHED_BYTES
 from provider.chain.chains import Chains
 from provider.dialects import reading
@@ -108,6 +109,7 @@ class AssetApi:
             wanted.did,
             wanted.service_id,
             wanted.file_index,
+            asker=_told_apart(request),
             range_=request.headers.get("Range"),
             if_range=request.headers.get("If-Range"),
             look_only=request.method == "HEAD",
@@ -116,6 +118,12 @@ class AssetApi:
 
     def _network(self, chain_id: int | None) -> str:
         return asset_responses.network_name(chain_id, self._chains)
+
+
+def _told_apart(request: web.Request) -> str:
+    """Who asks, by the network. A private address may be a proxy's, with everybody behind it."""
+    address = client_address(request)
+    return "" if not address or is_private(address) else neighbourhood(address)
 
 
 ASSET_API = web.AppKey("asset_api", AssetApi)

@@ -1,11 +1,11 @@
-"""Who looks into hostile results holds up nobody else, and ends with those who wait."""
+"""Looking into results holds up nobody else, and ends when nobody waits for it."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 from pathlib import Path
-from threading import Event
 
 import pytest
 
@@ -17,44 +17,41 @@ from compute.egress.sources import Source
 from compute.errors import MoveLost
 from compute.models import ResultFile
 
-PATIENCE_S = 20
+
+async def test_an_environment_that_takes_all_its_turns_holds_up_no_other() -> None:
+    bench, go = Bench(), threading.Event()
+
+    def waits(may_go_on: MayGoOn) -> bool:
+        return go.wait(30)
+
+    full = [asyncio.create_task(bench.run("full", waits)) for _ in range(3)]
+    try:
+        assert await asyncio.wait_for(bench.run("free", lambda may_go_on: 7), 20) == 7
+        assert not any(task.done() for task in full)
+    finally:
+        go.set()
+    assert await asyncio.gather(*full) == [True, True, True]
 
 
-async def test_one_environment_does_not_hold_up_another() -> None:
-    bench, go_on = Bench(), Event()
+async def test_what_nobody_waits_for_any_more_ends() -> None:
+    bench, begun, ended = Bench(), threading.Event(), threading.Event()
 
-    def slow(may_go_on: MayGoOn) -> int:
-        assert go_on.wait(PATIENCE_S)
-        return 1
-
-    async with asyncio.timeout(PATIENCE_S):
-        slow_ones = [asyncio.create_task(bench.run("slow", slow)) for _ in range(40)]
-        await asyncio.sleep(0)
-        assert await bench.run("other", lambda may_go_on: 2) == 2
-        assert await asyncio.to_thread(lambda: 3) == 3
-        assert not any(each.done() for each in slow_ones)
-        go_on.set()
-        assert await asyncio.gather(*slow_ones) == [1] * 40
-
-
-async def test_when_nobody_waits_any_more_the_looking_ends() -> None:
-    bench, begun, ended = Bench(), Event(), Event()
-
-    def endless(may_go_on: MayGoOn) -> None:
+    def looks(may_go_on: MayGoOn) -> None:
         begun.set()
         try:
             while True:
                 may_go_on()
-        finally:
+                threading.Event().wait(0.01)
+        except MoveLost:
             ended.set()
+            raise
 
-    looking = asyncio.create_task(bench.run("small", endless))
-    assert await asyncio.to_thread(begun.wait, PATIENCE_S)
-    looking.cancel()
-    assert await asyncio.to_thread(ended.wait, PATIENCE_S)
+    task = asyncio.create_task(bench.run("small", looks))
+    assert await asyncio.to_thread(begun.wait, 20)
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await looking
-    assert await bench.run("small", lambda may_go_on: 4) == 4
+        await task
+    assert await asyncio.to_thread(ended.wait, 20)
 
 
 async def test_who_has_lost_the_job_does_not_look_on() -> None:
