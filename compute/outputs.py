@@ -11,7 +11,7 @@ import functools
 import logging
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +22,16 @@ from compute.egress.judge import Left, judge
 from compute.egress.sources import filters, hides_logs, most_log_bytes, rule_sources
 from compute.egress.verdict import Outcome, Verdict
 from compute.environments import Environment
-from compute.errors import PublishingFailed
+from compute.errors import MoveLost, PublishingFailed
 from compute.layout import JobFolders
 from compute.models import Job, ResultFile
 from compute.status import Goal, Phase
 from compute.store.jobs import JobStore
 
 log = logging.getLogger(__name__)
+
+_LOOK_AROUND_S = 0.5
+"""While results are looked into or wait for it: whether the job is still wanted."""
 
 
 class Outputs:
@@ -143,12 +146,23 @@ class Outputs:
             return judge(sources, left, most_inflated=most, may_go_on=may_go_on)
 
         try:
-            verdict = await self._bench.run(environment.id, look)
+            verdict = await self._unless_deleted(job, self._bench.run(environment.id, look))
         except OSError as error:
             raise PublishingFailed(f"inputs could not be read: {error.strerror}") from error
         if verdict.outcome is not Outcome.HOLD:
             return verdict
         return replace(verdict, held_until=self._clock() + verdict.hold_s)
+
+    async def _unless_deleted(self, job: Job, looking: Awaitable[Verdict]) -> Verdict:
+        """What is found, unless nobody wants it any more. Raises MoveLost then."""
+        task = asyncio.ensure_future(looking)
+        try:
+            while not (await asyncio.wait({task}, timeout=_LOOK_AROUND_S))[0]:
+                if (await self._store.get(job.id)).goal is Goal.DELETE:
+                    raise MoveLost("The job is to be deleted")
+            return task.result()
+        finally:
+            task.cancel()
 
     async def _publish(
         self, job: Job, files: tuple[ResultFile, ...], target: Path

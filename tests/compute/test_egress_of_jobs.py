@@ -198,3 +198,22 @@ def test_a_job_stored_with_rules_is_read_back_with_them() -> None:
     spec = a_spec(**with_rules(maxRows=3, types=["text/*"], hold="always"))
     assert type(spec).model_validate(spec.model_dump(mode="json")) == spec
     assert type(spec).model_validate_json(spec.model_dump_json()) == spec
+
+
+async def test_who_deletes_a_job_does_not_wait_until_its_results_were_looked_into(
+    workshop: Workshop,
+) -> None:
+    async def writes(run: FakeRun) -> int:
+        # A minute's work: arrays in an array, none of them small enough to be skipped.
+        run.path("/data/outputs/rows.json").write_bytes(b"[" + b"[1]," * (16 << 20) + b"1]")
+        return 0
+
+    workshop.environment(diskGB=0.1, egress={"maxRows": 1})
+    workshop.world.add_image("python:3.11", writes)
+    async with workshop.operator() as operator:
+        job = await reach(operator, await start(operator), Phase.PUBLISHING)
+        async with asyncio.timeout(20):
+            await operator.delete([job.id])
+            await reach(operator, job, Phase.DELETED)
+        assert await phases_of(operator, job) == [1, 10, 20, 30, 40, 60, 70, 8]
+    assert workshop.leftovers() == NOTHING_LEFT
