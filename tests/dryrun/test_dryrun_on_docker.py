@@ -32,7 +32,8 @@ grep -q '"id"' /data/ddos/*
 sleep 0.5
 """
 LEAK = "cp /data/inputs/*/0 /data/outputs/mine.csv"
-OUT_OF_MEMORY = 'x=$(head -c 80000000 /dev/zero | tr "\\0" a); echo ${#x}'
+# One process, so that it is the one that is killed; and not before the engine listens for it.
+OUT_OF_MEMORY = "sleep 1; exec tail /dev/zero"
 
 
 def rooms(cache: Path) -> Path:

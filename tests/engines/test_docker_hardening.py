@@ -104,7 +104,8 @@ async def test_a_fork_bomb_ends_at_the_limit(docker_bench: Bench, tmp_path: Path
 
 
 async def test_memory_without_swap_is_the_limit(docker_bench: Bench, raw: docker.APIClient) -> None:
-    spec = await docker_bench.launch("exec tail /dev/zero", memory_bytes=16 * MIB)
+    # The engine only begins to listen for it once a container runs.
+    spec = await docker_bench.launch("sleep 1; exec tail /dev/zero", memory_bytes=16 * MIB)
     seen = await docker_bench.ended(spec.name)
     assert seen.oom_killed
     assert seen.exit_code == 137

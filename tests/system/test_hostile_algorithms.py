@@ -18,7 +18,7 @@ MiB = 1 << 20
     [
         ("exit 3", "test", 41, "exit_code", 3),
         ("sh -c 'kill -9 $$'; exit $?", "test", 41, "exit_code", 137),
-        ("exec awk 'BEGIN{s=\"x\"; while(1) s=s s}'", "test", 41, "out_of_memory", 137),
+        ("sleep 1; exec awk 'BEGIN{s=\"x\"; while(1) s=s s}'", "test", 41, "out_of_memory", 137),
         ("sleep 100", "short", 41, "time_limit", None),
         ("trap '' TERM; while :; do sleep 1; done", "short", 41, "time_limit", 137),
         ("f() { f | f & }; f; sleep 100", "short", 41, None, None),
