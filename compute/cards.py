@@ -327,14 +327,15 @@ _RESULTS = (
             (_C, _D),
             Retry.DOES_NOT_HELP,
             "The evidence names the rule. Write results that keep it; 'ocean-compute dry-run'"
-            " shows before which rule would fire.",
+            " shows before which rule would fire. Where it says that an input was changed while it"
+            " was used, start the job again.",
         ),
     ),
     Entry(
         (Phase.PUBLISHING_FAILED,),
         Reason.OWNER_REFUSED,
         Card(
-            "A data owner has looked at the results and refused to release them.",
+            "A reviewer, of a dataset or of the environment, has refused to release the results.",
             (_D, _C),
             Retry.DOES_NOT_HELP,
             "Ask the data owner what may be released, and write that.",

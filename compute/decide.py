@@ -126,7 +126,7 @@ Step = (
 STOPPED = Termination(Phase.STOPPED, Reason.STOPPED, "stopped by its owner")
 
 REVIEW_REFUSED = Termination(
-    Phase.PUBLISHING_FAILED, Reason.OWNER_REFUSED, "a data owner refused to release the results"
+    Phase.PUBLISHING_FAILED, Reason.OWNER_REFUSED, "a reviewer refused to release the results"
 )
 HOLD_EXPIRED = Termination(
     Phase.PUBLISHING_FAILED, Reason.HOLD_EXPIRED, "nobody released the results in time"

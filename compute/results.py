@@ -110,22 +110,6 @@ def put(target: Path, *, may_go_on: Callable[[], bool] = lambda: True) -> None:
         partial.rename(target)
 
 
-def publish(
-    sources: Sequence[Source],
-    target: Path,
-    *,
-    max_bytes: int,
-    max_files: int,
-    may_go_on: Callable[[], bool] = lambda: True,
-) -> Collected:
-    """:func:`gather` and :func:`put`."""
-    collected = gather(
-        sources, target, max_bytes=max_bytes, max_files=max_files, may_go_on=may_go_on
-    )
-    put(target, may_go_on=may_go_on)
-    return collected
-
-
 def partial_of(target: Path) -> Path:
     """Where files are gathered before they become ``target``."""
     return target.with_name(target.name + ".partial")

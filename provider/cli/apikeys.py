@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from provider.cli.options import Json
 from provider.cli.output import EXIT_INTERRUPTED, EXIT_USAGE, leave, print_json, print_line, say
 
 api_key_app = typer.Typer(
@@ -20,7 +21,6 @@ SHORT = 12
 _MOST_READ = 4096
 
 Name = Annotated[str, typer.Argument(help="What the key is called in the file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, to stdout only.")]
 
 
 @api_key_app.callback()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provider.cli.options import Json
 from provider.cli.output import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -38,8 +39,6 @@ _TIME = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?Z?)?)?)?
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 _FIRST_CELLS = ("sequence", "time", "kind", "actor", "decision")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, to stdout only.")]
 
 
 @audit_app.callback()

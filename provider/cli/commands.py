@@ -13,6 +13,18 @@ from provider.cli.chain import chain_app
 from provider.cli.db import db_app
 from provider.cli.dryrun import dry_run
 from provider.cli.held import held_app
+from provider.cli.options import (
+    Checksum,
+    CustomData,
+    Entrypoint,
+    Image,
+    JobId,
+    Json,
+    Key,
+    Tag,
+    Typed,
+    Url,
+)
 from provider.cli.sealing import Decrypt, DecryptKey, Encrypt, EncryptTo, KeepSealed, decrypt
 
 EXIT_CODES = (
@@ -39,22 +51,6 @@ app.add_typer(held_app, name="held")
 app.command("decrypt", epilog=EXIT_CODES)(decrypt)
 app.command("dry-run", epilog=EXIT_CODES)(dry_run)
 
-Url = Annotated[
-    str,
-    typer.Option("--url", envvar="OCEAN_COMPUTE_URL", help="The provider's URL."),
-]
-Key = Annotated[
-    str,
-    typer.Option(
-        "--key",
-        envvar="OCEAN_COMPUTE_KEY",
-        help="The file of the wallet's private key (see 'key new').",
-        metavar="FILE",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, to stdout only.")]
-Typed = Annotated[bool, typer.Option("--typed", help="Sign the stricter EIP-712 form of requests.")]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 Follow = Annotated[
     bool, typer.Option("--follow", "-f", help="Stay until the job is finished, telling changes.")
 ]
@@ -137,13 +133,10 @@ def start(
     environment: Annotated[
         str, typer.Option("--environment", "-e", help="Where to run. May be left out if only one.")
     ] = "",
-    image: Annotated[str, typer.Option(help="Container image for an algorithm file.")] = "",
-    tag: Annotated[str, typer.Option(help="Tag of the image.")] = "",
-    checksum: Annotated[str, typer.Option(help="Digest of the image, sha256:….")] = "",
-    entrypoint: Annotated[
-        str,
-        typer.Option(help="Command line; $ALGO is the file. Chosen by suffix if left out."),
-    ] = "",
+    image: Image = "",
+    tag: Tag = "",
+    checksum: Checksum = "",
+    entrypoint: Entrypoint = "",
     service: Service = "0",
     userdata: Annotated[
         str, typer.Option(help="Parameters of the first dataset: JSON or @file.")
@@ -151,9 +144,7 @@ def start(
     algorithm_userdata: Annotated[
         str, typer.Option(help="Parameters of a published algorithm: JSON or @file.")
     ] = "",
-    algocustomdata: Annotated[
-        str, typer.Option(help="Data that the algorithm finds as a file: JSON or @file.")
-    ] = "",
+    algocustomdata: CustomData = "",
     rpc: Rpc = "",
     address_file: AddressFile = None,
     duration: Annotated[

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from provider.cli.options import Json
 from provider.cli.output import EXIT_FAILED, EXIT_USAGE, leave, print_json, print_line
 
 T = TypeVar("T")
@@ -18,8 +19,6 @@ db_app = typer.Typer(
     " environment, as those of 'serve' do.",
     no_args_is_help=True,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, to stdout only.")]
 
 
 @db_app.callback()

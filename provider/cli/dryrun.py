@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provider.cli.options import Checksum, CustomData, Entrypoint, Image, Tag
 from provider.cli.output import EXIT_FAILED, EXIT_USAGE, leave, print_json, print_line, say
 
 if TYPE_CHECKING:
@@ -58,18 +59,14 @@ def dry_run(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Ask the provider again what is kept of it.")
     ] = False,
-    image: Annotated[str, typer.Option(help="Container image for an algorithm file.")] = "",
-    tag: Annotated[str, typer.Option(help="Tag of the image.")] = "",
-    checksum: Annotated[str, typer.Option(help="Digest of the image, sha256:….")] = "",
-    entrypoint: Annotated[
-        str, typer.Option(help="Command line; $ALGO is the file. Chosen by suffix if left out.")
-    ] = "",
+    image: Image = "",
+    tag: Tag = "",
+    checksum: Checksum = "",
+    entrypoint: Entrypoint = "",
     service: Annotated[
         str, typer.Option(help="Service id of DIDs that are given without #SERVICE.")
     ] = "",
-    algocustomdata: Annotated[
-        str, typer.Option(help="Data that the algorithm finds as a file: JSON or @file.")
-    ] = "",
+    algocustomdata: CustomData = "",
     key: Annotated[
         str,
         typer.Option(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provider.cli.options import JobId, Json, Typed, Url
+
 if TYPE_CHECKING:
     from provider.cli.actions import Target
     from provider.client.reviews import HeldJob
@@ -18,10 +20,6 @@ held_app = typer.Typer(
 
 _SHOWN_RULES = 300
 
-Url = Annotated[
-    str,
-    typer.Option("--url", envvar="OCEAN_COMPUTE_URL", help="The provider's URL."),
-]
 Key = Annotated[
     str,
     typer.Option(
@@ -31,9 +29,6 @@ Key = Annotated[
         metavar="FILE",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, to stdout only.")]
-Typed = Annotated[bool, typer.Option("--typed", help="Sign the stricter EIP-712 form of requests.")]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 
 
 @held_app.command("list")

@@ -19,24 +19,12 @@ from compute.egress.rules import EgressRules, Hold
 from compute.engines.base import Machine, PullPolicy
 from compute.environments import Environment, Gpu
 from provider.client.errors import AnswerNotUnderstoodError, plain
+from provider.dialects.ocean.runtime import FIELDS
 
 NOBODY = "0x" + "0" * 40
 """Stands for reviewers, of whom a provider tells nothing."""
 
 _SAME_NAMES = ("ramGB", "diskGB", "cpuType", "maxJobDuration", "storageExpiry")
-_RUNTIME = (
-    "user",
-    "pids",
-    "tmpMB",
-    "maxOutputFiles",
-    "maxLogMB",
-    "writableRoot",
-    "network",
-    "networkStages",
-    "stopGrace",
-    "images",
-    "filterImage",
-)
 _GIB = 1 << 30
 _DISK_KEPT_FREE = 256 << 20
 _LEAST_DISK_GB = 0.001
@@ -80,7 +68,7 @@ def offer(listed: Sequence[tuple[str | None, Mapping[str, Any]]]) -> Offer:
     }
     runtime = wire.get("runtime")
     if isinstance(runtime, Mapping):
-        values |= {name: runtime[name] for name in _RUNTIME if name in runtime}
+        values |= {name: runtime[name] for name in FIELDS if name in runtime}
     else:
         notes.append(
             "This provider does not tell how exactly it runs jobs (user, network, images, numbers"

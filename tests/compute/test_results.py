@@ -8,7 +8,7 @@ import socket
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +16,21 @@ import pytest
 
 from compute.errors import PublishingFailed
 from compute.models import ResultFile
-from compute.results import Collected, Source, path_of, publish
+from compute.results import Collected, Source, gather, path_of, put
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices and mounts")
+
+
+def publish(
+    sources: Sequence[Source],
+    target: Path,
+    *,
+    may_go_on: Callable[[], bool] = lambda: True,
+    **bounds: int,
+) -> Collected:
+    collected = gather(sources, target, may_go_on=may_go_on, **bounds)
+    put(target, may_go_on=may_go_on)
+    return collected
 
 
 @pytest.fixture
