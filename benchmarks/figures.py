@@ -11,14 +11,18 @@ Measurement = Callable[[], Awaitable[float]]
 
 @dataclass(frozen=True)
 class Figure:
-    """``ratio`` is figure to reference; ``goal`` is reached from below or from above. Without
-    a goal the figure is there to be known."""
+    """What a row of the table says.
+
+    ``ratio`` is figure to reference, and ``goal`` is reached from below or from above by it.
+    Where there is no reference (``None``, as is the ratio then) the goal is for the figure
+    itself. Without a goal the figure is there to be known.
+    """
 
     name: str
     figure: float
-    reference: float
+    reference: float | None
     unit: str
-    ratio: float
+    ratio: float | None
     goal: float | None
     smaller_is_better: bool
 
@@ -26,7 +30,8 @@ class Figure:
     def reached(self) -> bool:
         if self.goal is None:
             return True
-        return self.ratio <= self.goal if self.smaller_is_better else self.ratio >= self.goal
+        value = self.figure if self.ratio is None else self.ratio
+        return value <= self.goal if self.smaller_is_better else value >= self.goal
 
     @property
     def verdict(self) -> str:
@@ -38,7 +43,8 @@ class Figure:
     def wanted(self) -> str:
         if self.goal is None:
             return ""
-        return f"{'≤' if self.smaller_is_better else '≥'} {self.goal}"
+        unit = f" {self.unit}" if self.ratio is None else ""
+        return f"{'≤' if self.smaller_is_better else '≥'} {self.goal}{unit}"
 
 
 async def alternate(

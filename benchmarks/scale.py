@@ -97,7 +97,7 @@ async def _seconds(filled: Filled, requests: list[bytes]) -> float:
     return 1 / load.per_second
 
 
-async def scale(rounds: int) -> list[Figure]:
+async def figures(rounds: int) -> list[Figure]:
     """Status, list and start, with much against with little."""
     with tempfile.TemporaryDirectory(prefix="ocean-compute-bench-") as folder:
         much = Filled(Path(folder) / "much", FINISHED, QUEUED)
