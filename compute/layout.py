@@ -62,6 +62,8 @@ class JobFolders:
         self.log = self.root / "log"
         self.local_files = self.root / "local-files.json"
         self.hosts = self.root / "hosts"
+        self.filtered = self.root / "filtered"
+        """There once a filter's container may be, whatever is configured by now."""
         self.staged = self.staged_of(stage)
         self.launched = self.root / f"{_of_stage('launched', stage)}.json"
         self.results = data_dir / "results" / job_id

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compute import account, decide, layout, staged, tenure
+from compute import account, decide, layout, staged, staging, tenure
 from compute.egress.sources import filters, filters_by_number, most_log_bytes
 from compute.engines.base import ContainerSpec, Engine, Observation
 from compute.environments import Environment
@@ -66,6 +66,8 @@ class Steps:
         self._vault = vault
         self._data_dir = data_dir
         self._marks = LogMarks(data_dir)
+        self.seen: dict[str, Observation] = {}
+        """What the engine said of a job's container right after its start, by job."""
         self._clock = clock
         self._environment_of = environment_of
         self._outputs = Outputs(
@@ -116,17 +118,15 @@ class Steps:
         if _may_have_container(job):
             for stage in range(max(0, job.stage - 1), job.stage + 1):
                 await self._remove(layout.container_name(job.id, stage))
-        if job.phase in _WITH_FILTER:
+        folders = self.folders(job)
+        if job.phase is Phase.FILTERING or folders.filtered.exists():
             for number in range(job.filters + 1):
                 await self._remove(layout.filter_name(job.id, number))
         tenure.require()
         await self._vault.remove(job.id)
-        folders = self.folders(job)
         tenure.require()
         await self._space.release(folders.root)
-        await asyncio.to_thread(_remove_tree, folders.root)
-        tenure.require()
-        await asyncio.to_thread(_remove_tree, partial_of(folders.results))
+        await asyncio.to_thread(_remove_trees, folders.root, partial_of(folders.results))
 
     async def _remove(self, name: str) -> None:
         tenure.require()
@@ -248,6 +248,7 @@ class Steps:
         await self._engine.start(spec.name)
         observation = await self._engine.observe(spec.name)
         started_at = observation.started_at or self._clock()
+        self.seen[job.id] = observation
         return await self._adopt(job, decide.Adopt(started_at, observation.pid))
 
     def _write_down(self, job: Job, spec: ContainerSpec, folders: JobFolders) -> None:
@@ -368,6 +369,7 @@ class Steps:
         tenure.require()
         await asyncio.to_thread(_give, folders.log, *_user(environment))
         _write_hosts(folders)
+        await asyncio.to_thread(staging.mark, folders.filtered)
         spec = layout.filter_container(job, environment, folders, image_id)
         await self._engine.create(spec)
         tenure.require()
@@ -417,9 +419,6 @@ class Steps:
         return await self._store.move(job, phase, now=self._clock(), note=note, **changes)
 
 
-_WITH_FILTER = frozenset({Phase.FILTERING, Phase.PUBLISHING})
-"""Whatever the configuration says by now: it may have changed since the filter was started."""
-
 _WITH_CONTAINER = frozenset({Phase.PROVISIONED, Phase.RUNNING, Phase.FILTERING, Phase.PUBLISHING})
 
 _PREPARING = frozenset({Phase.STARTED, Phase.CONFIGURING_VOLUMES, Phase.PROVISIONED})
@@ -463,6 +462,12 @@ def _give(folder: Path, uid: int, gid: int) -> None:
             shutil.chown(path, uid, gid)
         except PermissionError:
             path.chmod(0o777 if path.is_dir() else 0o666)
+
+
+def _remove_trees(*folders: Path) -> None:
+    for folder in folders:
+        tenure.require()
+        _remove_tree(folder)
 
 
 def _remove_tree(folder: Path) -> None:
