@@ -13,6 +13,7 @@ rule, and what a former version made is found by them.
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -76,6 +77,12 @@ class JobFolders:
     def staged_of(self, stage: int) -> Path:
         """What a stage was given, written down: see :mod:`compute.staged`."""
         return self.root / f"{_of_stage('staged', stage)}.json"
+
+
+@functools.lru_cache(maxsize=128)
+def folders_of(data_dir: Path, job_id: str, stage: int) -> JobFolders:
+    """Those of a stage; each step of a job asks for them anew."""
+    return JobFolders(data_dir, job_id, stage)
 
 
 def _of_stage(name: str, stage: int) -> str:

@@ -116,11 +116,10 @@ class LoopSpace(Space):
         owner: tuple[int, int],
         folders: Sequence[str] = FOLDERS,
     ) -> None:
-        space = job_dir / SPACE
-        await asyncio.to_thread(_make_mount_point, space)
-        if not _is_mounted(space):
-            image = job_dir / IMAGE
-            if await asyncio.to_thread(image.exists):
+        space, image = job_dir / SPACE, job_dir / IMAGE
+        is_mounted, is_made = await asyncio.to_thread(_look, space, image)
+        if not is_mounted:
+            if is_made:
                 # The machine may have stopped while it was mounted, and it has no journal.
                 await tools.run(
                     "e2fsck", "-p", "-f", str(image), accept=_CHECKED_IMAGE, timeout_s=_CHECK_S
@@ -146,7 +145,7 @@ class LoopSpace(Space):
         except OSError as error:
             raise _failed("The job's space could not be made", error) from error
         tenure.require()
-        await asyncio.to_thread(unfinished.rename, job_dir / IMAGE)
+        unfinished.rename(job_dir / IMAGE)
 
 
 class WatchedSpace(Space):
@@ -286,6 +285,12 @@ def _unescaped(text: str) -> str:
     for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, letter)
     return text
+
+
+def _look(space: Path, image: Path) -> tuple[bool, bool]:
+    """Whether the space is mounted, and whether its image is there; its mount point is."""
+    _make_mount_point(space)
+    return _is_mounted(space), image.exists()
 
 
 def _make_mount_point(space: Path) -> None:

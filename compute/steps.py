@@ -134,7 +134,7 @@ class Steps:
 
     def folders(self, job: Job) -> JobFolders:
         """Those of the job's present stage."""
-        return JobFolders(self._data_dir, job.id, job.stage)
+        return layout.folders_of(self._data_dir, job.id, job.stage)
 
     async def space_full(self, job: Job) -> bool:
         """True when the job's output space is exhausted."""
