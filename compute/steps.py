@@ -19,7 +19,7 @@ from typing import Any
 
 from compute import account, decide, layout, staged, tenure
 from compute.egress.sources import filters, filters_by_number, most_log_bytes
-from compute.engines.base import ContainerSpec, Engine
+from compute.engines.base import ContainerSpec, Engine, Observation
 from compute.environments import Environment
 from compute.errors import (
     EntrypointRefused,
@@ -228,6 +228,7 @@ class Steps:
         mounts = local_mounts(folders)
         secret_files = await self._show_secrets(job)
         tenure.require()
+        _write_hosts(folders)
         try:
             spec = layout.algorithm_container(
                 job, environment, folders, mounts, secrets.token_hex(32), secret_files
@@ -288,7 +289,7 @@ class Steps:
 
     async def _conclude(self, job: Job, step: decide.Conclude) -> Job:
         environment = self._environment_of(job)
-        run = await self._end_stage(job, step.ended_at)
+        run = await self._end_stage(job, step.seen)
         termination = decide.in_stage(job, step.termination)
         if termination.exit_code is None:
             termination = replace(termination, exit_code=run.exit_code, oom_killed=run.oom_killed)
@@ -304,7 +305,7 @@ class Steps:
         )
 
     async def _advance(self, job: Job, step: decide.Advance) -> Job:
-        run = await self._end_stage(job, step.ended_at)
+        run = await self._end_stage(job, step.seen)
         tenure.require()
         await self._vault.remove(job.id)
         following = job.spec.stages[job.stage + 1].name
@@ -320,11 +321,10 @@ class Steps:
             facts=await self._facts(job),
         )
 
-    async def _end_stage(self, job: Job, ended_at: float | None) -> StageRun:
+    async def _end_stage(self, job: Job, seen: Observation) -> StageRun:
         """Keep the stage's log; how the stage ran."""
         environment, folders = self._environment_of(job), self.folders(job)
         name = layout.container_name(job.id, job.stage)
-        seen = await self._engine.observe(name)
         tenure.require()
         folders.log.mkdir(parents=True, exist_ok=True)
         log_file = folders.log / layout.log_name(job.spec, job.stage)
@@ -335,7 +335,7 @@ class Steps:
             stage=job.present.name,
             image_id=job.image_id,
             started_at=job.started_at,
-            ended_at=ended_at or self._clock(),
+            ended_at=seen.finished_at or self._clock(),
             exit_code=seen.exit_code,
             oom_killed=seen.oom_killed,
             pid=job.pid,
@@ -367,6 +367,7 @@ class Steps:
         image_id = await self._engine.ensure_image(image, images.pull, tag_must_match=must_match)
         tenure.require()
         await asyncio.to_thread(_give, folders.log, *_user(environment))
+        _write_hosts(folders)
         spec = layout.filter_container(job, environment, folders, image_id)
         await self._engine.create(spec)
         tenure.require()
@@ -448,6 +449,11 @@ def _held_note(job: Job) -> str:
 def _user(environment: Environment) -> tuple[int, int]:
     uid, _, gid = environment.user.partition(":")
     return int(uid), int(gid)
+
+
+def _write_hosts(folders: JobFolders) -> None:
+    folders.hosts.write_text(layout.LOOPBACK, encoding="ascii")
+    folders.hosts.chmod(0o644)
 
 
 def _give(folder: Path, uid: int, gid: int) -> None:
