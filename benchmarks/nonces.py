@@ -49,9 +49,7 @@ async def figures(rounds: int) -> list[Figure]:
             await database.close()
 
 
-async def consumed(
-    database: Database, pool: asyncpg.Pool[asyncpg.Record], rounds: int
-) -> Figure:
+async def consumed(database: Database, pool: asyncpg.Pool[asyncpg.Record], rounds: int) -> Figure:
     nonces = Nonces(database)
 
     async def ours(wallet: str, nonce: int) -> bool:
