@@ -26,17 +26,8 @@ class Load:
 async def drive(port: int, pid: int, requests: Sequence[bytes], clients: int) -> Load:
     """Send all requests over ``clients`` connections; ``pid`` is the server's process."""
     shares = [requests[start::clients] for start in range(clients)]
-    loop = asyncio.get_running_loop()
-    spinning = True
-
-    def spin() -> None:
-        if spinning:
-            loop.call_soon(spin)
-
-    spin()
     cpu, began = cpu_seconds(pid), time.perf_counter()
     refused = sum(await asyncio.gather(*(_client(port, share) for share in shares)))
-    spinning = False
     elapsed = time.perf_counter() - began
     return Load(len(requests) / elapsed, (cpu_seconds(pid) - cpu) / len(requests), refused)
 
