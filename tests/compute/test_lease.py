@@ -38,8 +38,8 @@ from compute.store.leases import Holder
 from compute.store.tables import jobs
 
 REVIEWER = "0x" + "d1" * 20
-SHORT = Terms(lease_s=0.4, renew_s=0.05, kept_back_s=0.1)
-PATIENCE_S = 20.0
+SHORT = Terms(lease_s=1.5, renew_s=0.1, kept_back_s=0.3)
+PATIENCE_S = 60.0
 
 
 class SharedDatabase(Database):

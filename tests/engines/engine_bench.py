@@ -25,7 +25,7 @@ from compute.engines.fake import FakeRun
 from compute.models import Image
 
 TEST_IMAGE = Image(image="ocean-compute-test/busybox", tag="1")
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,16 @@ import pytest
 import pytest_asyncio
 from dialects.pipelines.pipeline_caller import ACCESS_KEY, DELETE, PREPROCESS, SECRET_KEY, Caller
 from support.consumer import Consumer, raw
-from support.service import DATASET, IMAGE, Service, engine, image_id
+from support.service import DATASET, IMAGE, Service, image_id
+from support.starts import Starts, starts
 from support.witness import watched_session
 
-from compute.engines.base import OPERATOR_LABEL
 from provider.apikeys import hash_key
 
+__all__ = ["starts"]
 pytestmark = pytest.mark.docker
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 SHELL = f"{IMAGE}:1"
 LINE = '{"data": "Ada", "entity": [], "entity_type": []}'
 Json = dict[str, Any]
@@ -194,23 +193,10 @@ async def serve(tmp_path: Path) -> AsyncIterator[Callable[[int], Awaitable[Servi
     service.sweep()
 
 
-def container_starts(service: Service, since: float) -> Counter[str]:
-    """How often each container of the service was started, by the engine's own events."""
-    label = f"{OPERATOR_LABEL}={service.operator_id()}"
-    with engine() as client:
-        events = client.events(
-            since=int(since),
-            until=int(time.time()) + 1,
-            filters={"label": label, "event": "start"},
-            decode=True,
-        )
-        return Counter(event["Actor"]["Attributes"]["name"] for event in events)
-
-
 async def test_a_kill_with_one_job_of_each_in_flight(
+    starts: Starts,
     serve: Callable[[int], Awaitable[Service]],
 ) -> None:
-    since = time.time()
     service = await serve(8)
     async with watched_session(service.url) as session:
         clients = Clients(service, session, 8)
@@ -221,9 +207,9 @@ async def test_a_kill_with_one_job_of_each_in_flight(
         await service.restart()
         await clients.until(DONE)
         assert await clients.active() == 0
-    starts = container_starts(service, since)
-    assert len(starts) == 7
-    assert set(starts.values()) == {1}
+    seen = starts.of_containers(service.operator_id())
+    assert len(seen) == 7
+    assert set(seen.values()) == {1}
     log = service.log()
     assert log.count("job_queued") == 5
     assert log.count("job_ended") == 5

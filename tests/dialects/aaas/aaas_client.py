@@ -55,7 +55,7 @@ def section(**fields: Any) -> Json:
 ENVIRONMENTS: list[Json] = [
     {"maxJobs": 8},
     {"id": "one", "maxJobs": 1},
-    {"id": "hasty", "maxJobs": 1, "maxQueueWait": 2},
+    {"id": "hasty", "maxJobs": 1, "maxQueueWait": 4},
     {"id": "short", "maxJobDuration": 2},
     {"id": "picky", "images": {"allow": ["python:*"], "pull": "never"}},
 ]
