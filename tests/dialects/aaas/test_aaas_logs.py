@@ -117,6 +117,8 @@ async def test_a_task_that_has_not_started_is_waited_for(api: Api) -> None:
 
 async def test_the_end_of_a_silent_task_ends_the_waiting(api: Api) -> None:
     info = await api.begun(await api.run("endless"))
+    while (await api.log(info))[0] != b"up\n":
+        await asyncio.sleep(0.05)
     asking = asyncio.create_task(
         api.log(info, pool_interval="60", tail_follow="True", pool_line="100")
     )
