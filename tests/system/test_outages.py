@@ -4,7 +4,6 @@ says so, and then all that was accepted comes to its end."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import subprocess
 import time
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
-import docker
 import pytest
 import pytest_asyncio
 from support import postgres
@@ -66,12 +64,8 @@ async def end_of_its_own(service: Service) -> None:
     """Have the one container of the service end, and wait until it has."""
     (name,) = containers(service.operator_id())
     with engine() as client:
-        async with asyncio.timeout(60):
-            while (state := client.inspect_container(name)["State"])["Running"]:
-                with contextlib.suppress(docker.errors.APIError):
-                    client.kill(name, "SIGTERM")
-                await asyncio.sleep(0.2)
-    assert state["ExitCode"] == 0
+        await asyncio.to_thread(client.stop, name.lstrip("/"), timeout=60)
+        assert client.inspect_container(name)["State"]["ExitCode"] == 0
 
 
 # The database
