@@ -61,7 +61,7 @@ from provider.publishing import Publishing
 from provider.samples import Samples
 
 MAX_CHECKSUM_BYTES = 1 << 20
-LIMITS = FetchLimits(max_bytes=1 << 30, connect_s=2, stall_s=1, total_s=60)
+LIMITS = FetchLimits(max_bytes=1 << 30, connect_s=30, stall_s=4, total_s=120)
 
 
 @pytest.fixture(scope="session")

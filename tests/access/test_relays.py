@@ -88,7 +88,7 @@ async def test_a_client_that_leaves_frees_the_origin(world: World) -> None:
     answer = await world.client.get("/api/services/download", params=query)
     assert (await answer.content.readany())[:1] == b"x"
     answer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await left.wait()
 
 
@@ -240,7 +240,7 @@ async def test_a_client_that_takes_nothing_is_cut(
     try:
         raw.setblocking(False)
         await asyncio.get_running_loop().sock_sendall(raw, b"GET / HTTP/1.1\r\nHost: p\r\n\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await stage.ended.wait()
     finally:
         raw.close()
@@ -251,7 +251,7 @@ async def test_a_client_that_takes_little_is_served(
     stage: Stage, client: TestClient[web.Request, web.Application]
 ) -> None:
     body = PIECE * 64
-    stage.part, stage.stall_s = part(pieces(body), len(body)), 5.0
+    stage.part, stage.stall_s = part(pieces(body), len(body)), 30.0
     async with client.get("/") as answer:
         received = bytearray()
         while chunk := await answer.content.read(1 << 18):

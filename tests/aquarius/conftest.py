@@ -41,7 +41,7 @@ async def cache() -> AsyncIterator[StandinCache]:
 @pytest.fixture
 async def cached(world: World, cache: StandinCache) -> AsyncIterator[CacheCatalogue]:
     """The catalogue over that cache and the world's chain."""
-    client = MetadataCache(await cache.start(), timeout_s=0.5)
+    client = MetadataCache(await cache.start(), timeout_s=30)
     async with CacheCatalogue(client, world.chains, KEY, clock=lambda: world.now) as opened:
         yield opened
 

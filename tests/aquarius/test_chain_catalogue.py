@@ -30,7 +30,7 @@ WALLET = "0x" + "66" * 20
 
 @pytest.fixture
 def assets(index: AssetIndex) -> IndexCatalogue:
-    return IndexCatalogue(index, patience_s=2.0)
+    return IndexCatalogue(index, patience_s=60.0)
 
 
 @pytest.mark.parametrize("flags", [0, 1, 2, 3])

@@ -17,7 +17,7 @@ from provider.assets.fetch import (
 
 LOOPBACK = networks(["127.0.0.0/8"])
 HEAD = b"HTTP/1.1 200 OK\r\n"
-QUICK = FetchLimits(max_bytes=1_000_000, connect_s=2, stall_s=0.3, total_s=5)
+LIMITS = FetchLimits(max_bytes=1_000_000, connect_s=30, stall_s=30, total_s=60)
 
 
 async def read(download: Download) -> bytes:
@@ -25,7 +25,7 @@ async def read(download: Download) -> bytes:
 
 
 async def fetched(fetcher: Fetcher, url: str, **more: Any) -> bytes:
-    async with asyncio.timeout(10), fetcher.open(url, **more) as download:
+    async with asyncio.timeout(90), fetcher.open(url, **more) as download:
         return await read(download)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from asset_fetching import LOOPBACK, QUICK
+from asset_fetching import LIMITS, LOOPBACK
 from asset_origins import Origin
 
 from provider.assets.fetch import Fetcher
@@ -22,12 +22,12 @@ async def origin() -> AsyncIterator[Origin]:
 @pytest.fixture
 async def fetcher() -> AsyncIterator[Fetcher]:
     """One that may reach loopback."""
-    async with Fetcher(allowed_networks=LOOPBACK, limits=QUICK) as opened:
+    async with Fetcher(allowed_networks=LOOPBACK, limits=LIMITS) as opened:
         yield opened
 
 
 @pytest.fixture
 async def guarded() -> AsyncIterator[Fetcher]:
     """One that may reach public addresses only, as by default."""
-    async with Fetcher(limits=QUICK) as opened:
+    async with Fetcher(limits=LIMITS) as opened:
         yield opened

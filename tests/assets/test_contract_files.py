@@ -222,4 +222,4 @@ async def test_others_go_on_while_a_large_answer_is_written(world: World) -> Non
     while not asked.done():
         turns += 1
         await asyncio.sleep(0.001)
-    assert turns > 5
+    assert turns > 2, "were it written beside nobody, there would be one"

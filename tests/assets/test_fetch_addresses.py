@@ -7,7 +7,7 @@ import socket
 from typing import Any
 
 import pytest
-from asset_fetching import LOOPBACK, QUICK, fetched, refused
+from asset_fetching import LIMITS, LOOPBACK, fetched, refused
 from asset_origins import Names, Origin
 
 from compute.errors import InputUnavailable
@@ -106,7 +106,7 @@ async def test_disguised_addresses_are_not_reached(
 )
 async def test_what_is_no_plain_url_is_refused(url: str) -> None:
     names = Names(example_com=[["127.0.0.1"]])
-    async with Fetcher(limits=QUICK, resolver=lambda: names) as fetcher:
+    async with Fetcher(limits=LIMITS, resolver=lambda: names) as fetcher:
         error = await refused(fetcher, url)
     assert "example" not in error.public
     assert "user" not in error.public.replace("user or password", "")
@@ -128,14 +128,14 @@ async def test_a_name_with_any_inner_address_is_refused(
     origin: Origin, addresses: list[str]
 ) -> None:
     names = Names(data_example=[addresses])
-    async with Fetcher(limits=QUICK, resolver=lambda: names) as fetcher:
+    async with Fetcher(limits=LIMITS, resolver=lambda: names) as fetcher:
         error = await refused(fetcher, origin.url("/t", "data.example"))
     assert error.public == NOT_ALLOWED
     assert origin.requests == []
 
 
 async def test_an_unknown_name_may_be_known_later(guarded: Fetcher) -> None:
-    async with Fetcher(limits=QUICK, resolver=Names) as fetcher:
+    async with Fetcher(limits=LIMITS, resolver=Names) as fetcher:
         assert (await refused(fetcher, "http://nowhere.example/")).temporary
 
 
@@ -157,10 +157,10 @@ async def test_a_name_that_changes_cannot_move_the_connection(origin: Origin) ->
     names = Names(data_example=[["127.0.0.2"], ["127.0.0.1"]])
     allowed = networks(["127.0.0.2/32"])
     try:
-        async with Fetcher(allowed_networks=allowed, limits=QUICK, resolver=lambda: names) as one:
+        async with Fetcher(allowed_networks=allowed, limits=LIMITS, resolver=lambda: names) as one:
             assert await fetched(one, origin.url("/t", "data.example")) == b"public"
             assert names.asked == ["data.example"]
-        async with Fetcher(allowed_networks=allowed, limits=QUICK, resolver=lambda: names) as two:
+        async with Fetcher(allowed_networks=allowed, limits=LIMITS, resolver=lambda: names) as two:
             assert (await refused(two, origin.url("/t", "data.example"))).public == NOT_ALLOWED
     finally:
         await public.close()
@@ -170,13 +170,13 @@ async def test_a_name_that_changes_cannot_move_the_connection(origin: Origin) ->
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["8.8.8.8", "::1"], ["what"]])
 async def test_a_resolver_answers_only_what_may_be_reached(addresses: list[str]) -> None:
-    resolver = GuardedResolver(Names(data_example=[addresses]), (), timeout_s=1)
+    resolver = GuardedResolver(Names(data_example=[addresses]), (), timeout_s=30)
     with pytest.raises(InputUnavailable):
         await resolver.resolve("data.example", 80)
 
 
 async def test_a_resolver_answers_every_public_address() -> None:
-    resolver = GuardedResolver(Names(data_example=[["8.8.8.8", "2606:4700::1"]]), (), timeout_s=1)
+    resolver = GuardedResolver(Names(data_example=[["8.8.8.8", "2606:4700::1"]]), (), timeout_s=30)
     answers = await resolver.resolve("data.example", 80)
     assert [answer["host"] for answer in answers] == ["8.8.8.8", "2606:4700::1"]
 

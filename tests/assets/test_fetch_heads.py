@@ -54,7 +54,7 @@ async def test_endless_interim_answers_are_cut_off(fetcher: Fetcher) -> None:
     async with endless.running() as url:
         started = time.monotonic()
         error = await refused(fetcher, url)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 30
     assert error.temporary
     assert endless.sent < 1 << 24
 
@@ -96,9 +96,9 @@ async def test_what_comes_after_the_answer_is_not_kept(fetcher: Fetcher) -> None
 
 
 async def test_an_answer_that_begins_in_time_may_take_longer(origin: Origin) -> None:
-    limits = FetchLimits(head_s=0.2)
+    limits = FetchLimits(head_s=2)
     async with Fetcher(allowed_networks=LOOPBACK, limits=limits) as wary:
         url = origin.serve("/t", b"abc")
         async with wary.open(url) as download:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(2.2)
             assert b"".join([chunk async for chunk in download.chunks]) == b"abc"

@@ -69,7 +69,7 @@ def asked_by(actor: str = WALLET, kind: str = "start", address: str = "10.0.0.1"
 async def flushed(trail: Trail, written: Written) -> list[Values]:
     """What the writer in the background has written, once there is something."""
     writing = asyncio.create_task(trail.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while not (found := await written()):
             await asyncio.sleep(0.005)
     writing.cancel()

@@ -48,7 +48,7 @@ async def connect(clock: ManualClock) -> AsyncIterator[Callable[..., Web3Chain]]
         def make(*nodes: StandInNode | str, **settings: Any) -> Web3Chain:
             urls = tuple(node if isinstance(node, str) else node.url for node in nodes)
             most_kept = settings.pop("most_kept", MOST_KEPT)
-            given = {"rpc_timeout_s": 0.5, **settings}
+            given = {"rpc_timeout_s": 30.0, **settings}
             chain = Web3Chain(
                 ChainSettings(8996, "dev", "0x", "0x", urls, **given),
                 most_kept=most_kept,

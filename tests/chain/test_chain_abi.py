@@ -218,21 +218,21 @@ def bomb(count: int, size: int) -> bytes:
 )
 def test_answers_that_would_grow(kinds: list[object], answer: bytes) -> None:
     asked = read_fragment(function([], kinds))
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(CallRefused, match="too large"):
         asked.result(answer)
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.5
 
 
 def test_the_largest_answers_are_quick() -> None:
     asked = read_fragment(function([], ["string[]"]))
     most = abi.MAX_DECODED
     count = next(n for n in range(10, 1000) if abi._at_worst(asked.outputs, 64 * n) > most) - 1
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(CallRefused, match="too large"):
         asked.result(bomb(count, 32 * count - 96))
     found = asked.result(bomb(count, 32 * count // 4))
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 2
     assert isinstance(found, list)
     assert len(found) == count
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -78,7 +77,7 @@ async def test_a_call_that_hangs_is_no_fault_of_a_node_that_is_well(
         return None
 
     node.misbehave = only("eth_call", hang)
-    chain = connect(node)
+    chain = connect(node, rpc_timeout_s=2.0)
     with pytest.raises(ChainUnavailable) as caught:
         await chain.call(TOKEN, VIEW)
     assert caught.value.cause == "node 1 takes too long"
@@ -101,17 +100,29 @@ async def test_a_node_that_fails_at_more_than_a_call_rests(
     assert node.asked.total() == asked
 
 
-async def compared(chain: Web3Chain, clock: ManualClock, *nodes: StandInNode) -> None:
-    """Have the heads of these nodes compared."""
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing heads may take as long as a busy machine needs for it."""
+    monkeypatch.setattr(rpc, "COMPARED_WITHIN_S", 30.0)
+    monkeypatch.setattr(rpc, "PROBE_S", 60.0)
+
+
+async def compared(chain: Web3Chain, clock: ManualClock) -> None:
+    """Have the heads of all nodes compared."""
+    clock.now += rpc.COMPARE_EVERY_S
+    await chain.head()
+
+
+async def being_compared(chain: Web3Chain, clock: ManualClock, *nodes: StandInNode) -> None:
+    """Have these nodes asked for their heads."""
     clock.now += rpc.COMPARE_EVERY_S
     before = [each.asked["eth_blockNumber"] for each in nodes]
     await chain.block(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while any(
             each.asked["eth_blockNumber"] <= had for each, had in zip(nodes, before, strict=True)
         ):
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0.05)
 
 
 async def test_a_node_that_is_far_behind_is_not_believed(
@@ -128,15 +139,15 @@ async def test_a_node_that_is_far_behind_is_not_believed(
     assert await chain.head() == 100
     frozen = node.lags = 500
     fake.mine(frozen)
-    await compared(chain, clock, node, spare)
+    await compared(chain, clock)
     assert await chain.head() == 600
     assert "chain node lags chain=8996 node=1 blocks=500" in caplog.text
     node.lags = rpc.MOST_BEHIND
-    await compared(chain, clock, node, spare)
+    await compared(chain, clock)
     assert await chain.head() == 600 - rpc.MOST_BEHIND, "as much may be"
     assert [record.msg.count("lags") for record in caplog.records] == [1, 1]
     node.lags = rpc.MOST_BEHIND + 1
-    await compared(chain, clock, node, spare)
+    await compared(chain, clock)
     assert await chain.head() == 600
 
 
@@ -153,18 +164,22 @@ async def test_the_first_question_for_the_head_is_compared_already(
 
 
 async def test_a_comparison_that_hangs_holds_up_nobody_for_long(
-    connect: Connect, node: StandInNode, spare: StandInNode, clock: ManualClock
+    connect: Connect,
+    node: StandInNode,
+    spare: StandInNode,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def hang(_: dict[str, Any]) -> web.StreamResponse | None:
         await spare.released.wait()
         return None
 
+    monkeypatch.setattr(rpc, "COMPARED_WITHIN_S", 0.2)
     spare.misbehave = only("eth_blockNumber", hang)
-    chain = connect(node, spare, rpc_timeout_s=30.0)
+    chain = connect(node, spare, rpc_timeout_s=60.0)
     clock.now += rpc.COMPARE_EVERY_S
-    began = time.perf_counter()
-    assert await chain.head() == 0
-    assert time.perf_counter() - began < 1
+    async with asyncio.timeout(30):
+        assert await chain.head() == 0
 
 
 async def test_a_node_that_is_far_behind_is_better_than_none(
@@ -173,7 +188,7 @@ async def test_a_node_that_is_far_behind_is_better_than_none(
     fake.mine(100)
     node.lags = 50
     chain = connect(node, spare)
-    await compared(chain, clock, node, spare)
+    await compared(chain, clock)
     assert await chain.head() == 100
     await spare.stop()
     assert await chain.head() == 50
@@ -183,7 +198,7 @@ async def test_heads_are_compared_no_more_often_than_needed(
     connect: Connect, node: StandInNode, spare: StandInNode, clock: ManualClock
 ) -> None:
     chain = connect(node, spare)
-    await compared(chain, clock, node, spare)
+    await compared(chain, clock)
     for _ in range(20):
         clock.now += rpc.COMPARE_EVERY_S / 21
         await chain.block(0)
@@ -209,7 +224,7 @@ async def test_a_node_without_a_head_is_found_out_by_comparing(
     chain = connect(node, spare)
     await chain.block(0)
     spare.misbehave = only("eth_blockNumber", (RUBBISH | FAULTS)[bad])
-    await compared(chain, clock, node, spare)
+    await compared(chain, clock)
     assert await chain.head() == 0
 
 
@@ -221,8 +236,7 @@ async def test_a_client_can_be_closed_while_heads_are_compared(
         return None
 
     spare.misbehave = only("eth_blockNumber", hang)
-    chain = connect(node, spare, rpc_timeout_s=30.0)
-    await compared(chain, clock, node, spare)
-    began = time.perf_counter()
-    await chain.aclose()
-    assert time.perf_counter() - began < 1
+    chain = connect(node, spare, rpc_timeout_s=60.0)
+    await being_compared(chain, clock, node, spare)
+    async with asyncio.timeout(30):
+        await chain.aclose()

@@ -31,7 +31,7 @@ DIGEST = "0x" + "cd" * 32
 
 @pytest.fixture
 def chain(connect: Connect, devchain: DevChain) -> Web3Chain:
-    return connect(devchain.url, rpc_timeout_s=20.0)
+    return connect(devchain.url)
 
 
 def call_data(contract: str, name: str, *args: object) -> bytes:
@@ -246,7 +246,7 @@ async def test_a_transaction_waits_until_it_is_mined(
 async def test_confirmations_are_counted(
     connect: Connect, devchain: DevChain, publisher: Publisher, clock: ManualClock
 ) -> None:
-    chain = connect(devchain.url, confirmations=3, rpc_timeout_s=20.0)
+    chain = connect(devchain.url, confirmations=3)
     tx = publisher.describe(publisher.nft())
     with pytest.raises(TransactionPending, match="1 of 3"):
         await chain.receipt(tx)

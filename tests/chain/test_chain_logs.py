@@ -158,7 +158,7 @@ async def test_a_node_too_slow_for_a_range_is_asked_for_less_next_time(
     connect: Connect, node: StandInNode, events: FakeChain, clock: ManualClock
 ) -> None:
     async def slow(_: dict[str, Any]) -> web.StreamResponse | None:
-        clock.now += 1
+        clock.now += 30
         return await says("", status=504)({})
 
     node.misbehave = only(GET, slow)
@@ -237,7 +237,7 @@ async def test_a_block_filled_with_events_is_passed(
         return others + (full if first <= 20 <= last else [])
 
     node.misbehave = only(GET, sent(answer))
-    found, _ = await in_steps(connect(node, rpc_timeout_s=5.0), 18, 23)
+    found, _ = await in_steps(connect(node), 18, 23)
     assert list(dict.fromkeys(blocks(found))) == [18, 19, 20, 21, 22, 23]
     assert len(found) == 60_005
     assert node.asked["eth_chainId"] == 1, "no fault of the node"

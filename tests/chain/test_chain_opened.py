@@ -17,7 +17,7 @@ FACTORY = "0x" + "fa" * 20
 
 
 def settings(url: str, chain_id: int = 8996) -> ChainSettings:
-    return ChainSettings(chain_id, "dev", FACTORY, "", (url,), rpc_timeout_s=0.5)
+    return ChainSettings(chain_id, "dev", FACTORY, "", (url,), rpc_timeout_s=30.0)
 
 
 async def test_a_missing_factory_is_told(

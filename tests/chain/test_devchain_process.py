@@ -23,13 +23,21 @@ from eth_account import Account
 from support.devchain import COMMAND, DevChain
 from support.service import free_port
 
-READY_S = 8
+READY_CPU_S = 8
+ENDS_S = 50
+"""Less than a server waits for its clients that are still connected."""
 
 
 def run(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """The program, expected to end by itself."""
     command = [sys.executable, "-c", COMMAND, "dev", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, **more)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **more)
+
+
+def cpu_seconds(process: int) -> float:
+    """What the process has used so far, of its user's and of the system's time."""
+    numbers = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, numbers[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture
@@ -59,11 +67,10 @@ def with_anvil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_ready_soon_with_wallets_that_everybody_knows(
     tmp_path: Path, running: list[DevChain]
 ) -> None:
-    began = time.monotonic()
     chain = DevChain.start(tmp_path, "--no-anvil")
     running.append(chain)
 
-    assert time.monotonic() - began < READY_S
+    assert cpu_seconds(chain.process.pid) < READY_CPU_S
     assert chain.engine == "py-evm"
     assert chain.url.startswith("http://127.0.0.1:")
     assert len(chain.accounts) == 10
@@ -79,20 +86,24 @@ def test_it_ends_cleanly_whoever_is_connected(
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
         own.process.send_signal(number)
-        assert own.process.wait(8) == 0
+        assert own.process.wait(ENDS_S) == 0
     assert (tmp_path / "chain.log").read_text() == ""
     with pytest.raises(URLError):
         own.call("eth_chainId")
 
 
 def test_blocks_come_at_intervals(tmp_path: Path, running: list[DevChain]) -> None:
-    chain = DevChain.start(tmp_path, "--no-anvil", "--accounts", "1", "--block-time", "0.3")
+    chain = DevChain.start(tmp_path, "--no-anvil", "--accounts", "1", "--block-time", "0.8")
     running.append(chain)
-    before = chain.height
-    tx = chain.send(chain.accounts[0], chain.accounts[0].address)
-    assert chain.receipt(tx) is None
+    for _ in range(50):
+        before = chain.height
+        tx = chain.send(chain.accounts[0], chain.accounts[0].address)
+        found = chain.receipt(tx)
+        if chain.height == before:  # else a block that came meanwhile may have it
+            break
+    assert found is None
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while chain.height < before + 3 and time.monotonic() < deadline:
         time.sleep(0.05)
 
@@ -188,7 +199,7 @@ def test_anvil_is_wanted_and_not_there(tmp_path: Path) -> None:
 def test_without_its_packages_it_says_what_to_install(tmp_path: Path) -> None:
     hidden = f"import sys; sys.modules['eth.abc'] = None; {COMMAND}"
     ended = subprocess.run(
-        [sys.executable, "-c", hidden, "dev"], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", hidden, "dev"], capture_output=True, text=True, timeout=180
     )
     assert ended.returncode == 2
     assert 'pip install "ocean-compute[devchain]"' in ended.stderr
@@ -228,7 +239,7 @@ def test_the_end_of_anvil_is_the_end(
     running.append(chain)
     with pytest.raises((OSError, HTTPException)):
         chain.call("eth_getBalance", chain.accounts[0].address, "latest")
-    assert chain.process.wait(8) == 1
+    assert chain.process.wait(ENDS_S) == 1
     assert "Anvil ended" in (tmp_path / "chain.log").read_text()
 
 
@@ -247,7 +258,7 @@ def test_an_anvil_that_never_answers_can_be_given_up(
             assert time.monotonic() < end
             time.sleep(0.05)
         process.terminate()
-        assert process.wait(8) == 0
+        assert process.wait(ENDS_S) == 0
 
 
 @pytest.mark.usefixtures("with_anvil")

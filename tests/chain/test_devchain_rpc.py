@@ -73,7 +73,7 @@ def test_a_body_is_bounded(devchain: DevChain) -> None:
 
 
 def test_only_posts_are_calls(devchain: DevChain) -> None:
-    with pytest.raises(HTTPError) as caught, urlopen(devchain.url, timeout=5):
+    with pytest.raises(HTTPError) as caught, urlopen(devchain.url, timeout=60):
         pass
     assert caught.value.code == 405
     caught.value.close()

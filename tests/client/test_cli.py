@@ -438,7 +438,7 @@ def test_as_a_process_json_is_all_there_is_on_stdout(
 ) -> None:
     words = ["start", "-a", str(script), "--image", "x", "-d", DID, "--follow", "--json"]
     running = process(*words, OCEAN_COMPUTE_URL=url, OCEAN_COMPUTE_KEY=str(key_file))
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
     assert json.loads(out)["status"] == 70
 
@@ -455,7 +455,7 @@ def test_an_interrupt_leaves_the_job_and_says_how_to_go_on(
             if "40 Running" in line:
                 break
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=30)
+        _, err = running.communicate(timeout=120)
     finally:
         running.kill()
     [job_id] = stand_in.jobs
@@ -470,7 +470,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         "import sys, provider.cli; heavy = {'aiohttp', 'eth_account', 'pydantic', 'sqlalchemy',"
         " 'docker', 'coincurve', 'rich.console'}; sys.exit(str(heavy & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180)
     assert done.stderr == "set()\n"
 
 

@@ -41,7 +41,7 @@ def test_one_interrupt_ends_it_and_more_do_not_keep_it_from_clearing_up() -> Non
     # Tests may themselves be run in the background of a shell.
     process = begun(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     process.send_signal(signal.SIGINT)
-    told, _ = process.communicate(timeout=30)
+    told, _ = process.communicate(timeout=120)
     assert told.split("\n")[:-1] == ["once more"] * 3 + ["cleared", "interrupted"]
     assert process.returncode == 0
 
@@ -51,5 +51,5 @@ def test_in_the_background_of_a_shell_a_termination_ends_it() -> None:
     process = begun(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
     os.kill(process.pid, signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    told, _ = process.communicate(timeout=30)
+    told, _ = process.communicate(timeout=120)
     assert told.split("\n")[:-1] == ["once more", "cleared", "interrupted"]

@@ -201,7 +201,7 @@ async def test_how_long_is_paid_for(
     (asked,) = market.calls("initializeCompute")
     assert asked["consumerAddress"] == shop.address
     assert asked["compute"]["env"] == "paid"
-    assert abs(asked["compute"]["validUntil"] - time.time() - expected) < 10
+    assert abs(asked["compute"]["validUntil"] - time.time() - expected) < 60
 
 
 async def test_a_fee_beyond_what_is_allowed_buys_nothing(

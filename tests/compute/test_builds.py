@@ -158,7 +158,7 @@ async def test_one_is_built_at_a_time(world: FakeWorld, context: Path) -> None:
     engine = SlowEngine(world)
     made = builder(engine)
     tasks = [asyncio.create_task(made.build("small", name, context)) for name in "abc"]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not engine.waiting["ensure_image"]:
             await asyncio.sleep(0.01)
         assert sum(engine.waiting.values()) == 1
@@ -198,7 +198,7 @@ async def test_what_is_being_built_is_not_cleared_away(world: FakeWorld, context
     await made.build("small", "a", context)
     engine.gate.clear()
     again = asyncio.create_task(made.build("small", "a", context))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not engine.waiting["ensure_image"]:
             await asyncio.sleep(0.01)
         keeping = asyncio.create_task(made.keep([]))

@@ -114,7 +114,7 @@ async def test_two_origins_are_fetched_at_the_same_time(cache: InputCache) -> No
     for file in files:
         file.gate = asyncio.Event()
     fetches = [asyncio.create_task(cache.fetch(file)) for file in files]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         for file in files:
             await file.held.wait()
     for file in files:

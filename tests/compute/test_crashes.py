@@ -73,7 +73,7 @@ async def delete_when_done(workshop: Workshop, operator: Operator, job: Job) -> 
 
 async def up(workshop: Workshop, operator: Operator, job: Job) -> None:
     """Wait until the algorithm runs, or is over."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await operator.job(job.id)).phase.number < 40:
             if (await operator.job(job.id)).phase.terminal:
                 return
@@ -128,7 +128,7 @@ def endless_in_the_second_stage(workshop: Workshop) -> None:
 
 
 async def stop_in_the_second_stage(workshop: Workshop, operator: Operator, job: Job) -> Job:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not ((now := await operator.job(job.id)).phase.terminal or now.stage):
             await asyncio.sleep(0.001)
     return await stop_when_running(workshop, operator, job)
@@ -263,7 +263,7 @@ async def first_life(workshop: Workshop, fate: Fate, drive: Drive, job: Job) -> 
     space = MortalSpace(workshop.space, fate)
     struck = asyncio.create_task(fate.struck.wait())
     life = asyncio.create_task(live(workshop, store, engine, space, drive, job))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await asyncio.wait({struck, life}, return_when=asyncio.FIRST_COMPLETED)
         for task in (struck, life):
             task.cancel()

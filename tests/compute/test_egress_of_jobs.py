@@ -118,7 +118,7 @@ class Talker:
 
 
 async def rest(stream: AsyncGenerator[bytes, None]) -> bytes:
-    async with asyncio.timeout(10), aclosing(stream):
+    async with asyncio.timeout(60), aclosing(stream):
         return b"".join([piece async for piece in stream])
 
 
@@ -212,7 +212,7 @@ async def test_who_deletes_a_job_does_not_wait_until_its_results_were_looked_int
     workshop.world.add_image("python:3.11", writes)
     async with workshop.operator() as operator:
         job = await reach(operator, await start(operator), Phase.PUBLISHING)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             await operator.delete([job.id])
             await reach(operator, job, Phase.DELETED)
         assert await phases_of(operator, job) == [1, 10, 20, 30, 40, 60, 70, 8]

@@ -34,12 +34,12 @@ from compute.status import Goal, Phase
 from compute.store.backlog import Backlog
 from compute.store.base import Action, Database, Listener, T, Work
 from compute.store.jobs import JobStore
-from compute.store.leases import Holder
+from compute.store.leases import Holder, renew
 from compute.store.tables import jobs
 
 REVIEWER = "0x" + "d1" * 20
-SHORT = Terms(lease_s=0.4, renew_s=0.05, kept_back_s=0.1)
-PATIENCE_S = 20.0
+SHORT = Terms(lease_s=1.5, renew_s=0.1, kept_back_s=0.3)
+PATIENCE_S = 60.0
 
 
 class SharedDatabase(Database):
@@ -238,7 +238,9 @@ async def test_who_lost_a_job_can_not_move_it(workshop: Workshop) -> None:
         operator = await open_life(stack, process)
         job = await start(operator)
         held = await reach(operator, job, Phase.RUNNING)
-        taken = await process.store.take_over(Holder("thief"), now=workshop.clock(), alone=True)
+        thief, now = Holder("thief"), workshop.clock()
+        await process.database.write(lambda connection: renew(connection, thief, now, 3600.0))
+        taken = await process.store.take_over(thief, now=now, alone=True)
         assert [each.id for each in taken] == [job.id]
         with pytest.raises(MoveLost):
             await process.store.move(held, Phase.PUBLISHING, now=workshop.clock())

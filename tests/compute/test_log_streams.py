@@ -50,14 +50,14 @@ def talker(workshop: Workshop) -> Talker:
 async def read(stream: AsyncGenerator[bytes, None], count: int) -> bytes:
     """So many bytes, as they come."""
     got = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(got) < count:
             got += await anext(stream)
     return got
 
 
 async def rest(stream: AsyncGenerator[bytes, None]) -> bytes:
-    async with asyncio.timeout(10), aclosing(stream):
+    async with asyncio.timeout(60), aclosing(stream):
         return b"".join([piece async for piece in stream])
 
 

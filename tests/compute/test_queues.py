@@ -52,7 +52,7 @@ async def running(operator: Operator, owner: str = ALICE, environment: str = "sm
 
 async def told(operator: Operator, *jobs: Job) -> list[tuple[int | None, str]]:
     """Positions and reasons, once a look at the queue shows all of the jobs."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             fresh = [await operator.job(job.id) for job in jobs]
             found = await operator.waits_for(fresh)
@@ -62,7 +62,7 @@ async def told(operator: Operator, *jobs: Job) -> list[tuple[int | None, str]]:
 
 
 async def until_told(operator: Operator, job: Job, reason: Reason) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await told(operator, job))[0][1] != reason:
             await asyncio.sleep(0.01)
 

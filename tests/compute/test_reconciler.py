@@ -66,7 +66,7 @@ async def test_an_engine_that_is_away_when_the_job_starts(workshop: Workshop) ->
 async def calls(engine: UnreachableEngine | NeverStoppingEngine, verb: str, more: int) -> None:
     """Wait until the engine was asked so many times more."""
     before = [name for name, _ in engine.calls].count(verb)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while [name for name, _ in engine.calls].count(verb) < before + more:
             await asyncio.sleep(0.001)
 
@@ -281,7 +281,7 @@ async def test_a_fault_of_one_job_does_not_hold_up_another(workshop: Workshop) -
     workshop.limits = replace(HASTY, first_backoff_s=3600, most_backoff_s=3600)
     async with workshop.operator(supplier=BrokenSupplier(1)) as operator:
         broken = await reach(operator, await start(operator), Phase.CONFIGURING_VOLUMES)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not (await operator.job(broken.id)).attempts:
                 await asyncio.sleep(0)
         assert (await ended(operator, await start(operator))).phase is Phase.COMPLETED
@@ -393,7 +393,7 @@ async def test_outputs_survive_a_restart_of_the_machine(workshop: Workshop) -> N
     async with workshop.operator() as operator:
         job = await reach(operator, await start(operator), Phase.RUNNING)
         space = workshop.data_dir / "jobs" / job.id / "space"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not (space / "outputs" / "precious.txt").exists():
                 await asyncio.sleep(0.001)
     subprocess.run(["umount", space], check=True)

@@ -85,7 +85,7 @@ async def test_nobody_looks_at_what_is_sealed_not_even_while_it_runs(telling: Wo
     telling.world.add_image("python:3.11", waits)
     async with telling.operator() as operator:
         job = await start(operator, encrypt_to=TO)
-        await asyncio.wait_for(entered.wait(), 15)
+        await asyncio.wait_for(entered.wait(), 60)
         for over in (False, True):
             if over:
                 go_on.set()
@@ -147,7 +147,7 @@ async def test_a_delete_takes_what_a_crash_left_half_done(telling: Workshop) -> 
     telling.world.add_image("python:3.11", waits)
     async with telling.operator() as operator:
         job = await start(operator, encrypt_to=TO)
-        await asyncio.wait_for(entered.wait(), 15)
+        await asyncio.wait_for(entered.wait(), 60)
         half = telling.data_dir / "results" / f"{job.id}.partial"
         half.mkdir()
         (half / "0").write_text(NEEDLE)

@@ -303,14 +303,16 @@ async def test_files_of_a_job_that_finds_no_place_are_not_copied(
 async def test_a_delayed_job_waits_without_holding_up_others(workshop: Workshop) -> None:
     spec = with_stages(workshop, only=counts_on)
     async with workshop.operator() as operator:
-        late = await begin(operator, spec, delay_s=0.3)
+        late = await begin(operator, spec, delay_s=60)
         prompt = await ended(operator, await begin(operator, spec))
         assert prompt.phase is Phase.COMPLETED
         assert (await operator.job(late.id)).phase is Phase.QUEUED
+        workshop.clock.advance(60)
+        await workshop.wake(late)
         late = await ended(operator, late)
         assert late.phase is Phase.COMPLETED
         moves = await operator.history(late.id)
-        assert moves[1].at - moves[0].at >= 0.3
+        assert moves[1].at - moves[0].at >= 60
 
 
 async def test_the_end_of_each_job_is_told(workshop: Workshop) -> None:

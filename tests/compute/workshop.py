@@ -28,7 +28,7 @@ from compute.store.news import Event, tell
 from compute.supply import InputSupplier
 
 T = TypeVar("T")
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 IMAGE = "python:3.11"
 HASTY = Limits(first_backoff_s=0.001, most_backoff_s=0.004, watch_s=0.01)
 

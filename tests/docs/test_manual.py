@@ -72,7 +72,7 @@ def shell(text: str, folder: Path) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=180,
     )
     return done.stdout.strip()
 

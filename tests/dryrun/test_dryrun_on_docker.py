@@ -234,12 +234,12 @@ async def test_an_interrupted_one_leaves_nothing_and_a_killed_ones_things_go_wit
     def story() -> tuple[int, int]:
         with Process(tmp_path, cache, checksum).begun() as process:
             process.send_signal(signal.SIGTERM)  # which is taken for Ctrl-C
-            process.communicate(timeout=30)
+            process.communicate(timeout=120)
             interrupted = process.returncode
         assert leftovers(cache) == []
         with Process(tmp_path, cache, checksum).begun() as process:
             process.kill()
-            process.communicate(timeout=30)
+            process.communicate(timeout=120)
         return interrupted, len(leftovers(cache))
 
     interrupted, left = await asyncio.to_thread(story)
@@ -286,6 +286,6 @@ def _invoke(words: list[str], environ: dict[str, str]) -> subprocess.CompletedPr
         env=os.environ | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )

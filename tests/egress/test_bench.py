@@ -22,11 +22,11 @@ async def test_an_environment_that_takes_all_its_turns_holds_up_no_other() -> No
     bench, go = Bench(), threading.Event()
 
     def waits(may_go_on: MayGoOn) -> bool:
-        return go.wait(30)
+        return go.wait(90)
 
     full = [asyncio.create_task(bench.run("full", waits)) for _ in range(3)]
     try:
-        assert await asyncio.wait_for(bench.run("free", lambda may_go_on: 7), 20) == 7
+        assert await asyncio.wait_for(bench.run("free", lambda may_go_on: 7), 60) == 7
         assert not any(task.done() for task in full)
     finally:
         go.set()
@@ -47,11 +47,11 @@ async def test_what_nobody_waits_for_any_more_ends() -> None:
             raise
 
     task = asyncio.create_task(bench.run("small", looks))
-    assert await asyncio.to_thread(begun.wait, 20)
+    assert await asyncio.to_thread(begun.wait, 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await asyncio.to_thread(ended.wait, 20)
+    assert await asyncio.to_thread(ended.wait, 60)
 
 
 async def test_who_has_lost_the_job_does_not_look_on() -> None:

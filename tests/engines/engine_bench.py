@@ -25,7 +25,7 @@ from compute.engines.fake import FakeRun
 from compute.models import Image
 
 TEST_IMAGE = Image(image="ocean-compute-test/busybox", tag="1")
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _count(run: FakeRun) -> None:
 SCRIPTS = {
     script.shell: script
     for script in (
-        Script("echo hello; sleep 0.2; echo world >&2", _greet),
+        Script("echo hello; sleep 0.5; echo world >&2", _greet),
         Script("exit 3", lambda run: None, code=3),
         Script("echo 42 > /data/outputs/result.txt", _write),
         Script("printf x >> /data/outputs/runs", _count),
@@ -62,6 +62,7 @@ SCRIPTS = {
 }
 GREETS, EXITS_3, WRITES, COUNTS = SCRIPTS
 TERMINATES = "trap 'exit 143' TERM; while true; do sleep 0.05; done"
+SAYS_IT_IS_UP = TERMINATES.replace("; while", "; echo up; while")
 IGNORES_TERM = "trap '' TERM; while true; do sleep 0.05; done"
 
 
@@ -70,6 +71,8 @@ async def shell(run: FakeRun) -> int:
     if text in SCRIPTS:
         SCRIPTS[text].act(run)
         return SCRIPTS[text].code
+    if text == SAYS_IT_IS_UP:
+        run.print("up")
     await run.stopping.wait()
     if text == IGNORES_TERM:
         await asyncio.Event().wait()
@@ -124,6 +127,12 @@ class Bench:
         await self.engine.create(spec)
         await self.engine.start(spec.name)
         return spec
+
+    async def up(self, name: str) -> None:
+        """Return once a container has said something."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not await self.engine.log_beginning(name):
+                await asyncio.sleep(0.02)
 
     async def ended(self, name: str) -> Observation:
         """What is seen of a container once it no longer runs."""

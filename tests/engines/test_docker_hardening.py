@@ -238,9 +238,10 @@ async def test_an_image_cannot_choose_its_labels_signal_or_entrypoint(
     text = await docker_bench.output("echo $HOME", tmp_path, image_id=image_id)
     assert text == "/tmp\n"
     spec = await docker_bench.launch(
-        "trap 'exit 9' TERM; while true; do sleep 0.05; done", image_id=image_id
+        "trap 'exit 9' TERM; echo up; while true; do sleep 0.05; done", image_id=image_id
     )
-    await docker_bench.engine.stop(spec.name, 10)
+    await docker_bench.up(spec.name)
+    await docker_bench.engine.stop(spec.name, 60)
     assert (await docker_bench.engine.observe(spec.name)).exit_code == 9
 
 

@@ -19,7 +19,7 @@ from compute.engines.docker.pulls import PULLS_PER_REGISTRY, Pulls
 from compute.errors import EngineUnavailable, ImageUnavailable
 from compute.models import Image
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 IMAGE_ID = "sha256:" + "1" * 64
 EngineAt = Callable[[Path], DockerEngine]
 

@@ -14,6 +14,7 @@ from engine_bench import (
     GREETS,
     IGNORES_TERM,
     PATIENCE_S,
+    SAYS_IT_IS_UP,
     TERMINATES,
     TEST_IMAGE,
     WRITES,
@@ -152,8 +153,9 @@ async def test_a_missing_mount_source_is_refused_without_its_path(
 
 
 async def test_a_container_that_honours_sigterm_ends_by_itself(bench: Bench) -> None:
-    spec = await bench.launch(TERMINATES)
-    await bench.engine.stop(spec.name, 10)
+    spec = await bench.launch(SAYS_IT_IS_UP)
+    await bench.up(spec.name)
+    await bench.engine.stop(spec.name, 60)
     seen = await bench.engine.observe(spec.name)
     assert (seen.state, seen.exit_code) == (ContainerState.EXITED, 143)
 

@@ -16,7 +16,7 @@ BLOCK = b"x" * (64 << 10)
 
 
 async def until(condition: object) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while not condition():  # type: ignore[operator]
             await asyncio.sleep(0.005)
 

@@ -140,7 +140,7 @@ class Api:
 
     async def finished(self, job_id: str) -> dict[str, Any]:
         """Poll as a client does, until the job has ended."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(90):
             while (job := await self.status(job_id))["dateFinished"] is None:
                 await asyncio.sleep(0.02)
         return job

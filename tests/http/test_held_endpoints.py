@@ -28,7 +28,7 @@ async def held(serve: Serve, folder: Path) -> tuple[Api, str]:
     path.write_text(yaml.safe_dump(document))
     api = await serve()
     job_id = await api.start()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(90):
         while (await api.status(job_id))["status"] != 51:
             await asyncio.sleep(0.02)
     return api, job_id

@@ -30,7 +30,7 @@ async def talking(serve: Serve) -> tuple[Api, str]:
     """A service, and a job of Alice's that has said something and runs on."""
     api = await serve({"talk": talk})
     job_id = await api.start(dataset=OPEN_ITEM, algorithm=TALK)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(90):
         while (await api.status(job_id))["status"] != 40:
             await asyncio.sleep(0.02)
     return api, job_id
@@ -137,6 +137,6 @@ async def test_a_wallet_has_eight_places(talking: tuple[Api, str]) -> None:
     assert "8 logs are being followed by this wallet" in refusal["error"]
     for response in opened:
         response.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while (await api.call("GET", LOGS, params=asked(api, job_id)))[0] == 429:
             await asyncio.sleep(0.05)

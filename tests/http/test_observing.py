@@ -321,7 +321,7 @@ async def test_an_engine_that_goes_and_comes_back(folder: Path) -> None:
 
 
 async def _becomes(api: Api, status: int, engine: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while True:
             found, answer = await api.call("GET", "/health/ready")
             if found == status:

@@ -31,7 +31,7 @@ async def full(api: Api) -> list[str]:
 
 
 async def waiting(api: Api, job_id: str, **expected: Any) -> dict[str, Any]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(90):
         while True:
             job = await api.status(job_id)
             if all(job.get(name) == value for name, value in expected.items()):

@@ -55,7 +55,7 @@ def test_a_crowd_of_parts_is_refused_before_it_is_parsed(part: str) -> None:
     began = time.process_time()
     with pytest.raises(RequestMalformed):
         parse_json(opening + part * ((1 << 20) // len(part)))
-    assert time.process_time() - began < 0.2
+    assert time.process_time() - began < 0.5
 
 
 def test_a_thousand_parts_are_read_whatever_the_texts_hold() -> None:

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[docker.DockerClient]:
-    subprocess.run([ROOT / "scripts" / "images.sh", "test", "provider"], check=True, timeout=300)
+    subprocess.run([ROOT / "scripts" / "images.sh", "test", "provider"], check=True, timeout=900)
     client = docker.from_env()
     yield client
     client.close()
@@ -108,7 +108,7 @@ def url_of(service: Container) -> str:
 
 
 def root_document(service: Container) -> Any:
-    with urllib.request.urlopen(url_of(service), timeout=10) as answer:
+    with urllib.request.urlopen(url_of(service), timeout=60) as answer:
         return json.load(answer)
 
 
@@ -159,7 +159,7 @@ async def test_a_job_runs_to_its_end_and_leaves_nothing(
     )
     async with ComputeClient(url_of(service), account) as client:
         job = await client.start("smoke", "did:op:words#compute", shell)
-        job = await client.wait(job.id, timeout_s=30)
+        job = await client.wait(job.id, timeout_s=120)
         assert (job.status, job.detail) == (70, "")
         assert await client.read(job.id, 0) == b"DATA STAYS"
         await client.delete(job.id)

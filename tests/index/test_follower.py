@@ -381,7 +381,7 @@ async def test_what_is_published_is_there_without_being_asked_for(
 ) -> None:
     running = asyncio.create_task(follow().run())
     nft = published_on.publish("a")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(90):
         while await entry_of(store, nft) is None:
             await asyncio.sleep(0.01)
     await _ended(running)

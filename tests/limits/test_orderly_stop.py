@@ -43,7 +43,7 @@ async def stopped(service: Service) -> float:
 async def stopping(service: Service) -> AsyncIterator[asyncio.Task[float]]:
     """The service has been told to end; what is inside happens meanwhile."""
     ending = asyncio.create_task(stopped(service))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while " stopping " not in service.log():
             await asyncio.sleep(0.02)
     yield ending
@@ -55,7 +55,7 @@ async def ended(service: Service, consumer: Consumer, job: Json, number: int = 7
     await service.restart()
     found = await consumer.follow(job["jobId"])
     assert found["status"] == number, (found, service.log())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while service.leftovers():
             await asyncio.sleep(0.1)
     return found
@@ -91,9 +91,9 @@ async def test_nothing_new_is_taken_on_and_the_rest_is_answered_while_it_drains(
     service: Service, checksum: str
 ) -> None:
     service.dialects(sections(service.root))
-    await service.start(DRAIN_DELAY="4", STOP_GRACE="2")
+    await service.start(DRAIN_DELAY="8", STOP_GRACE="2")
     async with Consumer(service.url) as consumer, aiohttp.ClientSession() as session:
-        job = await consumer.start(raw("sleep 6", checksum=checksum), [DATASET])
+        job = await consumer.start(raw("sleep 14", checksum=checksum), [DATASET])
         await consumer.follow(job["jobId"], until={40})
         late = consumer.start_body(raw("true", checksum=checksum), [DATASET], "test")
         async with stopping(service) as ending:
@@ -101,7 +101,7 @@ async def test_nothing_new_is_taken_on_and_the_rest_is_answered_while_it_drains(
                 async with session.post(service.url + path, **options()) as answer:
                     text = await answer.text()
                     assert (answer.status, path) == (503, path), text
-                    assert answer.headers["Retry-After"] == "6"
+                    assert answer.headers["Retry-After"] == "10"
                     assert "being stopped or restarted" in text
             with pytest.raises(Refused, match="Nothing of this request was used up") as refused:
                 await consumer.call("POST", START, json=late)
@@ -110,24 +110,24 @@ async def test_nothing_new_is_taken_on_and_the_rest_is_answered_while_it_drains(
                 assert answer.status == 200
                 assert (await answer.json())[0]["status"] == 40
                 assert answer.headers["Connection"] == "close"
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(8):
                 while True:
                     async with session.get(service.url + "/health/ready") as ready:
                         if ready.status == 503:
                             break
             async with session.get(service.url + "/health/live") as live:
                 assert live.status == 200
-        assert 4 <= ending.result() < 12
+        assert 8 <= ending.result() < 40
         await ended(service, consumer, job)
         [taken] = await consumer.call("POST", START, json=late)
         assert (await consumer.follow(taken["jobId"]))["status"] == 70
 
 
-@pytest_asyncio.fixture
-async def large(service: Service, checksum: str) -> Json:
-    """A running service, and a job of it with a large result."""
+@pytest_asyncio.fixture(params=["25"])
+async def large(service: Service, checksum: str, request: pytest.FixtureRequest) -> Json:
+    """A running service with such a STOP_GRACE, and a job of it with a large result."""
     service.environments({"diskGB": 0.2, "maxJobDuration": 60})
-    await service.start(STOP_GRACE="5")
+    await service.start(STOP_GRACE=request.param)
     async with Consumer(service.url) as consumer:
         code = f"head -c {LARGE} /dev/urandom > /data/outputs/large"
         job = await consumer.start(raw(code, checksum=checksum), [DATASET])
@@ -150,10 +150,11 @@ async def test_a_download_may_come_to_its_end(service: Service, large: Json) -> 
                 got += len(piece)
                 await asyncio.sleep(0.05)
         assert got == LARGE == int(answer.headers["Content-Length"])
-        assert ending.result() < 10
+        assert ending.result() < 25
     assert "stopped_by_force" not in service.log()
 
 
+@pytest.mark.parametrize("large", ["5"], indirect=True)
 async def test_a_download_that_nobody_takes_is_cut_in_time(service: Service, large: Json) -> None:
     params = large["consumer"].result_params(large["jobId"], 0)
     async with (
@@ -161,7 +162,7 @@ async def test_a_download_that_nobody_takes_is_cut_in_time(service: Service, lar
         session.get(service.url + RESULT, params=params) as answer,
     ):
         await answer.content.readany()
-        assert await stopped(service) < 10
+        assert await stopped(service) < 40
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
             await answer.read()
     assert " stopped" in service.log().splitlines()[-1], "in order, not by force"
@@ -197,10 +198,10 @@ async def test_a_slow_upload_is_cut_in_time_and_leaves_no_file(service: Service)
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     async with aiohttp.ClientSession(headers=headers) as session:
         upload = asyncio.create_task(session.post(service.url + "/gbuilder/tasks", data=slowly()))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not list((service.data / "uploads").iterdir()):
                 await asyncio.sleep(0.05)
-        assert await stopped(service) < 8
+        assert await stopped(service) < 40
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
             await upload
     assert not list((service.data / "uploads").iterdir())
@@ -211,7 +212,7 @@ async def test_who_follows_a_log_is_let_go_at_once(service: Service) -> None:
     configured = sections(service.root)
     configured["aaas"]["modules"]["lab"]["count"]["entrypoint"] = "sh -c 'echo one; sleep 4'"
     service.dialects(configured)
-    await service.start(STOP_GRACE="20")
+    await service.start(STOP_GRACE="25")
     async with aiohttp.ClientSession() as session:
         url = f"{service.url}/aaas/auto"
         async with session.get(f"{url}/run?module=lab&name=count&task_id=a") as answer:
@@ -219,10 +220,10 @@ async def test_who_follows_a_log_is_let_go_at_once(service: Service) -> None:
         query = "task_id=a&follow=1&interval=60&lines=9"
         async with session.get(f"{url}/task_log?{query}") as answer:
             assert await answer.content.readline() == b"one\n"
-            assert await stopped(service) < 10
+            assert await stopped(service) < 22
             assert await answer.read() == b""
         await service.restart()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while service.leftovers():
                 await asyncio.sleep(0.1)
 
@@ -268,11 +269,11 @@ async def test_inputs_on_their_way_are_fetched_by_the_next_start(
     service: Service, silent: tuple[asyncio.Event, asyncio.Event], checksum: str
 ) -> None:
     asked, go_on = silent
-    await service.start(ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8", STOP_GRACE="20")
+    await service.start(ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8", STOP_GRACE="25")
     async with Consumer(service.url) as consumer:
         job = await consumer.start(raw(COPY, checksum=checksum), [REMOTE])
         await asked.wait()
-        assert await stopped(service) < 10
+        assert await stopped(service) < 22
         go_on.set()
         found = await ended(service, consumer, job)
         assert (await consumer.files(found))["copy.csv"] == b"a,b\n1,2\n"
@@ -282,14 +283,14 @@ async def test_a_pull_is_given_up_and_begun_again_by_the_next_start(
     service: Service, proxy: EngineProxy
 ) -> None:
     service.environments({"images": {"allow": ["*"], "pull": "missing"}})
-    await service.start(DOCKER_HOST=proxy.url, STOP_GRACE="20")
+    await service.start(DOCKER_HOST=proxy.url, STOP_GRACE="25")
     hold = proxy.hold(r"POST /v[0-9.]+/images/create")
     absent = raw("true", image="ocean-compute-test/absent", checksum="sha256:" + "ab" * 32)
     async with Consumer(service.url) as consumer:
         job = await consumer.start(absent, [DATASET])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await hold.arrived.wait()
-        assert await stopped(service) < 10
+        assert await stopped(service) < 22
         hold.release()
         await ended(service, consumer, job, 11)
 
@@ -310,9 +311,9 @@ async def test_an_engine_that_hangs_does_not_keep_it(
     hold = proxy.hold(call)
     async with Consumer(service.url) as consumer:
         job = await consumer.start(raw(COPY, checksum=checksum), [DATASET])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await hold.arrived.wait()
-        assert await stopped(service) < 8
+        assert await stopped(service) < 40
         hold.release()
         found = await ended(service, consumer, job)
         assert (await consumer.files(found))["copy.csv"] == b"a,b\n1,2\n3,4\n"
@@ -327,7 +328,7 @@ async def test_a_database_that_hangs_does_not_keep_it(service: Service, checksum
         start = asyncio.create_task(consumer.call("POST", START, json=body))
         await asyncio.sleep(1)
         assert not start.done()
-        assert await stopped(service) < 8
+        assert await stopped(service) < 40
         with pytest.raises((aiohttp.ClientError, ConnectionError, Refused)):
             await start
         other.execute("ROLLBACK")
@@ -352,7 +353,7 @@ async def test_the_second_signal_ends_it_at_once(service: Service, large: Json) 
                 await asyncio.sleep(1)
                 assert not ending.done()
                 os.kill(pid, signal.SIGTERM)
-                assert await asyncio.wait_for(ending, 10) < 10
+                assert await ending < 22
         await service.restart()
         assert (await consumer.status(large["jobId"]))["status"] == 70
 
@@ -361,7 +362,7 @@ BUSY = """
 import asyncio, logging, sys
 from provider.stopping import Stopping
 async def main():
-    stopping = Stopping(0.0, 1.5)
+    stopping = Stopping(0.0, {grace})
     stopping.listen()
     print("ready", flush=True)
     {busy}
@@ -389,14 +390,14 @@ with asyncio.Runner(loop_factory={factory}) as runner:
 async def test_whatever_the_loop_does_the_process_ends(
     factory: str, busy: str, by_force: bool
 ) -> None:
-    code = BUSY.format(busy=busy, factory=factory)
+    code = BUSY.format(busy=busy, factory=factory, grace=1.5 if by_force else 60.0)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         _, said = await process.communicate()
     assert process.returncode == 0, said
     assert (b"stopped_by_force" in said) is by_force

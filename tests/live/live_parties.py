@@ -31,7 +31,7 @@ DAY_S = 86_400
 EAGER = Patience(attempts=1, first_s=0.02, factor=1.3, last_s=0.3)
 NOTHING = ("0x" + "00" * 20, "0x" + "00" * 20, 0)
 GAS = 900_000
-WITHIN_S = 60
+WITHIN_S = 150
 
 
 class Party:
@@ -140,7 +140,7 @@ async def sell(
         for datatoken in published.datatokens:
             await seller.wallet.mint(datatoken, buyer.address, 20 * TOKEN)
     if wait:
-        await seller.client.wait_for_asset(published.did, published.tx, timeout_s=20)
+        await seller.client.wait_for_asset(published.did, published.tx, timeout_s=120)
     return published
 
 

@@ -29,7 +29,7 @@ from ocean_lib.models.datatoken_base import TokenFeeInfo  # noqa: E402, F401
 from ocean_lib.ocean.ocean import Ocean  # noqa: E402
 from ocean_lib.ocean.util import to_wei  # noqa: E402
 
-FINISHED_S = 60
+FINISHED_S = 150
 
 
 class Session:
@@ -132,9 +132,9 @@ class Session:
 
     def renew(self, environment: dict) -> dict:
         """Order for a moment, let the time pass, and use the same orders again."""
-        dataset, algorithm = self.pay(*self.inputs(), environment, 2)
+        dataset, algorithm = self.pay(*self.inputs(), environment, 7)
         before = dataset.transfer_tx_id, algorithm.transfer_tx_id
-        time.sleep(3)
+        time.sleep(7.5)
         refused = self.refusal(dataset, algorithm, environment)
         dataset, algorithm = self.pay(dataset, algorithm, environment, 300)
         orders = dataset.transfer_tx_id, algorithm.transfer_tx_id

@@ -29,7 +29,7 @@ TEXTS = (
 )
 PRINT = "cat /data/inputs/*/0 > /data/outputs/rows.csv"
 FREE = Dataset(DATASET, "compute")
-ANSWERS_S = 8.0
+ANSWERS_S = 20.0
 """How long an order may keep its asker waiting: two questions at a time-out of a second."""
 
 
@@ -104,7 +104,7 @@ async def _serves_what_needs_no_chain(shop: Shop) -> None:
 
 async def _comes_back(shop: Shop) -> None:
     """Wait until a start is not put off any more: it must not take long."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while await _is_put_off(shop):
             await asyncio.sleep(0.25)
     assert await _finished(shop, shop.order) == ROWS
@@ -135,7 +135,7 @@ async def test_it_works_without_a_restart_once_the_node_is_there(shop: Shop) -> 
 
 
 async def test_a_node_that_is_lost_takes_orders_along_and_nothing_else(shop: Shop) -> None:
-    started = await shop.consumer.start_plainly("free", shop.order, f"sleep 2; {PRINT}")
+    started = await shop.consumer.start_plainly("free", shop.order, f"sleep 4; {PRINT}")
     await shop.consumer.plain.follow(started[0]["jobId"], {40})
     await shop.gate.shut()
     try:
@@ -155,7 +155,7 @@ async def test_a_node_that_hangs_keeps_nobody_waiting(shop: Shop) -> None:
     try:
         asked_at = time.monotonic()
         await shop.consumer.plain.call("GET", "/api/services/computeEnvironments")
-        assert time.monotonic() - asked_at < 1.0
+        assert time.monotonic() - asked_at < 2.9, "a node is given up after three"
         await _refused(shop)
         await _serves_what_needs_no_chain(shop)
     finally:

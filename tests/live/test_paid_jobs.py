@@ -39,7 +39,7 @@ OTHER_ROWS = "a,b\n5,6\n"
 PER_MINUTE = Decimal("1.5") * TOKEN
 ENDLESS = "sleep 100"
 PRINT = "cat /data/inputs/*/0 > /data/outputs/rows.csv"
-GRACE_S = 5
+GRACE_S = 40
 FEE_TOPIC = "0x" + keccak(text=PROVIDER_FEE).hex()
 
 
@@ -87,7 +87,7 @@ async def test_the_provider_gets_the_price_of_each_second_to_the_unit(shop: Shop
     )
     assert [each.fee > 0 for each in told] == [True, False]
     amount, seconds = _paid_for(shop, told[0])
-    assert 98 <= seconds <= 101
+    assert 60 <= seconds <= 101
     assert amount == told[0].fee == ceil(PER_MINUTE * seconds / 60)
     assert await shop.earned() - before == told[0].fee
     finished = await shop.consumer.finish(job)
@@ -109,7 +109,7 @@ def _paid_for(shop: Shop, purchase: Purchase) -> tuple[int, int]:
 async def test_a_job_is_over_when_the_paid_time_is_and_may_go_on_when_it_is_renewed(
     shop: Shop,
 ) -> None:
-    client, seconds = shop.consumer.client, 6
+    client, seconds = shop.consumer.client, 12
     asked_at = time.time()
     ordered = await client.order_for(
         "paid", named(shop.first), raw(ENDLESS), pay=shop.consumer.wallet, duration_s=seconds
@@ -134,12 +134,12 @@ async def _renewed(shop: Shop, ordered: Ordered) -> None:
         ordered.datasets,
         raw(PRINT),
         pay=shop.consumer.wallet,
-        duration_s=30,
+        duration_s=90,
         told=told.append,
     )
     assert (await shop.consumer.finish(again)).succeeded
     assert [each.renewed for each in told] == [True]
-    assert told[0].fee >= ceil(PER_MINUTE * 29 / 60)
+    assert told[0].fee >= ceil(PER_MINUTE * 60 / 60)
     assert await shop.consumer.wallet.balance_of(shop.first.datatokens[0]) == tokens
 
 
@@ -211,9 +211,9 @@ async def test_two_datasets_and_an_algorithm_are_paid_with_one_fee(shop: Shop) -
 async def test_what_waits_until_its_paid_time_is_over_never_runs(shop: Shop) -> None:
     client, wallet = shop.consumer.client, shop.consumer.wallet
     blocking = await client.start(
-        "narrow", named(shop.first), raw(ENDLESS), pay=wallet, duration_s=60
+        "narrow", named(shop.first), raw(ENDLESS), pay=wallet, duration_s=90
     )
-    waiting = await client.start("narrow", named(shop.first), raw(PRINT), pay=wallet, duration_s=5)
+    waiting = await client.start("narrow", named(shop.first), raw(PRINT), pay=wallet, duration_s=12)
     job = await shop.consumer.finish(waiting)
     assert (job.status, job.reason) == (2, "paid_time_over"), job
     assert not job.results

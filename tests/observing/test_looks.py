@@ -40,8 +40,8 @@ async def test_however_many_ask_it_is_asked_once_for_a_while() -> None:
 async def test_a_part_that_hangs_is_down_soon_and_is_not_asked_again_meanwhile() -> None:
     part = Part()
     part.gate.clear()
-    look = Look("part", part.ask, fresh_s=0, patience_s=0.01)
-    async with asyncio.timeout(5):
+    look = Look("part", part.ask, fresh_s=0, patience_s=0.2)
+    async with asyncio.timeout(60):
         assert not await look.look()
         assert not await look.look()
     assert part.asked == 1
@@ -58,7 +58,7 @@ async def test_it_may_be_closed_while_it_waits() -> None:
     part.gate.clear()
     look = Look("part", part.ask, patience_s=0.01)
     assert not await look.look()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await look.close()
 
 
@@ -117,6 +117,6 @@ async def test_a_part_that_is_not_needed_only_degrades() -> None:
 async def test_who_drains_asks_nobody() -> None:
     part = Part()
     part.gate.clear()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         assert (await Health([Look("p", part.ask)], lambda: True).ready()).status == "draining"
     assert part.asked == 0

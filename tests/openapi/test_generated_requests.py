@@ -45,7 +45,7 @@ def run(
         Path(sys.executable).with_name("schemathesis"),
         *("run", service.url + "/openapi.json", "--phases", phases, "--seed", "1"),
         *("--max-examples", str(EXAMPLES), "--checks", ",".join(checks), "--no-shrink"),
-        *("--warnings", "off", "--request-timeout", "20"),
+        *("--warnings", "off", "--request-timeout", "60"),
         *(word for tag in tags for word in ("--include-tag", tag)),
         *options,
     ]
@@ -57,7 +57,7 @@ def run(
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert "No issues found" in done.stdout

@@ -19,7 +19,7 @@ def test_the_lines_for_checking_by_hand_name_signer_and_results(tmp_path: Path) 
     (tmp_path / "check.py").write_text(lines)
     (tmp_path / "receipt.json").write_text(VECTOR["envelope"])
     words = [sys.executable, str(tmp_path / "check.py"), str(tmp_path / "receipt.json")]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=180)
     signer, *rest = done.stdout.splitlines()
     assert signer == "signed by 0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
     results = VECTOR["account"]["results"]

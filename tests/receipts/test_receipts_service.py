@@ -236,7 +236,7 @@ async def test_a_kill_loses_nothing_and_a_signature_may_be_demanded(
 ) -> None:
     account = Account.create()
     async with Consumer(service.url, account) as consumer:
-        code = "sleep 2; echo 42 > /data/outputs/answer"
+        code = "sleep 4; echo 42 > /data/outputs/answer"
         job = await consumer.start(raw(code, checksum=checksum), [DATASET])
         await consumer.follow(job["jobId"], until={40})
     service.kill()
@@ -274,7 +274,7 @@ def signed_query(consumer: Consumer, job_id: str) -> Json:
 
 async def signed_receipt(consumer: Consumer, job_id: str) -> bytes:
     """Once the job is over."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while True:
             try:
                 return await consumer.fetch(PATH, signed_query(consumer, job_id))

@@ -181,7 +181,7 @@ async def test_what_is_held_outlives_the_service_and_expires_without_it(
 
     decision = reviewer.decision(kept, "release")
     deciding = asyncio.ensure_future(reviewer.call("POST", RELEASE, json=decision))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while not deciding.done() and not _decided(service, kept):
             await asyncio.sleep(0.001)
     service.kill()

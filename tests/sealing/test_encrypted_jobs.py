@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -133,7 +132,7 @@ async def run(
         body = consumer.start_body(algorithm, [DATASET], "test")
         body["encryptTo"] = by_the_page.public_key(bytes(owner.key))[1]
         [job] = await consumer.call("POST", START, json=body)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while len(clear := where(needle, *places(service))) < 4:
                 await asyncio.sleep(0.2)
         assert any("containers" in path for path in clear), clear
@@ -273,25 +272,35 @@ async def test_the_log_of_a_job_that_failed_is_encrypted_too(
     assert log.read_bytes() == failed.expected()["algorithm.log"]
 
 
+async def killed_amid_sealing(service: Service, half: Path) -> bool:
+    """Kill the service once a result is sealed. Whether others were not yet: that is a matter
+    of milliseconds, and on a busy machine of luck."""
+    async with asyncio.timeout(150):
+        while not any(half.glob("*.sealed")) and not half.with_suffix("").exists():
+            await asyncio.sleep(0.0005)
+    service.kill()
+    if half.with_suffix("").exists():
+        return False
+    return any(path.read_bytes()[:8] != b"OCSEALED" for path in half.iterdir())
+
+
 async def test_killed_while_results_are_being_sealed(
     service: Service, checksum: str, tmp_path: Path
 ) -> None:
     owner = Account.create()
     async with Consumer(service.url, owner) as consumer:
-        body = consumer.start_body(raw(LARGE, checksum=checksum), [DATASET], "wide")
-        body["encryptTo"] = by_the_page.public_key(bytes(owner.key))[0]
-        [job] = await consumer.call("POST", START, json=body)
-        half = service.data / "results" / f"{job['jobId']}.partial"
-        until = time.monotonic() + 60
-        while not any(half.glob("*.sealed")):
-            assert time.monotonic() < until, service.log()
-            await asyncio.sleep(0.0005)
-        service.kill()
-        unsealed = [path for path in half.iterdir() if path.read_bytes()[:8] != b"OCSEALED"]
-        assert unsealed, "everything was sealed already"
-        assert not half.with_suffix("").exists()
-        await service.restart()
-        job = await consumer.follow(job["jobId"])
+        for _ in range(20):
+            body = consumer.start_body(raw(LARGE, checksum=checksum), [DATASET], "wide")
+            body["encryptTo"] = by_the_page.public_key(bytes(owner.key))[0]
+            [job] = await consumer.call("POST", START, json=body)
+            half = service.data / "results" / f"{job['jobId']}.partial"
+            is_amid = await killed_amid_sealing(service, half)
+            await service.restart()
+            job = await consumer.follow(job["jobId"])
+            if is_amid:
+                break
+        else:
+            pytest.fail("everything was sealed already, each time")
         assert job["status"] == 70, job
         files = await consumer.files(job)
     key = bytes(owner.key)

@@ -264,7 +264,7 @@ def test_a_full_disk_leaves_no_clear_text(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.stdout.strip() == f"results could not be stored: {os.strerror(errno.EFBIG)}"
     assert not folder.exists()
@@ -301,7 +301,11 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     )
     words = [str(tmp_path), KEY.hex(), public_key_of(KEY), JOB]
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=180,
     )
     assert int(done.stdout) < 20 << 10
     assert (tmp_path / "clear").stat().st_size == 64 << 20

@@ -14,7 +14,7 @@ from compute.store.base import Database
 from provider.sharing.leases import KEPT_S, TERM_S, LeaseLost, Leases
 from provider.sharing.tables import leases
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

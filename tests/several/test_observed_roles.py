@@ -71,7 +71,7 @@ def at(samples: Samples, name: str, **labels: str) -> float:
 
 
 async def until_operators(url: str, wanted: int) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(90):
         while at(await scrape(url), "operators") != wanted:
             await asyncio.sleep(0.5)
 
@@ -84,7 +84,7 @@ async def test_each_role_tells_its_part(service: Service, postgres_url: str, che
     own = f"http://{listen}"
     process = operate(service, postgres_url, listen)
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(90):
             while True:
                 assert process.poll() is None, (service.root / "operate.log").read_text()
                 with suppress(aiohttp.ClientError):
@@ -110,6 +110,6 @@ async def test_each_role_tells_its_part(service: Service, postgres_url: str, che
         assert at(operating, "job_phase_duration_seconds_count", **queued) == 1
     finally:
         process.send_signal(signal.SIGTERM)
-        code = process.wait(30)
+        code = process.wait(120)
     assert code == 0
     await until_operators(service.url, 0)

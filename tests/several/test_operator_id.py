@@ -35,7 +35,7 @@ def test_all_that_start_at_once_have_one_name(tmp_path: Path) -> None:
     for process in processes:
         assert process.stdout
         told.add(process.stdout.read().strip())
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         process.stdout.close()
     assert told == {operator_id(tmp_path)}
     assert len(told.pop()) == 16

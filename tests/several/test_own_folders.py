@@ -56,7 +56,7 @@ def test_a_killed_process_leaves_nothing_and_a_living_one_keeps_all(tmp_path: Pa
 def test_an_orderly_end_leaves_nothing(tmp_path: Path) -> None:
     with a_process(tmp_path) as (process, folder):
         assert folder.exists()
-        process.communicate("", timeout=30)
+        process.communicate("", timeout=120)
         assert process.returncode == 0
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 

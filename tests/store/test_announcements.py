@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from compute.store.base import LONGEST_ANNOUNCEMENT, Database, Work, after_commit, announce
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 def announcing(text: str) -> Work[None]:

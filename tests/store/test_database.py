@@ -106,9 +106,9 @@ async def test_a_reader_has_one_view_for_its_whole_unit(database: Database) -> N
         first = notes(connection)
         loop.call_soon_threadsafe(begun.set)
         if database.shared:
-            await_only(asyncio.wait_for(written.wait(), 10))
+            await_only(asyncio.wait_for(written.wait(), 60))
         else:
-            asyncio.run_coroutine_threadsafe(written.wait(), loop).result(10)
+            asyncio.run_coroutine_threadsafe(written.wait(), loop).result(60)
         return first, notes(connection)
 
     reading = asyncio.create_task(database.read(look_twice))

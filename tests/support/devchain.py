@@ -21,7 +21,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils import to_checksum_address
 
-START_S = 60
+START_S = 180
 COMMAND = "from provider.cli.chain import chain_app; chain_app()"
 
 
@@ -69,7 +69,7 @@ class DevChain:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            self.process.communicate(timeout=10)
+            self.process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
@@ -87,7 +87,7 @@ class DevChain:
         """Whatever is answered to a body: bytes as they are, all else as JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         request = Request(self.url, content, {"Content-Type": "application/json"})
-        with urlopen(request, timeout=30) as response:
+        with urlopen(request, timeout=120) as response:
             return bytes(response.read())
 
     def send(

@@ -121,7 +121,7 @@ class PostgresServer:
         for victim in [self.process.pid, *self._children()]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
-        self.process.wait(30)
+        self.process.wait(120)
         self.process = None
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
@@ -129,7 +129,7 @@ class PostgresServer:
         """An orderly end that waits for nobody."""
         if self.process is not None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(30)
+            self.process.wait(120)
             self.process = None
 
     def restart(self) -> None:

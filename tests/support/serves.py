@@ -48,11 +48,11 @@ class Serves:
         """SIGKILL for one of those beside the first."""
         process = self._more[number - 1]
         process.kill()
-        process.wait(30)
+        process.wait(120)
 
     def stop(self) -> list[int]:
         """SIGTERM for all; the exit codes of those that were still there."""
         living = [process for process in self._more if process.poll() is None]
         for process in living:
             process.send_signal(signal.SIGTERM)
-        return [self.service.stop(), *(process.wait(60) for process in living)]
+        return [self.service.stop(), *(process.wait(120) for process in living)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -144,7 +146,7 @@ class Service:
             env=self._environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 
@@ -162,7 +164,7 @@ class Service:
         return url, process
 
     async def _until_it_answers(self, process: subprocess.Popen[bytes], url: str) -> None:
-        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(120), aiohttp.ClientSession() as session:
             while True:
                 assert process.poll() is None, self.log()
                 try:
@@ -189,7 +191,7 @@ class Service:
         if self._process is None:
             return 0
         self._process.send_signal(number)
-        code = self._process.wait(30)
+        code = self._process.wait(120)
         self._process = None
         return code
 
@@ -252,9 +254,23 @@ def image_id(reference: str = f"{IMAGE}:1") -> str:
         return found
 
 
+def _ports() -> Iterator[int]:
+    """Below those that connections are given, and others for each process that shares the
+    tests: until a service listens at its port, which may take seconds, nobody else takes it."""
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    share = max(given - 10_000, 8_000) // 8
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    for number in itertools.count(secrets.randbelow(share)):
+        yield 10_000 + worker * share + number % share
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
     """A port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError

@@ -28,7 +28,7 @@ async def shared(service_root: Path) -> AsyncIterator[Service]:
         {"id": "online", "network": "bridge"},
         {"id": "closed", "consumers": {"allow": ["0x" + "cc" * 20]}},
         {"id": "picky", "images": {"allow": ["python:*"], "pull": "never"}},
-        {"id": "one", "maxJobs": 1, "maxQueueWait": 2},
+        {"id": "one", "maxJobs": 1, "maxQueueWait": 4},
     )
     await service.start()
     yield service

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import docker
 import pytest
 import pytest_asyncio
 from dialects.pipelines.pipeline_caller import ACCESS_KEY, DELETE, PREPROCESS, SECRET_KEY, Caller
 from support.consumer import Consumer, raw
 from support.service import DATASET, IMAGE, Service, engine, image_id
+from support.starts import Starts, starts
 from support.witness import watched_session
 
 from compute.engines.base import OPERATOR_LABEL
 from provider.apikeys import hash_key
 
+__all__ = ["starts"]
 pytestmark = pytest.mark.docker
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 SHELL = f"{IMAGE}:1"
 LINE = '{"data": "Ada", "entity": [], "entity_type": []}'
 Json = dict[str, Any]
@@ -46,7 +48,7 @@ class Clients:
             return await answer.json()
 
     async def start(self) -> None:
-        pause = f"sleep {self._pause_s}"
+        pause = pausing(self._pause_s)
         async with self.consumer:
             algorithm = raw(f"{pause}; echo 1 > /data/outputs/n", checksum=image_id())
             job = await self.consumer.start(algorithm, [DATASET])
@@ -77,15 +79,26 @@ class Clients:
             "aaas": ("process" in info, info.get("done_flag"), info.get("exception")),
         }
 
-    async def until(self, wanted: Json) -> None:
+    async def until(self, wanted: Json, *, let_go: bool = False) -> None:
         seen: Json = {}
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while seen != wanted:
+                    if let_go:
+                        await asyncio.to_thread(self._let_go)
                     seen = await self.states()
                     await asyncio.sleep(0.05)
         except TimeoutError:
             pytest.fail(f"{seen} instead of {wanted}\n{self._service.log()[-3000:]}")
+
+    def _let_go(self) -> None:
+        """End the pause of what runs now."""
+        filters = {"label": f"{OPERATOR_LABEL}={self._service.operator_id()}"}
+        with engine() as client:
+            for container in client.containers(filters=filters):
+                with contextlib.suppress(docker.errors.APIError):
+                    told = client.exec_create(container["Id"], ["touch", "/tmp/go"])
+                    client.exec_start(told["Id"])
 
     async def stop(self) -> None:
         """Each by its own wire."""
@@ -128,6 +141,13 @@ STOPPED = {
 }
 
 
+def pausing(pause_s: int) -> str:
+    """For so long at most: until it is let go."""
+    return (
+        f"i=0; while [ $i -lt {5 * pause_s} ] && ! [ -e /tmp/go ]; do sleep 0.2; i=$((i+1)); done"
+    )
+
+
 def _labelling_body() -> Json:
     return {
         "MODEL_TYPE": "keyword_model",
@@ -148,10 +168,9 @@ def sections(root: Path, pause_s: int) -> Json:
     database = root / "forum.sqlite"
     database.write_bytes(b"")
     progress = json.dumps({"received": 1, "labelled": 1})
-    pause = f"sleep {pause_s}"
 
     def shell(script: str) -> str:
-        return f"sh -c '{pause}; {script}'"
+        return f"sh -c '{pausing(pause_s)}; {script}'"
 
     return {
         "gbuilder": {
@@ -194,36 +213,23 @@ async def serve(tmp_path: Path) -> AsyncIterator[Callable[[int], Awaitable[Servi
     service.sweep()
 
 
-def container_starts(service: Service, since: float) -> Counter[str]:
-    """How often each container of the service was started, by the engine's own events."""
-    label = f"{OPERATOR_LABEL}={service.operator_id()}"
-    with engine() as client:
-        events = client.events(
-            since=int(since),
-            until=int(time.time()) + 1,
-            filters={"label": label, "event": "start"},
-            decode=True,
-        )
-        return Counter(event["Actor"]["Attributes"]["name"] for event in events)
-
-
 async def test_a_kill_with_one_job_of_each_in_flight(
+    starts: Starts,
     serve: Callable[[int], Awaitable[Service]],
 ) -> None:
-    since = time.time()
-    service = await serve(8)
+    service = await serve(50)
     async with watched_session(service.url) as session:
-        clients = Clients(service, session, 8)
+        clients = Clients(service, session, 50)
         await clients.start()
         await clients.until(RUNNING)
         assert await clients.active() == 5
         service.kill()
         await service.restart()
-        await clients.until(DONE)
+        await clients.until(DONE, let_go=True)
         assert await clients.active() == 0
-    starts = container_starts(service, since)
-    assert len(starts) == 7
-    assert set(starts.values()) == {1}
+    seen = starts.of_containers(service.operator_id())
+    assert len(seen) == 7
+    assert set(seen.values()) == {1}
     log = service.log()
     assert log.count("job_queued") == 5
     assert log.count("job_ended") == 5

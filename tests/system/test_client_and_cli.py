@@ -36,7 +36,7 @@ class Cli:
     def run(self, *arguments: str, connect: bool = True, code: int = 0) -> str:
         options = self._options if connect else []
         command = [sys.executable, "-m", "provider", *arguments, *options]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
         assert done.returncode == code, (done.stdout, done.stderr)
         return done.stdout
 

@@ -19,7 +19,7 @@ BUSY = {"maxJobs": 1, "maxQueue": COPIES + 1, "maxQueuePerConsumer": EACH, "maxJ
 
 async def told(consumer: Consumer, job_id: str, **expected: object) -> None:
     """Wait until a job, whosever it is, is told so: places are those of a moment ago."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(90):
         while True:
             (job,) = await consumer.call("GET", f"/api/services/compute?jobId={job_id}")
             if all(job.get(name) == value for name, value in expected.items()):

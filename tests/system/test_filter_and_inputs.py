@@ -25,7 +25,7 @@ def filters() -> Iterator[None]:
     commands = {
         "drop": "rm -f /data/outputs/secret*; echo seen >> /data/logs/algorithm.log",
         "fail": "exit 1",
-        "slow": "sleep 2; rm -f /data/outputs/secret*",
+        "slow": "sleep 4; rm -f /data/outputs/secret*",
     }
     names = [f"ocean-compute-test/filter-{name}:1" for name in commands]
     with engine() as client:

@@ -22,7 +22,7 @@ from support.service import DATASET, HASTY, Service, dataset_document
 pytestmark = pytest.mark.docker
 
 REMOTE = "did:op:" + "e3" * 32
-PATIENCE_S = 40
+PATIENCE_S = 120
 
 LOOKS = """
 for i in 1 2 3 4; do
@@ -96,7 +96,7 @@ def end(*processes: subprocess.Popen[bytes]) -> None:
     for process in processes:
         process.send_signal(signal.SIGCONT)
         process.terminate()
-    assert [process.wait(30) for process in processes] == [0] * len(processes)
+    assert [process.wait(90) for process in processes] == [0] * len(processes)
 
 
 @pytest.mark.parametrize("when", [{40}, {70}], ids=["it-runs", "it-is-over"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
@@ -100,11 +101,14 @@ async def test_links_pipes_and_devices_never_become_results(
 
 
 async def test_stop_ends_an_algorithm_that_ignores_sigterm(
-    consumer: Consumer, checksum: str
+    consumer: Consumer, checksum: str, shared: Service
 ) -> None:
     code = "trap '' TERM; echo up > /data/outputs/up; while :; do sleep 1; done"
     job = await consumer.start(raw(code, checksum=checksum), [DATASET])
     await consumer.follow(job["jobId"], until={40})
+    async with asyncio.timeout(60):
+        while not list((shared.data / "jobs" / job["jobId"]).rglob("up")):
+            await asyncio.sleep(0.05)
     stopped = await consumer.stop(job["jobId"], DATASET)
     assert (stopped["status"], stopped["statusText"]) == (7, "Job stopped")
     assert stopped["dateFinished"]

@@ -33,7 +33,7 @@ MIXED = r"""
 head -c 200000 /dev/urandom
 i=0
 while [ $i -lt 12 ]; do
-  echo "out $i"; echo "err $i" >&2; i=$((i+1)); sleep 0.15
+  echo "out $i"; echo "err $i" >&2; i=$((i+1)); sleep 0.3
 done
 printf 'no end of line'
 """
@@ -68,7 +68,7 @@ class Running:
 
     async def ended(self) -> tuple[int, bytes, bytes]:
         """Exit code, output, messages."""
-        _, messages = await asyncio.to_thread(self.process.communicate, timeout=90)
+        _, messages = await asyncio.to_thread(self.process.communicate, timeout=180)
         return self.process.returncode, self.out.read_bytes(), messages
 
 
@@ -118,7 +118,7 @@ async def wallet(ready: Service, tmp_path: Path) -> AsyncIterator[Wallet]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -201,7 +201,7 @@ async def test_sigterm_ends_followers_at_once(
         assert await response.content.readline() == b"here\n"
         began = time.monotonic()
         assert await asyncio.to_thread(ready.stop) == 0
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 25
         with pytest.raises(aiohttp.ClientError):
             await response.content.read()
     await ready.restart()
@@ -311,8 +311,12 @@ async def test_nobody_else_sees_it(ready: Service, wallet: Wallet, checksum: str
     async with ComputeClient(ready.url, Account.create()) as stranger:
         with pytest.raises(NotFoundError):
             await followed(stranger, job_id)
-    question = wallet.question(job_id, follow="false")
-    assert await wallet.consumer.fetch(LOGS, question) == b"mine\n"
+    said = b""
+    async with asyncio.timeout(60):
+        while not said:
+            question = wallet.question(job_id, follow="false")
+            said = await wallet.consumer.fetch(LOGS, question)
+    assert said == b"mine\n"
     async with aiohttp.ClientSession() as session:
         for params, status in [
             (question, 400),
@@ -365,7 +369,7 @@ async def test_a_deleted_job_ends_its_followers(wallet: Wallet, checksum: str) -
         rest = []
         # It may have seen the orderly end of the container, or only that the job is gone.
         with contextlib.suppress(NotFoundError):
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(90):
                 rest = [piece async for piece in stream]
         assert rest == []
         with pytest.raises(NotFoundError):

@@ -137,7 +137,7 @@ async def test_an_engine_that_goes_and_comes_back(
 
 async def _engine_is(url: str, wanted: str) -> None:
     """Ready says so before long, and so do the figures."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             status, text = await get(url + "/health/ready")
             answer = json.loads(text)

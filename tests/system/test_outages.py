@@ -7,7 +7,6 @@ import asyncio
 import os
 import subprocess
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,15 +19,19 @@ from support.consumer import Consumer, Refused, raw
 from support.engine_proxy import EngineProxy
 from support.postgres import PostgresServer
 from support.service import DATASET, Service, containers, engine
+from support.starts import Starts, starts
 
-from compute.engines.base import JOB_LABEL, OPERATOR_LABEL
-
+__all__ = ["starts"]
 pytestmark = pytest.mark.docker
 
 COMPUTE = "/api/services/compute"
 NONCE = "/api/services/nonce"
 BURST = 14
 REPORT = "echo 42 > /data/outputs/answer; sleep 3; echo done"
+UNTIL_TOLD = (
+    "trap 'echo done; exit 0' TERM; echo 42 > /data/outputs/answer; while :; do sleep 0.1; done"
+)
+"""Ends well once it is told to terminate."""
 
 
 class Answer(NamedTuple):
@@ -57,11 +60,12 @@ def stopping(consumer: Consumer, job_id: str) -> dict[str, str]:
     }
 
 
-async def until_exited(service: Service) -> None:
-    """Until the one container of the service has ended."""
+async def end_of_its_own(service: Service) -> None:
+    """Have the one container of the service end, and wait until it has."""
     (name,) = containers(service.operator_id())
-    async with asyncio.timeout(30):
-        await (await asyncio.create_subprocess_exec("docker", "wait", name, stdout=-3)).wait()
+    with engine() as client:
+        await asyncio.to_thread(client.stop, name.lstrip("/"), timeout=60)
+        assert client.inspect_container(name)["State"]["ExitCode"] == 0
 
 
 # The database
@@ -96,7 +100,7 @@ async def test_a_database_that_is_gone_for_long_is_told_and_then_all_is_well(
             "ready": ask(url, "GET", "/health/ready"),
             "live": ask(url, "GET", "/health/live"),
         }
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(90):
             found = dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
         assert found.pop("live").status == 200
         ready = found.pop("ready")
@@ -123,7 +127,7 @@ async def test_a_database_that_is_gone_for_long_is_told_and_then_all_is_well(
 
 async def until_ready(url: str) -> None:
     """Until requests should be sent here again."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while (await ask(url, "GET", "/health/ready")).status != 200:
             await asyncio.sleep(0.1)
 
@@ -174,7 +178,7 @@ async def test_a_full_disk_refuses_and_loses_nothing(
     await service.start()
     url = service.url
     async with Consumer(url) as consumer:
-        running = await consumer.start(raw(REPORT, checksum=checksum), [DATASET])
+        running = await consumer.start(raw(UNTIL_TOLD, checksum=checksum), [DATASET])
         await consumer.follow(running["jobId"], until={40})
         waiting = await consumer.start(raw("true", checksum=checksum), [DATASET])
         body = consumer.start_body(raw("true", checksum=checksum), [DATASET], "test")
@@ -193,7 +197,7 @@ async def test_a_full_disk_refuses_and_loses_nothing(
         assert int(answer.retry_after) > 0
         assert "The database could not be written: disk full." in answer.text
         assert (await consumer.status(waiting["jobId"]))["status"] == 1
-        await until_exited(service)
+        await end_of_its_own(service)
         await asyncio.sleep(1)
         assert (await consumer.status(running["jobId"]))["status"] < 70
 
@@ -240,11 +244,10 @@ async def proxy(tmp_path: Path) -> AsyncIterator[EngineProxy]:
 
 
 async def test_an_engine_that_goes_twice_in_a_burst_runs_each_job_once(
-    service: Service, proxy: EngineProxy, checksum: str
+    starts: Starts, service: Service, proxy: EngineProxy, checksum: str
 ) -> None:
     service.environments({"maxJobs": 6, "maxQueue": 100, "maxQueuePerConsumer": 100})
     await service.start(DOCKER_HOST=proxy.url)
-    since = time.time() - 1
     algorithm = raw("date > /data/outputs/ran; sleep 0.3", checksum=checksum)
 
     async def come_and_go() -> None:
@@ -262,20 +265,7 @@ async def test_an_engine_that_goes_twice_in_a_burst_runs_each_job_once(
             ended = await consumer.follow(job["jobId"])
             assert ended["status"] == 70, (ended, service.log())
             assert (await consumer.files(ended))["ran"].endswith(b"\n")
-    assert starts(service, since) == {job["jobId"]: 1 for job in jobs}
+    assert starts.of_jobs(service.operator_id()) == {job["jobId"]: 1 for job in jobs}
     assert service.stop() == 0
     assert not service.leftovers()
     assert "Traceback" not in service.log(), service.log()
-
-
-def starts(service: Service, since: float) -> dict[str, int]:
-    """How often the engine has started a container of each job."""
-    label = f"{OPERATOR_LABEL}={service.operator_id()}"
-    with engine() as client:
-        events = client.events(
-            since=int(since),
-            until=int(time.time()) + 1,
-            filters={"label": label, "event": "start"},
-            decode=True,
-        )
-        return dict(Counter(event["Actor"]["Attributes"][JOB_LABEL] for event in events))

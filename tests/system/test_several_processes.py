@@ -66,7 +66,7 @@ class Installation:
         living = [each for each in (*self.serves, *self.operators) if each.poll() is None]
         for process in living:
             process.terminate()
-        return [process.wait(30) for process in living] + [self.service.stop()]
+        return [process.wait(120) for process in living] + [self.service.stop()]
 
 
 @pytest_asyncio.fixture

@@ -53,9 +53,9 @@ def section(**fields: Any) -> Json:
 
 
 ENVIRONMENTS: list[Json] = [
-    {"maxJobs": 8},
+    {"maxJobs": 8, "stopGrace": 10},
     {"id": "one", "maxJobs": 1},
-    {"id": "hasty", "maxJobs": 1, "maxQueueWait": 2},
+    {"id": "hasty", "maxJobs": 1, "maxQueueWait": 4},
     {"id": "short", "maxJobDuration": 2},
     {"id": "picky", "images": {"allow": ["python:*"], "pull": "never"}},
 ]

@@ -66,7 +66,7 @@ async def test_without_following_what_is_there_is_told_at_once(api: Api) -> None
     assert (await api.log(info, pool_line=2, log_offset=14))[0] == b"line 3\nline 4\n"
     assert (await api.log(info, log_offset=10**9))[0] == b""
     assert (await api.log(info, tail_follow="True", pool_interval=30))[0] == LINES
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25
 
 
 async def test_a_log_is_read_backwards(api: Api) -> None:
@@ -105,23 +105,25 @@ async def test_a_task_that_has_not_started_is_waited_for(api: Api) -> None:
     info = await api.run("quick", delay="30")
     started = time.monotonic()
     data, headers = await api.log(info, pool_interval="1.2")
-    assert 1.0 <= time.monotonic() - started < 10
+    assert 1.0 <= time.monotonic() - started < 25
     assert (data, headers["AAAS-NOT-READY"]) == (b"", "1")
     assert "AAAS-TASK-END" not in headers
     asking = asyncio.create_task(api.log(info, pool_interval="60"))
     assert await api.call("end_task", task_id=info["task_id"]) == 1
-    data, headers = await asyncio.wait_for(asking, 10)
+    data, headers = await asyncio.wait_for(asking, 40)
     assert (data, headers["AAAS-TASK-END"]) == (b"", "1")
     assert "AAAS-NOT-READY" not in headers
 
 
 async def test_the_end_of_a_silent_task_ends_the_waiting(api: Api) -> None:
     info = await api.begun(await api.run("endless"))
+    while (await api.log(info))[0] != b"up\n":
+        await asyncio.sleep(0.05)
     asking = asyncio.create_task(
         api.log(info, pool_interval="60", tail_follow="True", pool_line="100")
     )
     assert await api.call("end_task", task_id=info["task_id"]) == 2
-    data, _ = await asyncio.wait_for(asking, 20)
+    data, _ = await asyncio.wait_for(asking, 40)
     assert data == b"up\nbye\n"
 
 
@@ -154,7 +156,7 @@ async def test_a_place_is_free_again_once_its_client_has_gone(lone: Service) -> 
         status, code, _ = await api.refused("task_log", **query)
         assert (status, code) == (429, 1)
         first.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await api.status("task_log", task_id=info["task_id"]) == 429:
                 await asyncio.sleep(0.1)
         assert await api.call("end_task", task_id=info["task_id"]) == 2
@@ -174,7 +176,7 @@ async def test_a_log_goes_no_further_than_its_task(lone: Service) -> None:
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", int(lone.url.rpartition(":")[2])))
-            client.settimeout(20)
+            client.settimeout(60)
             client.sendall(FOLLOWING)
             await asyncio.to_thread(client.recv, 1)
             assert await api.call("end_task", task_id="x") == 2

@@ -93,7 +93,7 @@ async def test_a_service_that_ends_lets_requests_go(
     api = Api(session, lone.url + "/gbuilder")
     waiting = asyncio.create_task(api.post("left", ENDLESS, immediate="1"))
     await _begun(api, "left")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         code, answer = await asyncio.gather(asyncio.to_thread(lone.stop), waiting)
     assert (code, answer) == (0, ACCEPTED)
 

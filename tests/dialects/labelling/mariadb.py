@@ -96,7 +96,7 @@ def running(folder: Path) -> Iterator[Server]:
         yield server
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 def _installed(base: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ class Desk:
         self.folder = folder
         self.port = 0
         self.most = MOST
-        self.stall_s = 10.0
+        self.stall_s = 60.0
         self.inside: Callable[[Form], object] = lambda form: None
         self.ended: list[type[BaseException] | None] = []
 
@@ -90,13 +90,13 @@ class Desk:
 
     async def begun(self) -> None:
         """Until something of a file is on disk."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while not self.files:
                 await asyncio.sleep(0.01)
 
     async def emptied(self) -> None:
         """Until the form that was begun has come to its end and left nothing."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while not self.ended or self.files:
                 await asyncio.sleep(0.01)
 
@@ -123,7 +123,7 @@ class Sender:
         await self.writer.drain()
 
     async def status(self) -> int:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             return int((await self.reader.readline()).split()[1])
 
 

@@ -90,7 +90,7 @@ async def sent(
         writer.write(request)
         if hang_up:
             writer.write_eof()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             head = await reader.readuntil(b"\r\n\r\n")
             answer = Answer(head)
             answer.body = await reader.readexactly(int(answer.headers.get("content-length", "0")))

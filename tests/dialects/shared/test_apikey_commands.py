@@ -94,7 +94,7 @@ def test_at_a_terminal_it_is_asked_twice_and_not_shown(again: str, code: int) ->
             while prompt not in shown:
                 shown += os.read(master, 1024)
             os.write(master, answer.encode() + b"\n")
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=120)
         os.close(master)
     assert process.returncode == code
     assert SECRET.encode() not in shown + output

@@ -86,11 +86,11 @@ async def test_a_client_that_drips_is_cut_off(desk: Desk) -> None:
 
 
 async def test_a_client_that_brings_enough_may_take_its_time(desk: Desk) -> None:
-    desk.stall_s = 1.0
+    desk.stall_s = 3.0
     async with desk.unfinished() as sender:
         await sender.send(head(MULTIPART, len(FILE) + 5 * 55_000 + 2 + len(END)) + FILE)
         for _ in range(5):
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.7)
             await sender.send(b"x" * 55_000)
         await sender.send(b"\r\n" + END)
         assert await sender.status() == 200
