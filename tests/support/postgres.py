@@ -152,12 +152,14 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running(**options: str) -> Iterator[PostgresServer]:
+def running(*, folder: Path | None = None, **options: str) -> Iterator[PostgresServer]:
     """A server that ends with the block, with all that it holds.
 
-    Not in a folder of pytest's: those are shut to all but the user who runs the tests.
+    Not in a folder of pytest's: those are shut to all but the user who runs the tests. In
+    ``folder``, if one is given, which need not be quick.
     """
-    folder = Path(tempfile.mkdtemp(prefix="ocean-compute-postgres-", dir=_quick_folder()))
+    where = folder or _quick_folder()
+    folder = Path(tempfile.mkdtemp(prefix="ocean-compute-postgres-", dir=where))
     server = PostgresServer(folder, free_port(), secrets.token_urlsafe(18), options)
     try:
         _initialise(folder, server.password)
