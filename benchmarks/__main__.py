@@ -19,8 +19,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
 from benchmarks.figures import Figure
 
 GROUPS = ("requests", "jobs", "transfers", "scale", "chain", "model")

@@ -11,12 +11,12 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from compute.engines.base import ContainerSpec, ContainerState, Mount, PullPolicy
-from compute.engines.docker import DockerEngine
-from compute.models import Image
 from support.service import IMAGE, image_id
 
 from benchmarks.model.busy import Spent, spent
+from compute.engines.base import ContainerSpec, ContainerState, Mount, PullPolicy
+from compute.engines.docker import DockerEngine
+from compute.models import Image
 
 
 class Containers:

@@ -47,8 +47,8 @@ class ServiceTimes:
     ``helpers_s`` the programs that it starts for the job's space, ``kernel_s`` what is left of
     a whole job beyond all that and the container itself (``containers``, by how many there are
     at once). ``job_wall_s`` is from one job's place to the next one's, one at a time;
-    ``phases`` are its parts by the clock. ``writes`` are by kind of database, ``units_a_job`` are units of work in the store,
-    without the one that accepts it.
+    ``phases`` are its parts by the clock. ``writes`` are by kind of database, ``units_a_job`` are
+    units of work in the store, without the one that accepts it.
     """
 
     machine: str

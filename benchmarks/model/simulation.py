@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
 import simpy
 
 from benchmarks.model.inputs import ServiceTimes
-from benchmarks.model.parts import Events, Link, Machine, Process, Store, together
+from benchmarks.model.parts import Events, Link, Machine, Part, Process, Store, together
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
@@ -145,8 +145,14 @@ class _World:
         return self._told(self._env.now, demand.seconds, used)
 
     def _told(self, end: float, until: float, used: Mapping[str, float] | None = None) -> Report:
-        parts = {"store": [self._store], "serving": self._serves, "operating": self._operates}
-        links = {"staging link": self._ins.values(), "egress link": self._outs.values()}
+        parts: dict[str, Sequence[Part]] = {
+            "processors": self._machines,
+            "serving": self._serves,
+            "operating": self._operates,
+            "store": [self._store],
+            "staging link": [*self._ins.values()],
+            "egress link": [*self._outs.values()],
+        }
         return Report(
             asked=self._asked,
             finished=self._finished,
@@ -156,7 +162,6 @@ class _World:
             longest={
                 "places": self._longest_queue,
                 **{name: max(each.longest for each in found) for name, found in parts.items()},
-                **{name: max(each.longest for each in found) for name, found in links.items()},
             },
         )
 

@@ -14,9 +14,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.postgres import is_installed, running
+from support.sqlite import prepared
+
+from benchmarks.model.busy import tree_seconds
+from benchmarks.model.inputs import Writes
 from compute.fairness import Resources
 from compute.metrics import Recorder
-from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec
+from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec, Stage
 from compute.status import Phase
 from compute.store.base import Database
 from compute.store.claims import Claim, Share
@@ -24,11 +29,6 @@ from compute.store.database import open_database
 from compute.store.jobs import JobStore
 from provider.auth.nonces import Nonces
 from provider.migrations import VERSIONS
-from support.postgres import is_installed, running
-from support.sqlite import prepared
-
-from benchmarks.model.busy import tree_seconds
-from benchmarks.model.inputs import Writes
 
 CLIENTS = 64
 NONCES = 4000
@@ -94,7 +94,8 @@ async def _measured(url: str, server_cpu: Callable[[], float]) -> Writes:
     database = await open_database(url, migrations=[VERSIONS])
     try:
         spends, jobs = _Spends(database), _Jobs(database)
-        await spends(FEW, 1), await jobs(FEW, 1)
+        await spends(FEW, 1)
+        await jobs(FEW, 1)
         alone = await _writing(database, server_cpu, lambda: spends(NONCES // 16, 1))
         many = await _writing(database, server_cpu, lambda: spends(NONCES, CLIENTS))
         moves = await _writing(database, server_cpu, lambda: jobs(JOBS, CLIENTS))
@@ -173,7 +174,8 @@ class _Jobs:
 
 
 def _job(number: int) -> Job:
-    spec = JobSpec(
+    stage = Stage(
+        name="algorithm",
         datasets=(DatasetItem(did=f"did:op:{number:064x}", service_id="compute"),),
         algorithm=AlgorithmItem(image=Image(image="bench", tag="1"), entrypoint="true"),
         max_duration_s=60,
@@ -182,6 +184,6 @@ def _job(number: int) -> Job:
         id=f"{number:032x}",
         owner=f"0x{number % 20:040x}",
         environment="bench",
-        spec=spec,
+        spec=JobSpec(stages=(stage,)),
         created_at=time.time(),
     )

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
-from provider.auth.signatures import personal_digest, recover
 from support.consumer import Consumer, raw
 from support.service import DATASET, dataset_document, image_id
 
@@ -16,6 +15,7 @@ from benchmarks.load import cpu_seconds, drive, fetch
 from benchmarks.model.inputs import Transfer
 from benchmarks.model.jobs import NONE, WALLETS, Bench
 from benchmarks.reference import Bare, port_of
+from provider.auth.signatures import personal_digest, recover
 
 SIGNATURES = 2000
 STATUSES = 2000
