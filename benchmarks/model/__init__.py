@@ -41,10 +41,12 @@ async def batch() -> Run:
 
 
 def compared(times: ServiceTimes, run: Run) -> Figure:
-    """The model has the processors that the run had: without what others took meanwhile."""
-    taken = run.spent.neighbours / run.spent.wall
+    """The model has the processors that the run had: without what neighbours took meanwhile,
+    and this process, which is the client."""
+    taken = (run.spent.neighbours + run.spent.client) / run.spent.wall
     plant = Plant(cores=times.cores, places=PLACES, taken=taken)
-    said = simulate(times, plant, Demand(batch=run.jobs)).per_second
+    demand = Demand(batch=run.jobs, looks=round(run.looks / run.jobs))
+    said = simulate(times, plant, demand).per_second
     apart = max(said / run.per_second, run.per_second / said)
     name = f"{BATCH} jobs, {PLACES} at once: the model's / measured"
     return Figure(name, said, run.per_second, "/s", apart, GOAL, True)

@@ -1,8 +1,8 @@
 """Measures here what the model needs: everything alone, or one job at a time.
 
 What is measured with many jobs at once is what the model is held against, and not here. Of
-processor time the median of the rounds counts, of the clock the quickest round: what neighbours
-do only ever adds to that.
+what a process has used the median of the rounds counts; of the clock, and of what only the
+whole machine's account tells, the least: neighbours, and their containers, only ever add.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ async def _measure(bench: Bench, rounds: int) -> ServiceTimes:
         units_a_job=_median(runs, lambda run: run.units) - 1,
         operator_s=operator,
         helpers_s=_median(runs, lambda run: run.spent.children / run.jobs),
-        kernel_s=_median(runs, lambda run: run.spent.rest / run.jobs) - boxes[1].cpu_s,
+        kernel_s=max(0.0, min(run.spent.rest for run in runs) / JOBS - boxes[1].cpu_s),
         containers=boxes,
         job_wall_s=quickest.spent.wall / JOBS,
         phases=phases,
@@ -78,7 +78,7 @@ async def _measure(bench: Bench, rounds: int) -> ServiceTimes:
 def _container(found: Sequence[Spent]) -> Container:
     return Container(
         min(each.wall for each in found) / CONTAINERS,
-        statistics.median(each.rest for each in found) / CONTAINERS,
+        min(each.rest for each in found) / CONTAINERS,
     )
 
 

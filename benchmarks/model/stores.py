@@ -31,9 +31,12 @@ from provider.auth.nonces import Nonces
 from provider.migrations import VERSIONS
 
 CLIENTS = 64
-NONCES = 4000
-JOBS = 192
+NONCES = 2000
+JOBS = 128
 FEW = 8
+ROUNDS = 3
+"""The quickest counts: neighbours only ever add."""
+
 ON_DISK = Path("/var/tmp")
 """Where a flush reaches a disk: what is in memory would be durable for nothing."""
 
@@ -96,11 +99,17 @@ async def _measured(url: str, server_cpu: Callable[[], float]) -> Writes:
         spends, jobs = _Spends(database), _Jobs(database)
         await spends(FEW, 1)
         await jobs(FEW, 1)
-        alone = await _writing(database, server_cpu, lambda: spends(NONCES // 16, 1))
-        many = await _writing(database, server_cpu, lambda: spends(NONCES, CLIENTS))
-        moves = await _writing(database, server_cpu, lambda: jobs(JOBS, CLIENTS))
+        rounds = [
+            (
+                await _writing(database, server_cpu, lambda: spends(NONCES // 16, 1)),
+                await _writing(database, server_cpu, lambda: spends(NONCES, CLIENTS)),
+                await _writing(database, server_cpu, lambda: jobs(JOBS, CLIENTS)),
+            )
+            for _ in range(ROUNDS)
+        ]
     finally:
         await database.close()
+    alone, many, moves = (min(each, key=_unit_s) for each in zip(*rounds, strict=True))
     nonce = max(0.0, (many.commit_s - alone.commit_s) / (many.size - alone.size))
     base = max(0.0, alone.commit_s - nonce * alone.size)
     return Writes(
@@ -121,6 +130,10 @@ async def _writing(
     await work()
     wall, used = time.perf_counter() - began, time.process_time() - cpu
     return _Writing(wall, used + server_cpu() - server, counter.commits, counter.units)
+
+
+def _unit_s(writing: _Writing) -> float:
+    return writing.wall_s / writing.units
 
 
 async def _shared(number: int, clients: int, one: Callable[[int], Awaitable[None]]) -> None:
