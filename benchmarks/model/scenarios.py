@@ -24,6 +24,9 @@ LOOKS = 5
 RESULT_BYTES = MIB
 LINK_BYTES_PER_S = 1.25e9
 PLACES_A_CORE = 2
+LARGE = 16
+"""Processors of a machine where one like this is not enough."""
+
 
 _JOBS, _LEAST_S, _LONGEST_S = 3_000, 60.0, 3600.0
 """Of what is simulated: about so many jobs, within these times."""
@@ -74,10 +77,13 @@ def needs(times: ServiceTimes, plant: Plant, demand: Demand) -> Needs:
     )
 
 
-def written(times: ServiceTimes, store: str, demand: Demand, sharing: int = 1) -> float:
-    """Seconds of the writer, when so many units of work share a transaction."""
+def written(
+    times: ServiceTimes, store: str, demand: Demand, *, operates: int = 1, sharing: int = 1
+) -> float:
+    """Seconds of the writer, when so many units of work share a transaction. Each further
+    process that operates looks for work at the news of a job, and at its end."""
     writes = times.writes[store]
-    moves = 1 + times.units_a_job
+    moves = 1 + times.units_a_job + 2 * (operates - 1)
     nonces = float(bool(demand.result_bytes))
     base = (moves + nonces) * writes.base_s / sharing
     return moves * writes.move_s + nonces * writes.nonce_s + base
@@ -96,8 +102,8 @@ def ceilings(times: ServiceTimes) -> Mapping[str, float]:
         "a process that serves": each.serving,
         "a process that operates": each.operating,
         "one process that does both (SQLite)": each.serving + each.operating,
-        "writes, SQLite": written(times, SQLITE, none, sharing),
-        "writes, PostgreSQL": written(times, POSTGRESQL, none, sharing),
+        "writes, SQLite": written(times, SQLITE, none, sharing=sharing),
+        "writes, PostgreSQL": written(times, POSTGRESQL, none, sharing=sharing),
         f"engine alone, {times.cores} processors": times.container_s(plant.places) / times.cores,
         f"a machine of {times.cores} processors": each.processors / times.cores,
         "staging 100 MiB, 10 Gbit/s": needs(times, plant, some).staging_link,
@@ -116,19 +122,36 @@ def sized(times: ServiceTimes, per_minute: float, dataset_bytes: int) -> Scenari
     if alone <= ROOM:
         places = _places(times, kind, rate, dataset_bytes)
         return Scenario(per_minute, dataset_bytes, 1, replace(kind, places=places))
-    installations = _count(rate * written(times, POSTGRESQL, demand))
-    rate /= installations
+    kind = replace(kind, cores=LARGE, store=POSTGRESQL)
+    installations = 1
+    while True:
+        share = rate / installations
+        plant = _shared(times, kind, share, demand)
+        store = share * written(times, POSTGRESQL, demand, operates=plant.operates)
+        if store <= ROOM or _is_least(plant):
+            break
+        installations = max(installations + 1, math.ceil(installations * 1.02))
+    rate = share
+    places = _places(times, plant, rate, dataset_bytes)
+    return Scenario(per_minute, dataset_bytes, installations, replace(plant, places=places))
+
+
+def _shared(times: ServiceTimes, kind: Plant, rate: float, demand: Demand) -> Plant:
+    """Several processes over one database."""
+    one = needs(times, kind, demand)
     links = max(one.staging_link, one.egress_link)
     machines = max(_count(rate * one.processors / kind.cores), _count(rate * links))
-    plant = replace(
+    return replace(
         kind,
         machines=machines,
         serves=_count(rate * one.serving),
         operates=max(machines, _count(rate * one.operating)),
-        store=POSTGRESQL,
     )
-    places = _places(times, plant, rate, dataset_bytes)
-    return Scenario(per_minute, dataset_bytes, installations, replace(plant, places=places))
+
+
+def _is_least(plant: Plant) -> bool:
+    """A smaller installation would not be one."""
+    return plant.machines == plant.serves == plant.operates == 1
 
 
 def scenarios(times: ServiceTimes) -> Iterator[tuple[Scenario, str, Report]]:

@@ -67,7 +67,7 @@ class Demand:
 @dataclass(frozen=True)
 class Report:
     """``utilisation`` of each part over the whole time, mean seconds in each phase, and the
-    longest queue before each part."""
+    longest queue before each part. ``units`` of work were written for a job."""
 
     asked: int
     finished: int
@@ -75,6 +75,7 @@ class Report:
     utilisation: Mapping[str, float]
     phases: Mapping[str, float]
     longest: Mapping[str, int]
+    units: float
 
     @property
     def per_second(self) -> float:
@@ -118,6 +119,7 @@ class _World:
         self._sums: defaultdict[str, float] = defaultdict(float)
         self._asked = self._finished = 0
         self._longest_queue = 0
+        self._claiming: dict[Process, bool] = {}
         self._shares = _shares(times, plant.places)
 
     def _spread(self, number: int) -> list[Process]:
@@ -158,6 +160,7 @@ class _World:
             finished=self._finished,
             seconds=end,
             utilisation=used or self._utilisation(until),
+            units=self._store.units / self._finished,
             phases={name: total / self._finished for name, total in self._sums.items()},
             longest={
                 "places": self._longest_queue,
@@ -201,17 +204,39 @@ class _World:
         yield self._store.move(serve)
         if accepted is not None:
             accepted.succeed()
+        self._announce(self._operates[0])
         began = self._passed("accepting", began)
         self._longest_queue = max(self._longest_queue, len(self._free.get_queue))
         machine: Machine = yield self._free.get()
         began, placed = self._passed("queued", began), self._env.now
-        yield from self._operated(next(self._next_operate[machine]))
+        operate = next(self._next_operate[machine])
+        yield from self._operated(operate)
+        self._announce(operate)
         self._placed += self._env.now - placed
         yield self._free.put(machine)
         began = self._passed("operated", began)
         yield from self._fetched(next(self._next_serve))
         self._passed("fetched", began)
         self._finished += 1
+
+    def _announce(self, known: Process) -> None:
+        """That a job waits or has ended is heard by all processes that operate. Each looks for
+        something to start, which is a write; the one that is ``known`` has that among its own."""
+        for process in self._operates:
+            if process is known:
+                continue
+            if process in self._claiming:
+                self._claiming[process] = True
+            else:
+                self._env.process(self._claim(process))
+
+    def _claim(self, process: Process) -> Events:
+        """Once more if there was news meanwhile."""
+        self._claiming[process] = True
+        while self._claiming[process]:
+            self._claiming[process] = False
+            yield self._store.move(process)
+        del self._claiming[process]
 
     def _passed(self, name: str, began: float) -> float:
         self._sums[name] += self._env.now - began

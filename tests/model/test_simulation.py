@@ -119,6 +119,16 @@ def test_units_that_wait_share_a_transaction_and_processes_take_turns() -> None:
     assert world.now == pytest.approx(5 * 1.0 + 4 * 0.01 + 600 * 0.1)
 
 
+def test_each_further_process_that_operates_looks_for_work_at_all_news() -> None:
+    calm = Demand(per_second=0.2, seconds=600)
+    alone = Plant(store=POSTGRESQL, operates=1)
+    units = [
+        simulate(TIMES, replace(alone, operates=operates), calm).units for operates in (1, 2, 4)
+    ]
+    assert units[1] == pytest.approx(units[0] + 2, abs=0.1)
+    assert units[2] == pytest.approx(units[0] + 6, abs=0.3)
+
+
 def test_a_file_is_one_process_own() -> None:
     with pytest.raises(ValueError, match="SQLite"):
         Plant(machines=2, serves=2)
