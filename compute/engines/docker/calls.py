@@ -175,6 +175,8 @@ class Calls:
         )
         address = str(parse_host(self._base_url))
         if address.startswith(UNIX):
+            # No proxy stands before a socket, and looking for one costs more than the call.
+            client.trust_env = False
             client.mount(
                 "http+docker://", TidyAdapter(address, CALL_S, max_pool_size=self._threads)
             )
