@@ -19,11 +19,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
 from benchmarks.figures import Figure
 
-GROUPS = ("signatures", "requests", "nonces", "jobs", "transfers", "scale", "chain")
+GROUPS = ("signatures", "requests", "nonces", "jobs", "transfers", "scale", "chain", "model")
 """Modules of this package; each has ``async def figures(rounds) -> list[Figure]``."""
 
 

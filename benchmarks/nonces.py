@@ -11,8 +11,10 @@ neither answers before that.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import asyncpg
 from support.postgres import running
@@ -39,7 +41,7 @@ Consume = Callable[[str, int], Awaitable[bool]]
 
 
 async def figures(rounds: int) -> list[Figure]:
-    with running(on_disk=True) as server:
+    with running(folder=Path(tempfile.gettempdir())) as server:
         url = server.prepared(VERSIONS)
         database = await open_database(url, migrations=(VERSIONS,))
         try:
