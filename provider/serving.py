@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
+from compute.engines.base import Engine
 from compute.errors import ComputeError
 from compute.lease import Terms
 from provider import logs
@@ -39,12 +40,15 @@ DEAF_S = 60
 GC_ALLOCATIONS = 20_000
 
 
-def serve(settings: Settings, *, terms: Terms | None = None) -> int:
-    """Run the service until SIGTERM or SIGINT. Returns the exit code: 0, or 2 with one
-    clear text on standard error when it cannot start."""
+def serve(
+    settings: Settings, *, terms: Terms | None = None, engine: Engine | None = None
+) -> int:
+    """Run the service until SIGTERM or SIGINT, on ``engine`` instead of the configured one
+    where it is given. Returns the exit code: 0, or 2 with one clear text on standard error
+    when it cannot start."""
     logs.configure(settings.log_level, settings.log_format)
     try:
-        app = create_app(settings, terms=terms)
+        app = create_app(settings, terms=terms, engine=engine)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(app, settings))
     except (ProviderError, ComputeError) as error:
