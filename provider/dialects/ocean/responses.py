@@ -64,8 +64,8 @@ NO_TOKEN = "0x" + "0" * 40
 
 _STOPPED_BY_USER, _TIMED_OUT = 1, 2
 _OUT_OF_TIME = frozenset({Reason.TIME_LIMIT, Reason.PAID_TIME_OVER})
-_REMEMBERED = 4096
-_REMEMBERED_BYTES = 32 << 20
+_REMEMBERED = 1024
+_REMEMBERED_BYTES = 16 << 20
 _BYTES_A_RESULT = 512
 _NOBODY: Mapping[str, Waiting] = MappingProxyType({})
 
