@@ -15,10 +15,10 @@ such a nonce makes it greater than a row holds.
 from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from compute.store.base import Database, Work, after_commit
 from compute.store.recent import Recent
+from compute.store.upserts import ByDialect, Upsert, UpsertType
 from provider.auth.tables import nonces, used_texts
 from provider.auth.texts import LARGEST_NONCE, SignedText
 from provider.errors import NonceInvalid, NonceTooLow, SignatureWrong
@@ -36,10 +36,8 @@ _SAME_TEXT = and_(
 _READ_OTHERWISE = exists().where(_SAME_TEXT, used_texts.c.nonce != bindparam("nonce"))
 
 
-def _upsert(
-    insert: type[sqlite.Insert] | type[postgresql.Insert], *also: ColumnElement[bool]
-) -> sqlite.Insert | postgresql.Insert:
-    statement = insert(nonces).values(address=bindparam("address"), nonce=bindparam("nonce"))
+def _upsert(upsert: UpsertType, *also: ColumnElement[bool]) -> Upsert:
+    statement = upsert(nonces).values(address=bindparam("address"), nonce=bindparam("nonce"))
     return statement.on_conflict_do_update(
         index_elements=[nonces.c.address],
         set_={"nonce": statement.excluded.nonce},
@@ -47,16 +45,10 @@ def _upsert(
     )
 
 
-_CONSUME = {"sqlite": _upsert(sqlite.Insert), "postgresql": _upsert(postgresql.Insert)}
-_CONSUME_TEXT = {
-    "sqlite": _upsert(sqlite.Insert, ~_READ_OTHERWISE),
-    "postgresql": _upsert(postgresql.Insert, ~_READ_OTHERWISE),
-}
+_CONSUME = ByDialect(_upsert)
+_CONSUME_TEXT = ByDialect(lambda upsert: _upsert(upsert, ~_READ_OTHERWISE))
 _LAST = select(nonces.c.nonce).where(nonces.c.address == bindparam("address"))
-_BIND = {
-    "sqlite": sqlite.insert(used_texts).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(used_texts).on_conflict_do_nothing(),
-}
+_BIND = ByDialect(lambda upsert: upsert(used_texts).on_conflict_do_nothing())
 _BOUND = select(used_texts.c.nonce).where(_SAME_TEXT)
 _FORGET = delete(used_texts).where(
     used_texts.c.address == bindparam("address"), used_texts.c.reach <= bindparam("nonce")
