@@ -17,7 +17,7 @@ from compute.store.base import after_commit
 from compute.store.recent import Recent
 from compute.store.sql import JobRow
 
-RECENT_JOBS = 1024
+RECENT_JOBS = 512
 """About 10 KiB each, more than most of them will be asked for again: one that is not here is
 read in a millisecond."""
 
