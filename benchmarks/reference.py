@@ -11,16 +11,13 @@ from support.service import Service, free_port
 
 
 class Bare:
-    """Serves ``body`` as JSON at /status, and a file of so many MiB at /file."""
+    """Serves ``body`` as JSON at /status."""
 
-    def __init__(self, folder: Path, body: bytes = b"[]", file_mib: int = 0) -> None:
+    def __init__(self, folder: Path, body: bytes = b"[]") -> None:
         self.port = free_port()
         (folder / "body").write_bytes(body)
-        with (folder / "big").open("wb") as big:
-            for _ in range(file_mib):
-                big.write(bytes(1 << 20))
         script = str(Path(__file__).with_name("bare.py"))
-        arguments = [script, str(self.port), str(folder / "body"), str(folder / "big")]
+        arguments = [script, str(self.port), str(folder / "body")]
         self._process = subprocess.Popen([sys.executable, *arguments])
         self.pid = self._process.pid
 

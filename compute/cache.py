@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
@@ -30,11 +29,9 @@ from typing import Any
 from compute import tenure
 from compute.digests import FileDigests
 from compute.errors import InputUnavailable, VolumeFailed
+from compute.intake import batches, intake
 from compute.metrics import NOBODY, Recorder
 from compute.supply import Download, InputFile
-
-BATCH_BYTES = 1 << 20
-"""How much is hashed and written in one trip to a thread."""
 
 RESERVE_BYTES = 64 << 20
 """What is always left free on the disk: the database lies there too."""
@@ -156,32 +153,24 @@ class InputCache:
         again and again on the way.
         """
         self._make_room(download.size or 0)
-        loop = asyncio.get_running_loop()
         partial = self._partial / uuid.uuid4().hex
-        digest, written, looked_at = hashlib.sha256(), 0, 0
+        written, looked_at = 0, 0
         try:
-            with partial.open("xb") as out:
-
-                def take(batch: bytes) -> None:
-                    digest.update(batch)
-                    out.write(batch)
-
+            async with intake(partial) as into:
                 async for batch in batches(download.chunks):
-                    await loop.run_in_executor(None, take, batch)
-                    written += len(batch)
+                    await into.take(batch)
+                    written += sum(map(len, batch))
                     if written - looked_at >= _LOOK_BYTES:
                         self._make_room(written, already=written)
                         looked_at = written
-                out.flush()
-                os.fchmod(out.fileno(), 0o444)
-                await loop.run_in_executor(None, os.fsync, out.fileno())
+                digest = await into.finish()
             self._make_room(written, already=written)
-            partial.rename(self._path(digest.hexdigest()))
+            partial.rename(self._path(digest))
         except OSError as error:
             raise _disk_fault(error) from error
         finally:
             partial.unlink(missing_ok=True)
-        return digest.hexdigest()
+        return digest
 
     def _make_room(self, size: int, already: int = 0) -> None:
         """Evict the least recently used contents until ``size`` more fits the budget.
@@ -238,27 +227,13 @@ async def pour(file: InputFile, target: Path) -> None:
             tenure.require()
             with target.open("wb") as out:
                 async for batch in batches(download.chunks):
-                    written += len(batch)
+                    written += sum(map(len, batch))
                     if written > ALGORITHM_BYTES:
                         limit = f"{ALGORITHM_BYTES >> 20} MiB"
                         raise InputUnavailable(f"the algorithm is larger than {limit}")
-                    await asyncio.to_thread(out.write, batch)
+                    await asyncio.to_thread(out.writelines, batch)
     except OSError as error:
         raise _disk_fault(error) from error
-
-
-async def batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of about BATCH_BYTES, to spare trips to a thread."""
-    gathered: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        gathered.append(chunk)
-        size += len(chunk)
-        if size >= BATCH_BYTES:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield b"".join(gathered)
 
 
 def _disk_fault(error: OSError) -> VolumeFailed:

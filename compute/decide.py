@@ -71,14 +71,14 @@ class Conclude:
     """The algorithm is over: keep its log and go on to the results."""
 
     termination: Termination
-    ended_at: float | None
+    seen: Observation
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
     """The stage has done its work: keep its log and go on to the next one."""
 
-    ended_at: float | None
+    seen: Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ def _orphaned(job: Job, observation: Observation | None) -> Step:
         end = Termination(Phase.PUBLISHING_FAILED, ORPHANED, detail)
         if observation.state is ContainerState.RUNNING:
             return Kill(end, 0.0)
-        return Conclude(end, observation.finished_at)
+        return Conclude(end, observation)
     late = job.phase in {Phase.FILTERING, Phase.PUBLISHING}
     phase = Phase.PUBLISHING_FAILED if late else Phase.STOPPED
     return Finish(Termination(phase, ORPHANED, detail))
@@ -320,10 +320,10 @@ def _over(job: Job, observation: Observation, space_full: bool) -> Step:
     """The stage's container has ended: so has the job, unless there is more to do."""
     termination = job.termination or verdict(observation, space_full)
     if termination.phase is not Phase.COMPLETED or job.in_last_stage:
-        return Conclude(termination, observation.finished_at)
+        return Conclude(termination, observation)
     if job.goal is not Goal.RUN:
-        return Conclude(STOPPED, observation.finished_at)
-    return Advance(observation.finished_at)
+        return Conclude(STOPPED, observation)
+    return Advance(observation)
 
 
 def _filtering(job: Job, environment: Environment, now: float, observation: Observation) -> Step:

@@ -13,13 +13,14 @@ rule, and what a former version made is found by them.
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from compute.engines.base import ContainerSpec, Mount
+from compute.engines.base import NO_NETWORK, ContainerSpec, Mount
 from compute.environments import Environment
 from compute.models import Job, JobSpec
 
@@ -33,6 +34,9 @@ ALGORITHM = f"{TRANSFORMATIONS}/algorithm"
 CUSTOM_DATA = "algoCustomData.json"
 STAGES = "stages"
 SECRETS = "/run/secrets"
+HOSTS = "/etc/hosts"
+LOOPBACK = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+"""What is in there."""
 LOG_NAME = "algorithm.log"
 
 _FILTER_SUFFIX = "-filter"
@@ -58,6 +62,9 @@ class JobFolders:
         self.own_logs = self.space / self.space_folders[1]
         self.log = self.root / "log"
         self.local_files = self.root / "local-files.json"
+        self.hosts = self.root / "hosts"
+        self.filtered = self.root / "filtered"
+        """There once a filter's container may be, whatever is configured by now."""
         self.staged = self.staged_of(stage)
         self.launched = self.root / f"{_of_stage('launched', stage)}.json"
         self.results = data_dir / "results" / job_id
@@ -70,6 +77,12 @@ class JobFolders:
     def staged_of(self, stage: int) -> Path:
         """What a stage was given, written down: see :mod:`compute.staged`."""
         return self.root / f"{_of_stage('staged', stage)}.json"
+
+
+@functools.lru_cache(maxsize=128)
+def folders_of(data_dir: Path, job_id: str, stage: int) -> JobFolders:
+    """Those of a stage; each step of a job asks for them anew."""
+    return JobFolders(data_dir, job_id, stage)
 
 
 def _of_stage(name: str, stage: int) -> str:
@@ -147,14 +160,15 @@ def algorithm_container(
         Mount(folders.outputs, OUTPUTS, read_only=False),
         Mount(folders.own_logs, LOGS, read_only=False),
     )
+    network = environment.network if stage.network else NO_NETWORK
     return ContainerSpec(
         name=container_name(job.id, job.stage),
         job_id=job.id,
         image_id=job.image_id,
         command=command(entrypoint) if entrypoint else (),
         environment=variables(job, secret),
-        mounts=mounts,
-        network=environment.network if stage.network else "none",
+        mounts=(*mounts, *_names(folders, network)),
+        network=network,
         user=environment.user,
         cpus=environment.cpu,
         memory_bytes=environment.memory_bytes,
@@ -182,8 +196,9 @@ def filter_container(
             Mount(folders.ddos, DDOS),
             Mount(folders.outputs, OUTPUTS, read_only=False),
             Mount(folders.log, LOGS, read_only=False),
+            *_names(folders, NO_NETWORK),
         ),
-        network="none",
+        network=NO_NETWORK,
         user=environment.user,
         cpus=environment.cpu,
         memory_bytes=environment.memory_bytes,
@@ -192,3 +207,9 @@ def filter_container(
         log_bytes=environment.maxLogMB << 20,
         file_bytes=environment.disk_bytes,
     )
+
+
+def _names(folders: JobFolders, network: str) -> tuple[Mount, ...]:
+    """An engine tells a container its own name where it gives it a network, and nobody what
+    ``localhost`` is where it does not."""
+    return (Mount(folders.hosts, HOSTS),) if network == NO_NETWORK else ()

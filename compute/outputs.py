@@ -23,7 +23,7 @@ from compute.egress.sources import filters, hides_logs, most_log_bytes, rule_sou
 from compute.egress.verdict import Outcome, Verdict
 from compute.environments import Environment
 from compute.errors import MoveLost, PublishingFailed
-from compute.layout import JobFolders
+from compute.layout import JobFolders, folders_of
 from compute.models import Job, ResultFile
 from compute.status import Goal, Phase
 from compute.store.jobs import JobStore
@@ -177,7 +177,7 @@ class Outputs:
         return files
 
     def _folders(self, job: Job) -> JobFolders:
-        return JobFolders(self._data_dir, job.id, job.stage)
+        return folders_of(self._data_dir, job.id, job.stage)
 
 
 def _logs(job: Job, environment: Environment, folders: JobFolders) -> results.Source:

@@ -22,6 +22,7 @@ from compute.context import about
 from compute.decide import (
     MOST_TRIES,
     Kill,
+    Launch,
     PrepareImage,
     Provision,
     Rest,
@@ -30,7 +31,7 @@ from compute.decide import (
     next_step,
     queue_end,
 )
-from compute.engines.base import ContainerState, Engine, Observation
+from compute.engines.base import GONE, ContainerState, Engine, Observation
 from compute.environments import Environment, Environments
 from compute.errors import (
     ComputeError,
@@ -281,7 +282,7 @@ class Reconciler:
 
     async def _round(self, job: Job, last: Step | None) -> Step | None:
         """Take one step after the ``last`` one; None when the job rests."""
-        step = await self._decide(job)
+        step = await self._decide(job, last)
         if isinstance(step, Rest):
             self._unanswered.pop(job.id, None)
             self._rest(job, step)
@@ -318,12 +319,19 @@ class Reconciler:
             return self._limits.first_backoff_s
         return None if self._lease.held else self._limits.store_retry_s
 
-    async def _decide(self, job: Job) -> Step:
+    async def _decide(self, job: Job, last: Step | None) -> Step:
         environment = self._environments[job.environment] if self._knows(job) else None
         observation: Observation | None = None
         full = False
+        seen = self._steps.seen.pop(job.id, None)
         if job.phase in {Phase.PROVISIONED, Phase.RUNNING}:
-            observation = await self._observe(container_name(job.id, job.stage))
+            # What the last step has seen, or knows to be missing still, is not asked again.
+            if isinstance(last, Launch) and seen is not None:
+                observation = seen
+            elif isinstance(last, Provision):
+                observation = GONE
+            else:
+                observation = await self._observe(container_name(job.id, job.stage))
         elif job.phase is Phase.FILTERING:
             observation = await self._observe(filter_name(job.id, job.filters))
         if job.phase is Phase.RUNNING and observation and self._must_measure(observation):

@@ -17,16 +17,17 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from compute import tenure
+from compute import tenure, tools
+from compute.blanks import Blanks
 from compute.errors import VolumeFailed
 
 log = logging.getLogger(__name__)
@@ -40,8 +41,6 @@ UNFINISHED_IMAGE = "space.img.new"
 LIMITS = "space.json"
 
 BLOCK = 4096
-_TOOLS_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
-_TOOL_S = 60.0
 _CHECK_S = 600.0
 _ALL_OF_IT = ("-rf", "--one-file-system", "--")
 _GROUP_BLOCKS = 8 * BLOCK
@@ -105,6 +104,9 @@ class LoopSpace(Space):
 
     enforced = True
 
+    def __init__(self) -> None:
+        self._blanks = Blanks()
+
     async def prepare(
         self,
         job_dir: Path,
@@ -114,17 +116,16 @@ class LoopSpace(Space):
         owner: tuple[int, int],
         folders: Sequence[str] = FOLDERS,
     ) -> None:
-        space = job_dir / SPACE
-        await asyncio.to_thread(_make_mount_point, space)
-        if not _is_mounted(space):
-            image = job_dir / IMAGE
-            if await asyncio.to_thread(image.exists):
+        space, image = job_dir / SPACE, job_dir / IMAGE
+        is_mounted, is_made = await asyncio.to_thread(_look, space, image)
+        if not is_mounted:
+            if is_made:
                 # The machine may have stopped while it was mounted, and it has no journal.
-                await _run(
+                await tools.run(
                     "e2fsck", "-p", "-f", str(image), accept=_CHECKED_IMAGE, timeout_s=_CHECK_S
                 )
             else:
-                await _make_image(job_dir, size_bytes, files)
+                await self._make_image(job_dir, size_bytes, files)
             tenure.require()
             await _mount(image, space)
         await asyncio.to_thread(_make_subfolders, space, folders, owner)
@@ -135,6 +136,16 @@ class LoopSpace(Space):
     async def release(self, job_dir: Path) -> None:
         await _unmount(job_dir / SPACE)
         await _remove(job_dir, SPACE, IMAGE, UNFINISHED_IMAGE)
+
+    async def _make_image(self, job_dir: Path, size_bytes: int, files: int) -> None:
+        unfinished = job_dir / UNFINISHED_IMAGE
+        total = image_bytes(size_bytes, files)
+        try:
+            await self._blanks.put(unfinished, (total, files), partial(_format, files=files))
+        except OSError as error:
+            raise _failed("The job's space could not be made", error) from error
+        tenure.require()
+        unfinished.rename(job_dir / IMAGE)
 
 
 class WatchedSpace(Space):
@@ -198,24 +209,19 @@ def image_bytes(size_bytes: int, files: int) -> int:
     return blocks * BLOCK
 
 
-async def _make_image(job_dir: Path, size_bytes: int, files: int) -> None:
-    unfinished = job_dir / UNFINISHED_IMAGE
-    total = image_bytes(size_bytes, files)
-    await asyncio.to_thread(_make_sparse, unfinished, total)
-    await _run(
+async def _format(image: Path, *, files: int) -> None:
+    await tools.run(
         "mkfs.ext4",
         *("-q", "-F", "-m", "0", "-b", str(BLOCK), "-I", str(_INODE_BYTES)),
         *("-N", str(files + _OWN_INODES), "-O", "^has_journal,^resize_inode"),
         *("-E", "nodiscard,root_owner=0:0,lazy_itable_init=1"),
-        str(unfinished),
+        str(image),
     )
-    tenure.require()
-    await asyncio.to_thread(unfinished.rename, job_dir / IMAGE)
 
 
 async def _mount(image: Path, space: Path) -> None:
     options = "loop,rw,nodev,nosuid,noatime,noinit_itable,errors=remount-ro"
-    await _run("mount", "-t", "ext4", "-o", options, str(image), str(space))
+    await tools.run("mount", "-t", "ext4", "-o", options, str(image), str(space))
 
 
 async def _unmount(space: Path) -> None:
@@ -226,7 +232,7 @@ async def _unmount(space: Path) -> None:
         tries += 1
         lazily = tries > _BUSY_TRIES
         try:
-            await _run("umount", *(("-l",) if lazily else ()), str(space))
+            await tools.run("umount", *(("-l",) if lazily else ()), str(space))
         except VolumeFailed:
             if lazily:
                 raise
@@ -237,56 +243,35 @@ async def _unmount(space: Path) -> None:
 
 
 async def _remove(job_dir: Path, *names: str) -> None:
-    paths = [str(job_dir / name) for name in names if os.path.lexists(job_dir / name)]
+    paths = await asyncio.to_thread(_not_gone, [job_dir / name for name in names])
     if paths:
         tenure.require()
         # rm walks trees of any depth; a mount that is still there stays untouched.
         try:
-            await _run("rm", *_ALL_OF_IT, *paths, timeout_s=_CHECK_S)
+            await tools.run("rm", *_ALL_OF_IT, *paths, timeout_s=_CHECK_S)
         except VolumeFailed:
             if os.geteuid() == 0:
                 raise
             # Who is not root is bound by modes, and an algorithm may have closed its folders.
-            await _run("chmod", "-R", "u+rwx", "--", *paths, accept=frozenset({0, 1}))
-            await _run("rm", *_ALL_OF_IT, *paths, timeout_s=_CHECK_S)
+            await tools.run("chmod", "-R", "u+rwx", "--", *paths, accept=frozenset({0, 1}))
+            await tools.run("rm", *_ALL_OF_IT, *paths, timeout_s=_CHECK_S)
 
 
-async def _run(
-    tool: str,
-    *arguments: str,
-    accept: frozenset[int] = frozenset({0}),
-    timeout_s: float = _TOOL_S,
-) -> None:
-    """Run a tool of the system to its end, without a shell. Raises VolumeFailed."""
-    path = shutil.which(tool, path=_TOOLS_PATH)
-    if path is None:
-        raise VolumeFailed(f"{tool} is not installed on this machine")
-    process = await asyncio.create_subprocess_exec(
-        path,
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PATH": _TOOLS_PATH, "LC_ALL": "C"},
-    )
+def _not_gone(paths: Sequence[Path]) -> list[str]:
+    """What is more than a file or an empty folder, which go at once."""
+    return [str(path) for path in paths if not _goes(path)]
+
+
+def _goes(path: Path) -> bool:
+    tenure.require()
     try:
-        async with asyncio.timeout(timeout_s):
-            _, errors = await process.communicate()
-    except TimeoutError as error:
-        raise VolumeFailed(f"{tool} took longer than {timeout_s:.0f} s") from error
-    finally:
-        await _end(process)
-    if process.returncode not in accept:
-        words = errors.decode(errors="replace").strip()
-        log.error("space.tool_failed tool=%s code=%s words=%r", tool, process.returncode, words)
-        raise VolumeFailed(f"{tool} failed with code {process.returncode}")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _is_mounted(path: Path) -> bool:
@@ -302,19 +287,17 @@ def _unescaped(text: str) -> str:
     return text
 
 
+def _look(space: Path, image: Path) -> tuple[bool, bool]:
+    """Whether the space is mounted, and whether its image is there; its mount point is."""
+    _make_mount_point(space)
+    return _is_mounted(space), image.exists()
+
+
 def _make_mount_point(space: Path) -> None:
     try:
         space.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _failed("The job's folder could not be made", error) from error
-
-
-def _make_sparse(path: Path, size: int) -> None:
-    try:
-        with path.open("wb") as file:
-            file.truncate(size)
-    except OSError as error:
-        raise _failed("The job's space could not be made", error) from error
 
 
 def _make_subfolders(space: Path, folders: Sequence[str], owner: tuple[int, int]) -> None:

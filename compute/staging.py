@@ -192,6 +192,13 @@ def keep_given(folders: JobFolders, files: Mapping[str, Path]) -> None:
         _flush(folders.root)
 
 
+def mark(path: Path) -> None:
+    """Have an empty file, on disk. Blocking. Raises OSError."""
+    path.touch()
+    _flush(path)
+    _flush(path.parent)
+
+
 def _flush(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compute import account, decide, layout, staged, tenure
+from compute import account, decide, layout, staged, staging, tenure
 from compute.egress.sources import filters, filters_by_number, most_log_bytes
-from compute.engines.base import ContainerSpec, Engine
+from compute.engines.base import ContainerSpec, Engine, Observation
 from compute.environments import Environment
 from compute.errors import (
     EntrypointRefused,
@@ -66,6 +66,8 @@ class Steps:
         self._vault = vault
         self._data_dir = data_dir
         self._marks = LogMarks(data_dir)
+        self.seen: dict[str, Observation] = {}
+        """What the engine said of a job's container right after its start, by job."""
         self._clock = clock
         self._environment_of = environment_of
         self._outputs = Outputs(
@@ -116,17 +118,15 @@ class Steps:
         if _may_have_container(job):
             for stage in range(max(0, job.stage - 1), job.stage + 1):
                 await self._remove(layout.container_name(job.id, stage))
-        if job.phase in _WITH_FILTER:
+        folders = self.folders(job)
+        if job.phase is Phase.FILTERING or folders.filtered.exists():
             for number in range(job.filters + 1):
                 await self._remove(layout.filter_name(job.id, number))
         tenure.require()
         await self._vault.remove(job.id)
-        folders = self.folders(job)
         tenure.require()
         await self._space.release(folders.root)
-        await asyncio.to_thread(_remove_tree, folders.root)
-        tenure.require()
-        await asyncio.to_thread(_remove_tree, partial_of(folders.results))
+        await asyncio.to_thread(_remove_trees, folders.root, partial_of(folders.results))
 
     async def _remove(self, name: str) -> None:
         tenure.require()
@@ -134,7 +134,7 @@ class Steps:
 
     def folders(self, job: Job) -> JobFolders:
         """Those of the job's present stage."""
-        return JobFolders(self._data_dir, job.id, job.stage)
+        return layout.folders_of(self._data_dir, job.id, job.stage)
 
     async def space_full(self, job: Job) -> bool:
         """True when the job's output space is exhausted."""
@@ -228,6 +228,7 @@ class Steps:
         mounts = local_mounts(folders)
         secret_files = await self._show_secrets(job)
         tenure.require()
+        _write_hosts(folders)
         try:
             spec = layout.algorithm_container(
                 job, environment, folders, mounts, secrets.token_hex(32), secret_files
@@ -247,6 +248,7 @@ class Steps:
         await self._engine.start(spec.name)
         observation = await self._engine.observe(spec.name)
         started_at = observation.started_at or self._clock()
+        self.seen[job.id] = observation
         return await self._adopt(job, decide.Adopt(started_at, observation.pid))
 
     def _write_down(self, job: Job, spec: ContainerSpec, folders: JobFolders) -> None:
@@ -288,7 +290,7 @@ class Steps:
 
     async def _conclude(self, job: Job, step: decide.Conclude) -> Job:
         environment = self._environment_of(job)
-        run = await self._end_stage(job, step.ended_at)
+        run = await self._end_stage(job, step.seen)
         termination = decide.in_stage(job, step.termination)
         if termination.exit_code is None:
             termination = replace(termination, exit_code=run.exit_code, oom_killed=run.oom_killed)
@@ -304,7 +306,7 @@ class Steps:
         )
 
     async def _advance(self, job: Job, step: decide.Advance) -> Job:
-        run = await self._end_stage(job, step.ended_at)
+        run = await self._end_stage(job, step.seen)
         tenure.require()
         await self._vault.remove(job.id)
         following = job.spec.stages[job.stage + 1].name
@@ -320,11 +322,10 @@ class Steps:
             facts=await self._facts(job),
         )
 
-    async def _end_stage(self, job: Job, ended_at: float | None) -> StageRun:
+    async def _end_stage(self, job: Job, seen: Observation) -> StageRun:
         """Keep the stage's log; how the stage ran."""
         environment, folders = self._environment_of(job), self.folders(job)
         name = layout.container_name(job.id, job.stage)
-        seen = await self._engine.observe(name)
         tenure.require()
         folders.log.mkdir(parents=True, exist_ok=True)
         log_file = folders.log / layout.log_name(job.spec, job.stage)
@@ -335,7 +336,7 @@ class Steps:
             stage=job.present.name,
             image_id=job.image_id,
             started_at=job.started_at,
-            ended_at=ended_at or self._clock(),
+            ended_at=seen.finished_at or self._clock(),
             exit_code=seen.exit_code,
             oom_killed=seen.oom_killed,
             pid=job.pid,
@@ -367,6 +368,8 @@ class Steps:
         image_id = await self._engine.ensure_image(image, images.pull, tag_must_match=must_match)
         tenure.require()
         await asyncio.to_thread(_give, folders.log, *_user(environment))
+        _write_hosts(folders)
+        await asyncio.to_thread(staging.mark, folders.filtered)
         spec = layout.filter_container(job, environment, folders, image_id)
         await self._engine.create(spec)
         tenure.require()
@@ -416,9 +419,6 @@ class Steps:
         return await self._store.move(job, phase, now=self._clock(), note=note, **changes)
 
 
-_WITH_FILTER = frozenset({Phase.FILTERING, Phase.PUBLISHING})
-"""Whatever the configuration says by now: it may have changed since the filter was started."""
-
 _WITH_CONTAINER = frozenset({Phase.PROVISIONED, Phase.RUNNING, Phase.FILTERING, Phase.PUBLISHING})
 
 _PREPARING = frozenset({Phase.STARTED, Phase.CONFIGURING_VOLUMES, Phase.PROVISIONED})
@@ -450,6 +450,11 @@ def _user(environment: Environment) -> tuple[int, int]:
     return int(uid), int(gid)
 
 
+def _write_hosts(folders: JobFolders) -> None:
+    folders.hosts.write_text(layout.LOOPBACK, encoding="ascii")
+    folders.hosts.chmod(0o644)
+
+
 def _give(folder: Path, uid: int, gid: int) -> None:
     """Let the container's user rewrite what lies in a folder of ours."""
     for path in (folder, *folder.iterdir()):
@@ -457,6 +462,12 @@ def _give(folder: Path, uid: int, gid: int) -> None:
             shutil.chown(path, uid, gid)
         except PermissionError:
             path.chmod(0o777 if path.is_dir() else 0o666)
+
+
+def _remove_trees(*folders: Path) -> None:
+    for folder in folders:
+        tenure.require()
+        _remove_tree(folder)
 
 
 def _remove_tree(folder: Path) -> None:

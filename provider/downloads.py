@@ -2,8 +2,8 @@
 
 aiohttp's own file response names a file by its time and size, serves a neighbour
 ``name.gz`` in its place, and answers several ranges with an error. Results have a better
-name, their SHA-256, and must be served as they are; so only its way of sending is kept:
-``sendfile`` where the event loop has it, else large chunks read in a thread.
+name, their SHA-256, and must be served as they are. They are sent by the kernel
+(:mod:`provider.sendfile`), or in large chunks read in a thread where it cannot do that.
 
 File names come from algorithms, that is, from anyone. A browser is told never to show
 the content (``attachment``, no sniffing, sandbox), and the name is escaped by RFC 6266.
@@ -25,6 +25,8 @@ from urllib.parse import quote
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
+
+from provider.sendfile import send_file
 
 CHUNK_BYTES = 1 << 20
 EXPOSED = "Content-Disposition, Content-Length, Content-Range, Accept-Ranges, ETag"
@@ -144,22 +146,27 @@ class FileAnswer(web.StreamResponse):
         if plan.status != 304:
             self.content_length = plan.count
         writer = await super().prepare(request)
-        if plan.count and request.method != "HEAD":
-            await self._send_part(request, file, plan)
+        if plan.count and writer is not None and request.method != "HEAD":
+            await self._send_part(request, writer, file, plan)
         return writer
 
-    async def _send_part(self, request: BaseRequest, file: BufferedReader, plan: Answer) -> None:
+    async def _send_part(
+        self,
+        request: BaseRequest,
+        writer: AbstractStreamWriter,
+        file: BufferedReader,
+        plan: Answer,
+    ) -> None:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("The client is gone")
-        loop = asyncio.get_running_loop()
         try:
-            await loop.sendfile(transport, file, plan.offset, plan.count)
+            await send_file(transport, writer, file, plan.offset, plan.count)
         except NotImplementedError:
             await self._send_chunks(file, plan)
 
     async def _send_chunks(self, file: BufferedReader, plan: Answer) -> None:
-        """For event loops without sendfile (uvloop)."""
+        """Where the kernel cannot send it by itself."""
         loop = asyncio.get_running_loop()
         offset, stop = plan.offset, plan.offset + plan.count
         while offset < stop:

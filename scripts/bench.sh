@@ -4,4 +4,5 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 scripts/images.sh test
+scripts/nginx.sh
 exec "$VENV/bin/python" -m benchmarks "$@"

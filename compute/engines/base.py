@@ -63,6 +63,10 @@ class Machine:
     memory_bytes: int
 
 
+NO_NETWORK = "none"
+"""A network of the container's own with nothing in it but the loopback."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A host path (absolute) shown in the container at ``target``."""
@@ -89,7 +93,7 @@ class ContainerSpec:
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     mounts: Sequence[Mount] = ()
-    network: str = "none"
+    network: str = NO_NETWORK
     user: str = "65534:65534"
     cpus: float = 1.0
     memory_bytes: int = 1 << 30

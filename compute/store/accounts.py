@@ -18,6 +18,8 @@ from compute.status import Phase
 from compute.store.sql import JobRow
 from compute.store.tables import job_accounts, jobs
 
+_KEEP = insert(job_accounts)
+
 ENDED = -1
 """The part that is written at the end; the others have their stages' numbers."""
 
@@ -36,7 +38,7 @@ def close(connection: Connection, row: JobRow, job: Job) -> None:
 def _keep(connection: Connection, row: JobRow, part: int, facts: Facts) -> None:
     text = json.dumps(facts, separators=(",", ":"))
     values = {"job": row.sequence, "part": part, "account": text}
-    connection.execute(insert(job_accounts), values)
+    connection.execute(_KEEP, values)
 
 
 def read(connection: Connection, job_id: str) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from compute.fairness import NOTHING, Line, Plan, Resources, Start, Turn, plan
 from compute.status import ACTIVE, Phase
@@ -76,19 +76,22 @@ def start_next(connection: Connection, claim: Claim, now: float) -> list[Row[Any
     return started
 
 
-def taken(connection: Connection) -> Taken:
-    query = (
-        select(
-            jobs.c.environment,
-            jobs.c.machine,
-            func.count().label("number"),
-            *(func.sum(column).label(column.name) for column in rows.PROMISED),
-        )
-        .where(jobs.c.phase.in_(_ACTIVE))
-        .group_by(jobs.c.environment, jobs.c.machine)
+_TAKEN = (
+    select(
+        jobs.c.environment,
+        jobs.c.machine,
+        func.count().label("number"),
+        *(func.sum(column).label(column.name) for column in rows.PROMISED),
     )
+    .where(jobs.c.phase.in_(_ACTIVE))
+    .group_by(jobs.c.environment, jobs.c.machine)
+)
+_WAITS = select(queue_waits).where(queue_waits.c.machine == bindparam("its_machine"))
+
+
+def taken(connection: Connection) -> Taken:
     found = Taken()
-    for row in connection.execute(query):
+    for row in connection.execute(_TAKEN):
         found.active[row.environment] += row.number
         promised = Resources(*(int(row._mapping[column.name]) for column in rows.PROMISED))
         found.used[row.machine] = found.used.get(row.machine, NOTHING) + promised
@@ -97,8 +100,8 @@ def taken(connection: Connection) -> Taken:
 
 def waits(connection: Connection, machine: str) -> dict[str, tuple[float, bool]]:
     """By environment: since when its next job does not fit, and whether room is kept."""
-    query = select(queue_waits).where(queue_waits.c.machine == machine)
-    return {row.environment: (row.since, bool(row.kept)) for row in connection.execute(query)}
+    found = connection.execute(_WAITS, {"its_machine": machine})
+    return {row.environment: (row.since, bool(row.kept)) for row in found}
 
 
 def running_of(connection: Connection, environment: str) -> dict[str, int]:
@@ -175,22 +178,32 @@ def _start_one(
     connection: Connection, claim: Claim, start: Start[int], devices: _Devices
 ) -> Sequence[Row[Any]]:
     needs = claim.shares[start.environment].needs
-    statement = (
-        update(jobs)
-        .where(jobs.c.sequence == start.job, jobs.c.phase == Phase.QUEUED.value)
-        .values(
-            phase=Phase.STARTED.value,
-            attempts=0,
-            retry_at=0.0,
-            revision=jobs.c.revision + 1,
-            operator=claim.operator,
-            machine=claim.machine,
-            gpu_devices=rows.devices_text(devices.take(needs.gpus)),
-            **promised(needs),
-        )
-        .returning(*rows.COLUMNS)
+    values = {
+        "job": start.job,
+        "its_operator": claim.operator,
+        "its_machine": claim.machine,
+        "its_devices": rows.devices_text(devices.take(needs.gpus)),
+        **{_PROMISED + name: number for name, number in promised(needs).items()},
+    }
+    return connection.execute(_START, values).all()
+
+
+_PROMISED = "its_"
+_START = (
+    update(jobs)
+    .where(jobs.c.sequence == bindparam("job"), jobs.c.phase == Phase.QUEUED.value)
+    .values(
+        phase=Phase.STARTED.value,
+        attempts=0,
+        retry_at=0.0,
+        revision=jobs.c.revision + 1,
+        operator=bindparam("its_operator"),
+        machine=bindparam("its_machine"),
+        gpu_devices=bindparam("its_devices"),
+        **{column.name: bindparam(_PROMISED + column.name) for column in rows.PROMISED},
     )
-    return connection.execute(statement).all()
+    .returning(*rows.COLUMNS)
+)
 
 
 class _Devices:

@@ -229,7 +229,7 @@ class JobStore:
         fresh: Changes = {"attempts": 0, "retry_at": 0.0}
         values = rows.changed_values({**fresh, **changes}) | {"phase": phase.value}
         if phase in TERMINAL:
-            values |= {"finished_at": sql.finish_time(now), "operator": ""}
+            values |= {"finished_at": now, "operator": ""}
         if phase is Phase.HELD:
             values |= {"operator": "", "machine": ""}
         spec = _what_is_kept(job, phase)

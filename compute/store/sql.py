@@ -3,10 +3,14 @@
 They run on SQLite and on PostgreSQL. Each is served by an index, so that it costs what it
 returns and not what the table holds; a test looks at the plans. Where two indexes could
 serve, the wrong one is kept out of the planner's sight by :func:`unindexed`.
+
+To build a statement costs more than to carry it out, so those of a job's common way are built
+once and take their values as parameters.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +21,7 @@ from sqlalchemy import (
     Row,
     Select,
     TextClause,
+    Update,
     and_,
     bindparam,
     delete,
@@ -56,15 +61,20 @@ HOLD = ByDialect(
     )
 )
 
+_INSERT = insert(jobs).returning(*rows.COLUMNS)
+_INSERT_SPEC = insert(job_specs)
+_INSERT_ASSET = insert(job_assets)
+_APPEND = insert(job_history)
+_BY_ID = select(*rows.COLUMNS).where(jobs.c.id == bindparam("job_id"))
+
 
 def insert_job(connection: Connection, job: Job) -> JobRow:
-    statement = insert(jobs).values(rows.values_of(job)).returning(*rows.COLUMNS)
-    row = connection.execute(statement).one()
+    row = connection.execute(_INSERT, rows.values_of(job)).one()
     spec = {"job": row.sequence, "spec": rows.spec_text(job.spec)}
-    connection.execute(insert(job_specs), spec)
+    connection.execute(_INSERT_SPEC, spec)
     assets = [{"did": did, "job": row.sequence} for did in sorted(rows.assets_of(job.spec))]
     if assets:
-        connection.execute(insert(job_assets), assets)
+        connection.execute(_INSERT_ASSET, assets)
     return row
 
 
@@ -88,7 +98,7 @@ def replace_spec(connection: Connection, row: JobRow, spec: JobSpec) -> None:
 
 
 def job_row(connection: Connection, job_id: str) -> JobRow | None:
-    return connection.execute(_select().where(jobs.c.id == job_id)).one_or_none()
+    return connection.execute(_BY_ID, {"job_id": job_id}).one_or_none()
 
 
 def specs(connection: Connection, sequences: Sequence[int]) -> dict[int, str]:
@@ -103,20 +113,29 @@ def specs(connection: Connection, sequences: Sequence[int]) -> dict[int, str]:
 
 def update_job(connection: Connection, job: Job, values: Mapping[str, object]) -> JobRow | None:
     """Set ``values`` if phase and operator are still those of ``job``; the whole new row, or
-    None if they are not."""
-    statement = (
+    None if they are not. What has finished before keeps the time when it did."""
+    wanted = {"job_id": job.id, "if_phase": job.phase.value, "if_operator": job.operator}
+    fresh = {_NEW + name: value for name, value in values.items()}
+    return connection.execute(_update(frozenset(values)), wanted | fresh).one_or_none()
+
+
+@functools.lru_cache(maxsize=256)
+def _update(columns: frozenset[str]) -> Update:
+    fresh: dict[str, Any] = {
+        name: bindparam(_NEW + name, type_=jobs.c[name].type) for name in sorted(columns)
+    }
+    if "finished_at" in fresh:
+        fresh["finished_at"] = func.coalesce(jobs.c.finished_at, fresh["finished_at"])
+    return (
         update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.phase == job.phase.value)
-        .where(jobs.c.operator == job.operator)
-        .values(revision=jobs.c.revision + 1, **values)
+        .where(jobs.c.id == bindparam("job_id"), jobs.c.phase == bindparam("if_phase"))
+        .where(jobs.c.operator == bindparam("if_operator"))
+        .values(revision=jobs.c.revision + 1, **fresh)
         .returning(*rows.COLUMNS)
     )
-    return connection.execute(statement).one_or_none()
 
 
-def finish_time(now: float) -> ColumnElement[float]:
-    """``now``, unless the row has finished before."""
-    return func.coalesce(jobs.c.finished_at, now)
+_NEW = "new_"
 
 
 def raise_goal(connection: Connection, job_id: str, goal: Goal) -> JobRow | None:
@@ -202,8 +221,7 @@ def are_queued_of(connection: Connection, environment: str, owner: str, number: 
 
 
 def count_active(connection: Connection, environment: str) -> int:
-    active = jobs.c.phase.in_(_values(ACTIVE)), jobs.c.environment == environment
-    return connection.execute(select(func.count()).select_from(jobs).where(*active)).scalar_one()
+    return connection.execute(_COUNT_ACTIVE, {"environment": environment}).scalar_one()
 
 
 def counts(connection: Connection) -> Sequence[JobRow]:
@@ -279,7 +297,7 @@ def append_history(connection: Connection, row: JobRow, at: float, note: str) ->
         "goal": row.goal,
         "note": note,
     }
-    connection.execute(insert(job_history), line)
+    connection.execute(_APPEND, line)
 
 
 def history(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
@@ -290,6 +308,16 @@ def history(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
         .order_by(job_history.c.line)
     )
     return connection.execute(query).all()
+
+
+_COUNT_ACTIVE = (
+    select(func.count())
+    .select_from(jobs)
+    .where(
+        jobs.c.phase.in_(sorted(phase.value for phase in ACTIVE)),
+        jobs.c.environment == bindparam("environment"),
+    )
+)
 
 
 def _select() -> Select[Any]:

@@ -13,14 +13,15 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    ScalarSelect,
+    Float,
+    Integer,
+    Select,
     Text,
     bindparam,
     cast,
     delete,
     exists,
     func,
-    literal,
     select,
     update,
 )
@@ -46,6 +47,69 @@ ENTER = ByDialect(
 )
 
 
+_ITS_ENVIRONMENT = bindparam("its_environment", type_=Text)
+_ITS_OWNER = bindparam("its_owner", type_=Text)
+_SEAT = (queue_turns.c.environment == _ITS_ENVIRONMENT, queue_turns.c.owner_key == _ITS_OWNER)
+_OF = (jobs.c.environment == _ITS_ENVIRONMENT, jobs.c.owner_key == _ITS_OWNER)
+_DUE = (
+    jobs.c.goal == Goal.RUN.value,
+    jobs.c.retry_at <= bindparam("now", type_=Float),
+    # Not those that are being taken out of the queue by the process that has them.
+    jobs.c.operator == "",
+)
+
+_LEAVE = delete(queue_turns).where(*_SEAT, ~exists().where(QUEUED, *_OF))
+
+_SERVE = (
+    update(queue_turns)
+    .where(*_SEAT)
+    .values(
+        turn=select(func.max(queue_turns.c.turn) + 1)
+        .where(queue_turns.c.environment == _ITS_ENVIRONMENT)
+        .scalar_subquery()
+    )
+)
+
+_FIRST_DUE = (
+    select(jobs.c.sequence)
+    .where(
+        QUEUED,
+        jobs.c.environment == _ITS_ENVIRONMENT,
+        jobs.c.owner_key == queue_turns.c.owner_key,
+        *_DUE,
+    )
+    .order_by(jobs.c.sequence)
+    .limit(1)
+    .correlate(queue_turns)
+    .scalar_subquery()
+)
+
+
+def _heads_of(*conditions: ColumnElement[bool]) -> Select[Any]:
+    circle = (
+        select(queue_turns.c.owner_key, queue_turns.c.turn, _FIRST_DUE.label("head"))
+        .where(queue_turns.c.environment == _ITS_ENVIRONMENT, *conditions)
+        .subquery()
+    )
+    return (
+        select(circle.c.owner_key, circle.c.head)
+        .where(circle.c.head.is_not(None))
+        .order_by(circle.c.turn)
+        .limit(bindparam("most", type_=Integer))
+    )
+
+
+_HEADS = _heads_of()
+_HEADS_BUT = _heads_of(queue_turns.c.owner_key.not_in(bindparam("full", expanding=True)))
+
+_DUE_OF = (
+    select(jobs.c.sequence)
+    .where(QUEUED, *_OF, *_DUE)
+    .order_by(jobs.c.sequence)
+    .limit(bindparam("most", type_=Integer))
+)
+
+
 def enter(connection: Connection, environment: str, owner_key: str) -> None:
     """Seat an owner, who has a queued job now, at the end of the circle. One who sits stays."""
     values = {"environment": environment, "owner_key": owner_key}
@@ -54,15 +118,12 @@ def enter(connection: Connection, environment: str, owner_key: str) -> None:
 
 def leave(connection: Connection, environment: str, owner_key: str) -> None:
     """Free the seat of an owner who has no queued job any more."""
-    left = exists().where(QUEUED, *_of(environment, owner_key))
-    connection.execute(delete(queue_turns).where(*_seat(environment, owner_key), ~left))
+    connection.execute(_LEAVE, {"its_environment": environment, "its_owner": owner_key})
 
 
 def served(connection: Connection, environment: str, owner_key: str) -> None:
     """An owner's job was started: to the end of the circle, or out of it."""
-    last = select(func.max(queue_turns.c.turn) + 1).where(queue_turns.c.environment == environment)
-    moved = update(queue_turns).where(*_seat(environment, owner_key))
-    connection.execute(moved.values(turn=last.scalar_subquery()))
+    connection.execute(_SERVE, {"its_environment": environment, "its_owner": owner_key})
     leave(connection, environment, owner_key)
 
 
@@ -89,48 +150,20 @@ def due(
 def _heads(
     connection: Connection, environment: str, now: float, most: int, full: Collection[str]
 ) -> Sequence[Any]:
-    head = _first_due(environment, now).label("head")
-    seats = select(queue_turns.c.owner_key, queue_turns.c.turn, head).where(
-        queue_turns.c.environment == environment
-    )
-    if full:
-        seats = seats.where(queue_turns.c.owner_key.not_in(sorted(full)))
-    circle = seats.subquery()
-    query = (
-        select(circle.c.owner_key, circle.c.head)
-        .where(circle.c.head.is_not(None))
-        .order_by(circle.c.turn)
-        .limit(most)
-    )
-    return connection.execute(query).all()
-
-
-def _first_due(environment: str, now: float) -> ScalarSelect[int]:
-    return (
-        select(jobs.c.sequence)
-        .where(
-            QUEUED,
-            jobs.c.environment == literal(environment),
-            jobs.c.owner_key == queue_turns.c.owner_key,
-            *_is_due(now),
-        )
-        .order_by(jobs.c.sequence)
-        .limit(1)
-        .correlate(queue_turns)
-        .scalar_subquery()
-    )
+    values = {"its_environment": environment, "now": now, "most": most, "full": sorted(full)}
+    return connection.execute(_HEADS_BUT if full else _HEADS, values).all()
 
 
 def _due_of(
     connection: Connection, environment: str, owner_key: str, now: float, most: int
 ) -> Sequence[int]:
-    query = (
-        select(jobs.c.sequence)
-        .where(QUEUED, *_of(environment, owner_key), *_is_due(now))
-        .order_by(jobs.c.sequence)
-        .limit(most)
-    )
-    return connection.execute(query).scalars().all()
+    values = {
+        "its_environment": environment,
+        "its_owner": owner_key,
+        "now": now,
+        "most": most,
+    }
+    return connection.execute(_DUE_OF, values).scalars().all()
 
 
 def seats(connection: Connection, environment: str) -> Sequence[str]:
@@ -152,16 +185,3 @@ def wanted(connection: Connection, environment: str) -> Sequence[Any]:
         .order_by(jobs.c.owner_key, jobs.c.sequence)
     )
     return connection.execute(query).all()
-
-
-def _seat(environment: str, owner_key: str) -> tuple[ColumnElement[bool], ...]:
-    return (queue_turns.c.environment == environment, queue_turns.c.owner_key == owner_key)
-
-
-def _of(environment: str, owner_key: str) -> tuple[ColumnElement[bool], ...]:
-    return (jobs.c.environment == environment, jobs.c.owner_key == owner_key)
-
-
-def _is_due(now: float) -> tuple[ColumnElement[bool], ...]:
-    """Not those that are being taken out of the queue by the process that has them."""
-    return (jobs.c.goal == Goal.RUN.value, jobs.c.retry_at <= now, jobs.c.operator == "")

@@ -45,6 +45,7 @@ GONE = frozenset({403, 404, 410})
 TEMPORARY = frozenset({408, 425, 429})
 SHOWN_HEADERS = ("Content-Type", "Content-Disposition", "Content-Range", "Accept-Ranges")
 CONDITIONS = {"etag": "If-None-Match", "modified": "If-Modified-Since"}
+READ_BUFFER_BYTES = 256 * 1024
 BROKEN = "The connection to the origin of this input broke."
 TOO_SLOW = "The origin of this input took too long."
 ENDING = "The provider is about to end; try again."
@@ -131,7 +132,7 @@ class Fetcher:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
-            read_bufsize=256 * 1024,
+            read_bufsize=READ_BUFFER_BYTES,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=limits.connect_s, sock_read=limits.stall_s
             ),

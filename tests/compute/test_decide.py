@@ -155,20 +155,20 @@ def test_a_running_container(goal: Goal, changes: dict[str, Any], expected: Step
 
 @pytest.mark.parametrize("goal", list(Goal))
 def test_a_container_that_ended_by_itself_keeps_its_own_outcome(goal: Goal) -> None:
-    assert step(Phase.RUNNING, goal, EXITED) == Conclude(COMPLETED, 550.0)
+    assert step(Phase.RUNNING, goal, EXITED) == Conclude(COMPLETED, EXITED)
 
 
 @pytest.mark.parametrize("goal", list(Goal))
 def test_a_container_that_was_ended_keeps_the_reason_written_down_before(goal: Goal) -> None:
     killed = replace(EXITED, exit_code=137)
-    expected = Conclude(TIME_LIMIT, 550.0)
+    expected = Conclude(TIME_LIMIT, killed)
     assert step(Phase.RUNNING, goal, killed, termination=TIME_LIMIT) == expected
 
 
 def test_a_vanished_container_ends_the_run() -> None:
     conclusion = step(Phase.RUNNING, Goal.RUN, GONE)
     assert isinstance(conclusion, Conclude)
-    assert conclusion.ended_at is None
+    assert conclusion.seen is GONE
     assert conclusion.termination.phase is Phase.ALGORITHM_FAILED
     assert conclusion.termination.reason == "container_gone"
 
@@ -240,7 +240,7 @@ def test_an_end_that_was_written_down_is_carried_through(
 def test_an_outcome_before_its_results_is_no_end(ended: Termination) -> None:
     assert step(Phase.PUBLISHING, termination=ended) == Publish()
     assert step(Phase.FILTERING, seen=GONE, termination=ended) == Filter()
-    assert step(Phase.RUNNING, seen=EXITED, termination=ended) == Conclude(ended, 550.0)
+    assert step(Phase.RUNNING, seen=EXITED, termination=ended) == Conclude(ended, EXITED)
 
 
 BUSY = sorted(UNFINISHED - {Phase.QUEUED})

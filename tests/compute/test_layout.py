@@ -83,6 +83,7 @@ def test_the_mounts_and_who_may_write_where() -> None:
         "/data/transformations": ("/srv/data/jobs/j1/transformations", True),
         "/data/outputs": ("/srv/data/jobs/j1/space/outputs", False),
         "/data/logs": ("/srv/data/jobs/j1/space/logs", False),
+        "/etc/hosts": ("/srv/data/jobs/j1/hosts", True),
     }
     targets = [mount.target for mount in spec.mounts]
     assert targets.index("/data/inputs") < targets.index(local.target)
@@ -120,6 +121,8 @@ def test_a_network_takes_both_the_environment_and_the_job(
     job = a_job(spec=a_spec(network=allowed))
     spec = layout.algorithm_container(job, an_environment(network=environment), FOLDERS, [], "s")
     assert spec.network == network
+    own_names = [mount for mount in spec.mounts if mount.target == "/etc/hosts"]
+    assert bool(own_names) is (network == "none")
 
 
 def test_a_filter_has_the_outputs_and_the_log_but_neither_network_nor_inputs() -> None:
@@ -133,6 +136,7 @@ def test_a_filter_has_the_outputs_and_the_log_but_neither_network_nor_inputs() -
         "/data/ddos": True,
         "/data/outputs": False,
         "/data/logs": False,
+        "/etc/hosts": True,
     }
 
 

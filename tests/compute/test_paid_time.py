@@ -140,7 +140,7 @@ def test_while_it_runs(ends_by: float | None, now: float, expected: Step) -> Non
 
 
 def test_an_algorithm_that_ended_in_time_keeps_its_outcome() -> None:
-    assert step(Phase.RUNNING, now=9999.0, seen=EXITED) == Conclude(COMPLETED, 550.0)
+    assert step(Phase.RUNNING, now=9999.0, seen=EXITED) == Conclude(COMPLETED, EXITED)
     filtering = step(Phase.FILTERING, now=9999.0, seen=GONE, filter_image="filter")
     assert filtering == Filter()
     assert step(Phase.PUBLISHING, now=9999.0) == Publish()

@@ -56,9 +56,14 @@ async def test_it_has_no_rights(docker_bench: Bench, tmp_path: Path) -> None:
 
 
 async def test_it_has_no_network_but_its_own_loopback(docker_bench: Bench, tmp_path: Path) -> None:
-    text = await docker_bench.output("ls /sys/class/net; cat /proc/net/route", tmp_path)
-    assert text.split()[0] == "lo"
-    assert len(text.splitlines()) == 2
+    script = (
+        "ls /sys/class/net; cat /sys/class/net/lo/flags /proc/net/route; readlink /proc/1/ns/net"
+    )
+    *shown, routes, namespace = (await docker_bench.output(script, tmp_path)).splitlines()
+    up_and_loopback = "0x9"
+    assert shown == ["lo", up_and_loopback]
+    assert routes.startswith("Iface")
+    assert namespace != os.readlink("/proc/self/ns/net")
 
 
 async def test_it_gets_a_network_when_that_is_asked_for(

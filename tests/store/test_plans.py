@@ -99,9 +99,7 @@ STATEMENTS: dict[str, Statement] = {
     "named": lambda connection: sql.named(connection, "lab/-", "first"),
     "in_namespace": lambda connection: sql.in_namespace(connection, "lab/-", 10),
     "namespaces": lambda connection: sql.namespaces(connection, "lab/"),
-    "update_job": lambda connection: sql.update_job(
-        connection, A_JOB, {"finished_at": sql.finish_time(2.0)}
-    ),
+    "update_job": lambda connection: sql.update_job(connection, A_JOB, {"finished_at": 2.0}),
     "raise_goal": lambda connection: sql.raise_goal(connection, "job-1", Goal.STOP),
     "unfinished": backlog.rows,
     "take": lambda connection: leases.take(connection, "job-1", "queued", "me"),

@@ -161,6 +161,7 @@ async def test_the_container_is_hardened(consumer: Consumer, checksum: str) -> N
     touch /x 2>/dev/null && echo ROOT-WRITABLE
     touch /data/inputs/x 2>/dev/null && echo INPUTS-WRITABLE
     ls /sys/class/net
+    grep -o '127.0.0.1.localhost' /etc/hosts | tr '\\t' ' '
     ls /var/run/docker.sock 2>/dev/null
     touch /tmp/x && touch $HOME/y && echo tmp-ok
     df -k /tmp | tail -1 | awk '{print "tmp", $2}'
@@ -177,7 +178,12 @@ async def test_the_container_is_hardened(consumer: Consumer, checksum: str) -> N
         "NoNewPrivs": "1",
         "Seccomp": "2",
     }
-    assert [line for line in log[6:] if line] == ["lo", "tmp-ok", "tmp 65536"]
+    assert [line for line in log[6:] if line] == [
+        "lo",
+        "127.0.0.1 localhost",
+        "tmp-ok",
+        "tmp 65536",
+    ]
 
 
 async def test_network_needs_the_environment_and_every_dataset(

@@ -26,7 +26,7 @@ from docker.utils import parse_host
 
 from compute.engines.docker.blocks import blocks_of
 from compute.engines.docker.errors import SILENT, translated, wants_other_version
-from compute.engines.docker.transport import UNIX, TidyAdapter
+from compute.engines.docker.transport import UNIX, SocketClient
 from compute.errors import EngineUnavailable
 
 T = TypeVar("T")
@@ -170,15 +170,14 @@ class Calls:
         return self._client_of(self._version)
 
     def _client_of(self, version: str) -> APIClient:
-        client = APIClient(
-            self._base_url, version=version, timeout=CALL_S, max_pool_size=self._threads
-        )
         address = str(parse_host(self._base_url))
         if address.startswith(UNIX):
-            client.mount(
-                "http+docker://", TidyAdapter(address, CALL_S, max_pool_size=self._threads)
+            return SocketClient(
+                address, version=version, timeout=CALL_S, max_pool_size=self._threads
             )
-        return client
+        return APIClient(
+            self._base_url, version=version, timeout=CALL_S, max_pool_size=self._threads
+        )
 
 
 def request(

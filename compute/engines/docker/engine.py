@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from docker import APIClient
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.utils import parse_host
 
 from compute.engines.base import (
@@ -75,7 +75,7 @@ class DockerEngine(Engine):
         self._pulls = Pulls(self._calls)
         self._builds = Builds(self._calls, operator_id)
         self._readers: set[EventReader | LogReader] = set()
-        self._digests: dict[str, tuple[str, ...]] = {}
+        self._known = images.Known()
 
     async def connect(self) -> None:
         self._calls.open()
@@ -110,7 +110,7 @@ class DockerEngine(Engine):
     async def _ensure(self, image: Image, policy: PullPolicy) -> str:
         if policy is PullPolicy.NEVER:
             return await self._calls.run(
-                lambda client: images.ensure(images.Images(client), image, policy, Answer())
+                lambda client: images.ensure(self._images(client), image, policy, Answer())
             )
         if policy is PullPolicy.MISSING or image.checksum:
             found = await self._present(image)
@@ -119,10 +119,14 @@ class DockerEngine(Engine):
         return await self._pulls.ensure(image, policy)
 
     async def _present(self, image: Image) -> str | None:
-        return await self._calls.run(lambda client: images.Images(client).present(image))
+        return await self._calls.run(lambda client: self._images(client).present(image))
+
+    def _images(self, client: APIClient) -> images.Images:
+        return images.Images(client, self._known)
 
     def digests(self, image_id: str) -> Sequence[str]:
-        return self._digests.get(image_id, ())
+        facts = self._known.facts(image_id)
+        return facts.digests if facts else ()
 
     async def build(self, build: ImageBuild) -> str:
         return await self._builds.build(build)
@@ -137,22 +141,23 @@ class DockerEngine(Engine):
         await self._calls.run(lambda client: self._create(client, spec))
 
     def _create(self, client: APIClient, spec: ContainerSpec) -> None:
+        """No name is given twice: that one is there already, the engine says itself."""
         with self._turns.holding(f"container {spec.name}"):
-            if self._is_made(client, spec):
-                return
-            image = _image(client, spec.image_id)
-            volumes = images.volumes_of(image)
-            self._digests[spec.image_id] = images.digests_of(image)
-            arguments = options.create_arguments(client, spec, self._operator_id, volumes)
             try:
-                client.create_container(**arguments)
-            except ImageNotFound as error:
-                raise _image_gone() from error
+                facts = self._known.facts(spec.image_id) or self._images(client).facts(
+                    spec.image_id
+                )
+                client.create_container(
+                    **options.create_arguments(client, spec, self._operator_id, facts.volumes)
+                )
             except APIError as error:
-                if error.status_code != 409:
-                    raise
-                if not self._is_made(client, spec):
+                if self._is_made(client, spec):
+                    return
+                if error.status_code == 404:
+                    raise ImageUnavailable("The algorithm's image is no longer here") from error
+                if error.status_code == 409:
                     raise EngineUnavailable("The container's name is being freed") from error
+                raise
 
     def _is_made(self, client: APIClient, spec: ContainerSpec) -> bool:
         found = _inspect(client, spec.name)
@@ -264,17 +269,6 @@ def _inspect(client: APIClient, name: str) -> dict[str, Any] | None:
     except NotFound:
         return None
     return found
-
-
-def _image(client: APIClient, image_id: str) -> dict[str, Any]:
-    try:
-        return images.inspect(client, image_id)
-    except NotFound as error:
-        raise _image_gone() from error
-
-
-def _image_gone() -> ImageUnavailable:
-    return ImageUnavailable("The algorithm's image is no longer here")
 
 
 def _stop(client: APIClient, name: str, grace_s: int) -> None:

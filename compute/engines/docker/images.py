@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import requests
 from docker import APIClient
@@ -26,6 +28,11 @@ from compute.errors import ImageUnavailable
 from compute.models import Image
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_MOST_KNOWN = 1000
+"""Images, and names of images, that facts are kept of."""
 
 PULL_SILENCE_S = 60.0
 """Longest pause between two lines of a pull's progress."""
@@ -44,22 +51,75 @@ def check_reference(image: Image) -> None:
         raise ImageUnavailable("The image's checksum is not sha256: and 64 hexadecimal digits")
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Of an image: the VOLUME paths that it declares, and ``name@sha256:…`` for each registry's
+    repository that it came from, sorted."""
+
+    volumes: tuple[str, ...]
+    digests: tuple[str, ...]
+
+
+class Known:
+    """What the engine has said of images so far, so that it need not be asked twice for one job.
+    An image never changes under its id; that it is still here is another question."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Facts] = {}
+        self._ids: dict[str, str] = {}
+
+    def note(self, found: Mapping[str, Any]) -> Facts:
+        """Keep what the engine says of an image."""
+        volumes = (found.get("Config") or {}).get("Volumes") or {}
+        digests = sorted(map(str, found.get("RepoDigests") or ()))
+        facts = Facts(tuple(volumes), tuple(digests))
+        _keep(self._facts, str(found["Id"]), facts)
+        return facts
+
+    def facts(self, image_id: str) -> Facts | None:
+        return self._facts.get(image_id)
+
+    def note_id(self, reference: str, image_id: str) -> None:
+        """Keep which image has this checksum."""
+        _keep(self._ids, reference, image_id)
+
+    def id_of(self, reference: str) -> str | None:
+        return self._ids.get(reference)
+
+
+def _keep(kept: dict[str, T], key: str, value: T) -> None:
+    if len(kept) >= _MOST_KNOWN:
+        kept.clear()
+    kept[key] = value
+
+
 class Images:
     """Looks up and pulls images with one client, in the caller's thread."""
 
-    def __init__(self, client: APIClient, *, silence_s: float = PULL_SILENCE_S) -> None:
+    def __init__(
+        self, client: APIClient, known: Known | None = None, *, silence_s: float = PULL_SILENCE_S
+    ) -> None:
         self._client = client
+        self._known = known or Known()
         self._silence_s = silence_s
 
     def present(self, image: Image) -> str | None:
         """The id of the image when it is here and is the one asked for, else None."""
         if not image.checksum:
             return _id(self._inspect(image.reference))
-        found = self._inspect(f"{image.image}@{image.checksum}")
-        if found is not None:
-            return _id(found)
-        found = self._inspect(image.checksum)
-        return _id(found) if found and _is_named(found, image.image) else None
+        reference = f"{image.image}@{image.checksum}"
+        # The checksum is a registry's, or an image's own id. Which one, is known by the next time.
+        known = self._known.id_of(reference)
+        for name in dict.fromkeys((known or reference, reference, image.checksum)):
+            found = self._inspect(name)
+            if found is not None and (name == reference or _is_named(found, image.image)):
+                self._known.note_id(reference, str(found["Id"]))
+                return _id(found)
+        return None
+
+    def facts(self, image_id: str) -> Facts:
+        """Raises docker.errors.NotFound."""
+        return self._known.note(inspect(self._client, image_id))
 
     def missing(self, image: Image) -> ImageUnavailable:
         """Why the image is not here, for a policy that does not pull."""
@@ -91,9 +151,11 @@ class Images:
 
     def _inspect(self, reference: str) -> dict[str, Any] | None:
         try:
-            return inspect(self._client, reference)
+            found = inspect(self._client, reference)
         except NotFound:
             return None
+        self._known.note(found)
+        return found
 
     def _credentials(self, repository: str) -> dict[str, str | bytes]:
         try:
@@ -108,16 +170,6 @@ def inspect(client: Any, reference: str) -> dict[str, Any]:
     """The engine's description of an image. Raises docker.errors.NotFound."""
     found: dict[str, Any] = client.inspect_image(reference)
     return found
-
-
-def volumes_of(found: dict[str, Any]) -> list[str]:
-    """The VOLUME paths that an image declares; ``found`` is the engine's description."""
-    return list((found.get("Config") or {}).get("Volumes") or {})
-
-
-def digests_of(found: dict[str, Any]) -> tuple[str, ...]:
-    """``name@sha256:…`` for each registry's repository that the image came from, sorted."""
-    return tuple(sorted(map(str, found.get("RepoDigests") or ())))
 
 
 def ensure(images: Images, image: Image, policy: PullPolicy, answer: Answer) -> str:
