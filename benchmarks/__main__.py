@@ -23,7 +23,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from benchmarks.figures import Figure
 
-GROUPS = ("requests", "jobs", "transfers", "footprint", "scale", "chain")
+GROUPS = (
+    *("signatures", "requests", "nonces", "jobs"),
+    *("transfers", "footprint", "scale", "chain"),
+)
 """Modules of this package; each has ``async def figures(rounds) -> list[Figure]``."""
 
 

@@ -64,23 +64,25 @@ class Twin:
         assert self._session
         await self._session.close()
 
-    async def by_api(self) -> None:
-        """Make, start, wait, remove: the least that a container takes."""
+    async def by_api(self, **changes: Any) -> None:
+        """Make, start, wait, remove: the least that a container takes. ``changes`` are to its
+        settings."""
         name = f"ocean-compute-bench-{os.getpid()}-{next(self._numbers)}"
         body = {**self._config, "Entrypoint": ["true"], "Cmd": [], "HostConfig": self._host}
+        body |= changes
         await self._ask("POST", f"containers/create?name={name}", body)
         await self._ask("POST", f"containers/{name}/start")
         answer = await self._ask("POST", f"containers/{name}/wait")
         await self._ask("DELETE", f"containers/{name}?v=1&force=1")
         assert json.loads(answer)["StatusCode"] == 0, answer
 
-    async def many(self, number: int, at_once: int) -> float:
+    async def many(self, number: int, at_once: int, **changes: Any) -> float:
         """Seconds that so many containers take, ``at_once`` of them at a time."""
         left = iter(range(number))
 
         async def work() -> None:
             for _ in left:
-                await self.by_api()
+                await self.by_api(**changes)
 
         began = time.perf_counter()
         await asyncio.gather(*(work() for _ in range(at_once)))

@@ -89,7 +89,10 @@ _END = ("ms", None, END_GOAL_MS, True)
 
 async def many_jobs(service: Service, consumer: Consumer, twin: Twin, rounds: int) -> list[Figure]:
     """Jobs a second from the first POST until the last has ended, against the engine driven by
-    its API with nothing in between; and the processor time of the service that a job takes."""
+    its API with nothing in between; and the processor time of the service that a job takes.
+
+    The engine is driven twice: with the very settings of our containers, and with the network
+    sandbox that ``docker run --network none`` makes and ours do without."""
     cpu: list[float] = []
 
     async def ours() -> float:
@@ -105,11 +108,16 @@ async def many_jobs(service: Service, consumer: Consumer, twin: Twin, rounds: in
     async def reference() -> float:
         return MANY / await twin.many(MANY, AT_ONCE)
 
+    async def with_sandbox() -> float:
+        return MANY / await twin.many(MANY, AT_ONCE, NetworkDisabled=False)
+
     await twin.many(AT_ONCE, AT_ONCE)
     figure, other, ratio = await alternate(rounds, ours, reference)
-    name = f"{MANY} trivial jobs, {AT_ONCE} at once / engine driven directly"
+    again = await alternate(rounds, ours, with_sandbox)
+    name = f"{MANY} trivial jobs, {AT_ONCE} at once / engine directly"
     return [
         Figure(name, figure, other, "jobs/s", ratio, 0.9, False),
+        Figure(f"{name}, --network none", *again[:2], "jobs/s", again[2], 0.9, False),
         Figure(
             "service's processor time a job", statistics.median(cpu), None, "ms", None, None, True
         ),

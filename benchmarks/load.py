@@ -47,17 +47,51 @@ def resident_mib(pid: int) -> float:
 
 
 async def _client(port: int, requests: Sequence[bytes]) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    refused = 0
-    for request in requests:
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
+    loop = asyncio.get_running_loop()
+    refused = loop.create_future()
+    await loop.create_connection(lambda: _Client(requests, refused), "127.0.0.1", port)
+    return await refused
+
+
+class _Client(asyncio.Protocol):
+    """One connection that sends a request as soon as the answer to the one before is there."""
+
+    def __init__(self, requests: Sequence[bytes], refused: asyncio.Future[int]) -> None:
+        self._left = iter(requests)
+        self._refused = refused
+        self._other_answers = 0
+        self._received = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        if not found:
+            return
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
-        await reader.readexactly(length)
-        refused += not head.startswith(b"HTTP/1.1 200")
-    writer.close()
-    await writer.wait_closed()
-    return refused
+        if len(body) < length:
+            return
+        self._other_answers += not head.startswith(b"HTTP/1.1 200")
+        self._received = b""
+        self._ask()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._refused.done():
+            self._refused.set_exception(error or ConnectionError("the server hung up"))
+
+    def _ask(self) -> None:
+        assert self._transport
+        request = next(self._left, None)
+        if request is not None:
+            self._transport.write(request)
+            return
+        self._refused.set_result(self._other_answers)
+        self._transport.close()
 
 
 async def fetch(port: int, target: str) -> float:

@@ -71,7 +71,8 @@ def guard(
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        started = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time
+        started = now()
         request_id = request[REQUEST_ID] = _own_id(request) or f"{process}-{next(count):x}"
         REQUEST.set(request_id)
         asked = begin(request_id, client_address(request))
@@ -88,14 +89,15 @@ def guard(
         except Exception as error:  # the loop guard of HTTP: nothing escapes unanswered
             request[REFUSED] = error
             response = _rendered(request, render, error)
-        if REFUSED in request:
-            note_refusal(request, request[REFUSED], response.status)
+        refused = request.get(REFUSED)
+        if refused is not None:
+            note_refusal(request, refused, response.status)
         end(asked)
-        seconds = asyncio.get_running_loop().time() - started
+        seconds = now() - started
         if counts is not None:
             counts.answered(request, response.status, seconds)
-            if REFUSED in request:
-                counts.refused(request[REFUSED])
+            if refused is not None:
+                counts.refused(refused)
         _note(request, response.status, seconds)
         return response
 

@@ -8,6 +8,8 @@ its own statements and nobody else's. The floor above hands units of its own tab
 What is kept in memory beside the database must never be ahead of it. A unit therefore
 does not touch a cache itself but asks for it with :func:`after_commit`.
 
+Units of one kind that many ask for at once may be carried out together (:class:`Joint`).
+
 Several processes may share a database. What the others have to know of a change is told
 with :func:`announce`, and heard by :meth:`Database.hear`.
 """
@@ -16,7 +18,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
@@ -39,6 +42,26 @@ LONGEST_ANNOUNCEMENT = 200
 
 _ACTIONS = "compute.after_commit"
 _ANNOUNCED = "compute.announced"
+
+
+Many = Callable[[Connection, Sequence[Any]], Sequence[T | Exception]]
+"""Carries out what is asked, in this order, and tells for each what came of it. What an
+exception comes of has changed nothing. Raises what says nothing of a single one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joint(Generic[T]):
+    """A unit of work that costs less where several of its kind, which have the same ``many``,
+    are carried out in one go. Alone it is a unit as any other."""
+
+    many: Many[T]
+    asked: Any
+
+    def __call__(self, connection: Connection) -> T:
+        (outcome,) = self.many(connection, [self.asked])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
 def nothing(connection: Connection) -> None:

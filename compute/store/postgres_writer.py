@@ -32,7 +32,7 @@ from compute.store.base import MISSED, Listener, T, Work
 from compute.store.faults import LOST, fault_in, sqlstate_of
 from compute.store.postgres_ear import CHANNEL
 from compute.store.server import Server, fault_of, reason_to_retry, take_failed
-from compute.store.units import BATCH_LIMIT, Unit, settle
+from compute.store.units import BATCH_LIMIT, Unit, in_runs, run_joint, settle
 
 log = logging.getLogger(__name__)
 
@@ -287,12 +287,32 @@ def _fail_all(batch: Sequence[Unit], error: Exception) -> None:
 
 def _run_together(connection: Connection, batch: Sequence[Unit], driver: Any) -> bool:
     """Run units until one fails. False if one did, even if it says otherwise: a statement
-    that failed has spoilt the transaction for all."""
+    that failed has spoilt the transaction for all. Not so one of several that were carried out
+    together and told apart: it has changed nothing."""
     take_failed(connection)
-    for unit in batch:
-        _run(unit, connection, driver)
-        if take_failed(connection) is not None or unit.error is not None:
+    for run in in_runs(batch):
+        if len(run) > 1:
+            whole = _run_joint(run, connection, driver)
+        else:
+            _run(run[0], connection, driver)
+            whole = run[0].error is None
+        if take_failed(connection) is not None or not whole:
             return False
+    return True
+
+
+def _run_joint(run: Sequence[Unit], connection: Connection, driver: Any) -> bool:
+    """False if it could not be told what came of each."""
+    try:
+        run_joint(run, connection)
+    except Exception as error:
+        if driver.is_closed():
+            raise _Lost from error
+        if take_failed(connection) is error and reason_to_retry(error) is not None:
+            raise
+        return False
+    if driver.is_closed():
+        raise _Lost
     return True
 
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection
 
-from compute.store.base import Action, Listener, Work, take_actions, take_announcements
+from compute.store.base import (
+    Action,
+    Joint,
+    Listener,
+    Many,
+    Work,
+    take_actions,
+    take_announcements,
+)
 
 BATCH_LIMIT = 256
 """Units in one commit at most, so that the first of them does not wait for too many."""
@@ -52,6 +61,40 @@ class Unit:
             self.answer.set_result(self.result)
         else:
             self.answer.set_exception(self.error)
+
+
+def in_runs(batch: Sequence[Unit]) -> Iterator[list[Unit]]:
+    """The units of a batch in their order; those that stand side by side and can be carried
+    out together are one list."""
+    for many, units in groupby(batch, _many):
+        if many is not None:
+            yield list(units)
+        else:
+            yield from ([unit] for unit in units)
+
+
+def run_joint(units: Sequence[Unit], connection: Connection) -> None:
+    """Carry out a list of :func:`in_runs` that has several. Each has its result or its error.
+    Raises what says nothing of a single one."""
+    for unit in units:
+        unit.result, unit.error = None, None
+        unit.actions = unit.announced = ()
+    take_actions(connection)
+    take_announcements(connection)
+    works = [unit.work for unit in units if isinstance(unit.work, Joint)]
+    outcomes = works[0].many(connection, [work.asked for work in works])
+    actions, announced = take_actions(connection), take_announcements(connection)
+    for unit, outcome in zip(units, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            unit.fail(outcome)
+            continue
+        unit.result = outcome
+        # All of them commit together: it makes no difference whose it is.
+        unit.actions, unit.announced, actions, announced = actions, announced, (), ()
+
+
+def _many(unit: Unit) -> Many[Any] | None:
+    return unit.work.many if isinstance(unit.work, Joint) else None
 
 
 def settle(batch: Sequence[Unit], listeners: Sequence[Listener]) -> None:

@@ -14,7 +14,6 @@ from sqlalchemy.dialects import sqlite
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
-Upsert: TypeAlias = "sqlite.Insert | postgresql.Insert"
 UpsertType: TypeAlias = "type[sqlite.Insert] | type[postgresql.Insert]"
 
 T = TypeVar("T")

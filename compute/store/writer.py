@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine
 from compute.metrics import NOBODY, Recorder
 from compute.store.base import Listener, T, Work
 from compute.store.faults import fault_in
-from compute.store.units import BATCH_LIMIT, Unit, settle
+from compute.store.units import BATCH_LIMIT, Unit, in_runs, run_joint, settle
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +103,8 @@ class Writer:
             with self._engine.connect() as connection, connection.begin():
                 driver = connection.connection.driver_connection
                 assert isinstance(driver, sqlite3.Connection)
-                for unit in batch:
-                    _run_in_savepoint(unit, connection, driver)
+                for run in in_runs(batch):
+                    _run_in_savepoint(run, connection, driver)
         except _TransactionLost:
             raise
         except Exception as error:
@@ -128,13 +128,25 @@ class Writer:
             log.warning("database_answers_lost units=%s reason=event_loop_closed", len(batch))
 
 
-def _run_in_savepoint(unit: Unit, connection: Connection, driver: sqlite3.Connection) -> None:
+def _run_in_savepoint(
+    run: Sequence[Unit], connection: Connection, driver: sqlite3.Connection
+) -> None:
     driver.execute("SAVEPOINT unit")
     try:
-        unit.run(connection)
+        if len(run) > 1:
+            run_joint(run, connection)
+        else:
+            run[0].run(connection)
     except Exception as error:
-        unit.fail(fault_in(error, "written") or error)
+        for unit in run:
+            unit.fail(fault_in(error, "written") or error)
         if not driver.in_transaction:
             raise _TransactionLost from error
         driver.execute("ROLLBACK TO unit")
+        failed = True
+    else:
+        failed = False
     driver.execute("RELEASE unit")
+    if failed and len(run) > 1:
+        for unit in run:
+            _run_in_savepoint([unit], connection, driver)

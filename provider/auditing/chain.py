@@ -7,6 +7,7 @@ the number of the next is one more. A unit that is rolled back leaves no gap.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -38,29 +39,32 @@ class Chain:
     def __init__(self, key: ProviderKey) -> None:
         self._key = key
 
-    def append(self, connection: Connection, entry: Entry) -> None:
-        """Add a record, and before it a signed head where one is due."""
-        last = _last(connection)
-        if (last.sequence + 1) % records.HEAD_EVERY == 0:
-            last = self._append_head(connection, last, entry.time)
-        _add(connection, entry, last)
+    def append(self, connection: Connection, *entries: Entry) -> None:
+        """Add records, and before each a signed head where one is due."""
+        last, made = _last(connection), list[Record]()
+        for entry in entries:
+            if (last.sequence + 1) % records.HEAD_EVERY == 0:
+                last = _linked(self._head(connection, last, entry.time), last, made)
+            last = _linked(entry, last, made)
+        _add(connection, made)
 
     def sign(self, connection: Connection, now: float) -> None:
         """Add a signed head, unless the last record is one."""
         row = connection.execute(_LAST).first()
         if row is not None and _HEAD_MARK not in row.body:
-            self._append_head(connection, _Last(row.sequence, row.hash), now)
+            last, made = _Last(row.sequence, row.hash), list[Record]()
+            _linked(self._head(connection, last, now), last, made)
+            _add(connection, made)
 
-    def _append_head(self, connection: Connection, last: _Last, now: float) -> _Last:
+    def _head(self, connection: Connection, last: _Last, now: float) -> Entry:
         details = {
             "sequence": last.sequence,
             "hash": last.hash,
             "address": self._key.address,
             "signature": self._key.sign_digest(records.head_digest(last.sequence, last.hash)),
         }
-        entry = Entry(now, records.HEAD, records.SERVICE, records.DONE, details=details)
         after_commit(connection, partial(_tell, last))
-        return _add(connection, entry, last)
+        return Entry(now, records.HEAD, records.SERVICE, records.DONE, details=details)
 
 
 def _tell(head: _Last) -> None:
@@ -73,16 +77,23 @@ def _last(connection: Connection) -> _Last:
     return _Last(0, records.FIRST_PREVIOUS) if row is None else _Last(row.sequence, row.hash)
 
 
-def _add(connection: Connection, entry: Entry, last: _Last) -> _Last:
-    made: Record = records.record(entry, last.sequence + 1, last.hash)
-    connection.execute(
-        _INSERT,
-        {
-            "sequence": made.sequence,
-            "time": made.time,
-            "job": made.job,
-            "body": made.body,
-            "hash": made.hash,
-        },
-    )
-    return _Last(made.sequence, made.hash)
+def _linked(entry: Entry, last: _Last, made: list[Record]) -> _Last:
+    """Make the record that follows ``last``; the last one then."""
+    record = records.record(entry, last.sequence + 1, last.hash)
+    made.append(record)
+    return _Last(record.sequence, record.hash)
+
+
+def _add(connection: Connection, made: Sequence[Record]) -> None:
+    if made:
+        connection.execute(_INSERT, [_values(record) for record in made])
+
+
+def _values(made: Record) -> dict[str, object]:
+    return {
+        "sequence": made.sequence,
+        "time": made.time,
+        "job": made.job,
+        "body": made.body,
+        "hash": made.hash,
+    }

@@ -48,6 +48,7 @@ MOST_LISTED: Final = 64
 
 Details = Mapping[str, Any]
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _DID = re.compile(r"did:op:[0-9a-fA-F]{1,64}", re.ASCII)
@@ -112,7 +113,7 @@ def record(entry: Entry, sequence: int, previous: str) -> Record:
 
 
 def canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(value)
 
 
 def digest(body: str) -> str:
@@ -129,6 +130,8 @@ def stamp(time: float) -> str:
 def clean(text: str) -> str:
     """One line without addresses of files, of bounded length."""
     shown = _URL.sub("<URL>", text[: MOST_TEXT * 4])
+    if shown.isprintable():
+        return shown[:MOST_TEXT]
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)[:MOST_TEXT]
 
 

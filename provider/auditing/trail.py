@@ -19,6 +19,8 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -26,7 +28,7 @@ from sqlalchemy import Connection
 from compute.errors import ComputeError
 from compute.models import Job
 from compute.status import Phase
-from compute.store.base import Database, T, Work, nothing
+from compute.store.base import Database, Joint, Many, T, Work, nothing
 from compute.store.recent import Recent
 from provider.auditing import facts, records
 from provider.auditing.asking import Asking, asking
@@ -70,6 +72,7 @@ class Trail:
         self._pending: list[Entry] = []
         self._refusals: Counter[str] = Counter()
         self._counts: dict[str, Counter[str]] = {"refused": Counter(), "served": Counter()}
+        self._recorded: dict[Many[Any], Many[Any]] = {}
         self._shown: Recent[tuple[str, str, str], float] = Recent(_MOST_SHOWN)
         self._woken = asyncio.Event()
 
@@ -79,14 +82,27 @@ class Trail:
         """``work`` together with the record of what the present request asks for: one for each
         job that it is about, one if it is about none."""
         entries = self._entries(asking())
+        if isinstance(work, Joint):
+            recorded = self._recorded.setdefault(work.many, partial(self._record_all, work.many))
+            return Joint(recorded, (work.asked, entries))
 
         def unit(connection: Connection) -> T:
             result = work(connection)
-            for entry in entries:
-                self._chain.append(connection, entry)
+            self._chain.append(connection, *entries)
             return result
 
         return unit
+
+    def _record_all(
+        self, many: Many[T], connection: Connection, asked: Sequence[tuple[Any, list[Entry]]]
+    ) -> Sequence[T | Exception]:
+        """Many units of a kind, and the records of those that are allowed, in their order."""
+        outcomes = many(connection, [each for each, _ in asked])
+        told = zip(asked, outcomes, strict=True)
+        allowed = [entries for (_, entries), came in told if not isinstance(came, Exception)]
+        if allowed:
+            self._chain.append(connection, *chain.from_iterable(allowed))
+        return outcomes
 
     async def write(self, work: Work[T]) -> T:
         """:meth:`recording`, durable on return. Raises what ``work`` raises, StoreUnavailable."""
@@ -243,8 +259,7 @@ class Trail:
         await self._database.write(unit)
 
     def _append(self, connection: Connection, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            self._chain.append(connection, entry)
+        self._chain.append(connection, *entries)
 
 
 _QUESTIONS = ("status", "reviews", "GET ", "HEAD ")

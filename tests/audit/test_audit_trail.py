@@ -96,6 +96,25 @@ async def test_what_is_allowed_and_its_record_are_one(
     assert await nonces.last(WALLET) == 5
 
 
+async def test_many_that_are_allowed_at_once_have_a_record_each(
+    trail: Trail, database: Database, written: Written
+) -> None:
+    nonces = Nonces(database)
+    asking().about("result", JOB)
+    wallets = [f"0x{number:040x}" for number in range(20)]
+
+    async def ask(wallet: str) -> None:
+        asking().actor = wallet
+        await trail.write(nonces.consume(wallet, 5))
+
+    twice = await asyncio.gather(*map(ask, wallets + wallets), return_exceptions=True)
+    assert [type(each) for each in twice] == [type(None)] * 20 + [NonceTooLow] * 20
+    records = await written()
+    assert [record["actor"] for record in records] == wallets
+    first, *others = (record["sequence"] for record in records)
+    assert others == list(range(first + 1, first + 20))
+
+
 async def test_one_record_for_each_job_that_it_is_about(trail: Trail, written: Written) -> None:
     asking().about("stop", "0" * 32, "1" * 32)
     await trail.write(nothing)

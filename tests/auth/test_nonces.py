@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects import postgresql
 from support.sqlite import prepared
 
 from compute.store.base import Database
@@ -303,12 +302,39 @@ def test_it_is_as_simple_as_a_table_of_greatest_numbers(
 
 
 def test_the_compare_and_set_is_one_statement_on_postgresql() -> None:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    rule = (
+    said = " ".join(str(module._CONSUME_POSTGRESQL).split())
+    assert said.startswith("INSERT INTO nonces (address, nonce) SELECT")
+    assert " FROM unnest(" in said
+    assert " WHERE NOT EXISTS (SELECT 1 FROM used_texts WHERE " in said
+    assert said.endswith(
         "ON CONFLICT (address) DO UPDATE SET nonce = excluded.nonce"
-        " WHERE nonces.nonce < excluded.nonce"
+        " WHERE nonces.nonce < excluded.nonce RETURNING address"
     )
-    said = " ".join(str(module._CONSUME["postgresql"].compile(dialect=dialect)).split())
-    assert said.endswith(rule)
-    said = " ".join(str(module._CONSUME_TEXT["postgresql"].compile(dialect=dialect)).split())
-    assert f"{rule} AND NOT (EXISTS" in said
+
+
+async def test_many_at_once_are_served_as_one_after_the_other(
+    nonces: Nonces, database: Database
+) -> None:
+    """In one unit, as when they share a statement: of a wallet, of several, and of one text
+    that says two nonces."""
+    text = signed(125)
+    uses = [
+        module._Use(ALICE.lower(), 5, text),
+        module._Use(BOB.lower(), 7, None),
+        module._Use(ALICE.lower(), 125, text),
+        module._Use(BOB.lower(), 7, None),
+        module._Use(BOB.lower(), 8, None),
+        module._Use(ALICE.lower(), 6, None),
+    ]
+    outcomes = await database.write(lambda connection: nonces._use_up(connection, uses))
+    assert [type(outcome) for outcome in outcomes] == [
+        type(None),
+        type(None),
+        SignatureWrong,
+        NonceTooLow,
+        type(None),
+        type(None),
+    ]
+    assert await nonces.last(ALICE) == 6
+    assert await nonces.last(BOB) == 8
+    assert await row_count(database) == 2

@@ -145,3 +145,9 @@ def test_what_is_no_text_is_no_address(value: object) -> None:
 def test_an_address_is_recognised_in_any_casing() -> None:
     assert is_address(USER)
     assert is_address(USER.lower())
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_digest_of_another_length_is_never_read(length: int) -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        recover(bytes(length), "0x" + "11" * 64 + "1b")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.util import await_only
 
 from compute.errors import StoreUnavailable
-from compute.store.base import Database, Work, after_commit
+from compute.store.base import Database, Joint, Work, after_commit, announce
 from compute.store.database import open_database
 
 Write = Callable[[Work[object]], Awaitable[object]]
@@ -94,6 +94,53 @@ async def test_a_failing_unit_harms_no_neighbour(notes: Database) -> None:
     assert isinstance(second, LookupError)
     assert isinstance(third, IntegrityError)
     assert await kept(notes) == {"one", "two"}
+
+
+async def test_units_of_a_kind_are_carried_out_together(notes: Database) -> None:
+    """Each has its own outcome; one that is refused takes nobody along, and the order stays."""
+    calls: list[list[str]] = []
+    heard: list[str] = []
+    told: list[str] = []
+    notes.hear(heard.append)
+
+    def many(connection: Connection, asked: Sequence[str]) -> list[str | Exception]:
+        calls.append(list(asked))
+        taken = [note for note in asked if note != "refused"]
+        for note in taken:
+            add(note)(connection)
+            announce(connection, f"notes:{note}")
+            after_commit(connection, lambda note=note: told.append(note))
+        return [LookupError(note) if note == "refused" else note for note in asked]
+
+    async with one_batch(notes) as tasks:
+        together = [Joint(many, note) for note in ("one", "refused", "two")]
+        tasks += submit(notes, Joint(many, "refused"), *together, add("three"), Joint(many, "4"))
+    results = await outcomes(tasks)
+    assert [r if isinstance(r, str) else type(r) for r in results] == [
+        LookupError,
+        "one",
+        LookupError,
+        "two",
+        "three",
+        "4",
+    ]
+    assert calls == [["refused", "one", "refused", "two"], ["4"]]
+    assert told == ["one", "two", "4"]
+    assert heard == ["notes:one", "notes:two", "notes:4"]
+    assert await kept(notes) == {"one", "two", "three", "4"}
+
+
+async def test_where_nobody_can_tell_who_failed_each_is_carried_out_alone(notes: Database) -> None:
+    def many(connection: Connection, asked: Sequence[str]) -> list[str | Exception]:
+        return [add(note)(connection) for note in asked]
+
+    async with one_batch(notes) as tasks:
+        works = [Joint(many, note) for note in ("one", "two", "one", "three")]
+        tasks += submit(notes, add("before"), *works, add("after"))
+    results = await outcomes(tasks)
+    assert [r for r in results if isinstance(r, str)] == ["before", "one", "two", "three", "after"]
+    assert isinstance(results[3], IntegrityError)
+    assert await kept(notes) == {"before", "one", "two", "three", "after"}
 
 
 async def test_units_run_in_the_order_they_were_handed_in(notes: Database) -> None:

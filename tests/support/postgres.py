@@ -152,12 +152,14 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running(**options: str) -> Iterator[PostgresServer]:
-    """A server that ends with the block, with all that it holds.
+def running(*, on_disk: bool = False, **options: str) -> Iterator[PostgresServer]:
+    """A server that ends with the block, with all that it holds. ``on_disk``: where a flush
+    takes its time.
 
     Not in a folder of pytest's: those are shut to all but the user who runs the tests.
     """
-    folder = Path(tempfile.mkdtemp(prefix="ocean-compute-postgres-", dir=_quick_folder()))
+    within = None if on_disk else _quick_folder()
+    folder = Path(tempfile.mkdtemp(prefix="ocean-compute-postgres-", dir=within))
     server = PostgresServer(folder, free_port(), secrets.token_urlsafe(18), options)
     try:
         _initialise(folder, server.password)

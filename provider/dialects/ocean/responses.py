@@ -11,6 +11,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
@@ -247,7 +248,7 @@ class Renderer:
     ) -> str:
         texts = (self._full(item, waiting.get(item.id)) for item in jobs)
         text = f"[{','.join(texts)}]\n"
-        return text.replace(self._own_url, json.dumps(base_url)[1:-1])
+        return text.replace(self._own_url, _escaped(base_url))
 
     def outline(self, jobs: Sequence[Outline]) -> str:
         return dumps([_outline(item) for item in jobs])
@@ -259,6 +260,11 @@ class Renderer:
         text = dumps(job(item, self._own_url, waiting))[:-1]
         self._texts.put(item.id, (ref(item), waiting, text))
         return text
+
+
+@lru_cache(maxsize=64)
+def _escaped(base_url: str) -> str:
+    return json.dumps(base_url)[1:-1]
 
 
 def quote(made: Quote) -> dict[str, Any]:
