@@ -21,7 +21,10 @@ from rich.table import Table
 
 from benchmarks.figures import Figure
 
-GROUPS = ("signatures", "requests", "nonces", "jobs", "transfers", "scale", "chain", "model")
+GROUPS = (
+    *("signatures", "requests", "nonces", "jobs", "transfers"),
+    *("footprint", "scale", "chain", "model"),
+)
 """Modules of this package; each has ``async def figures(rounds) -> list[Figure]``."""
 
 

@@ -1,20 +1,48 @@
-"""What a chain costs a service that has one, and one that has none: memory, time to import."""
+"""What a service without a chain costs before anybody asks, and what 10,000 jobs leave.
+
+Starting, memory when idle, memory after jobs; and, for the group ``chain``, what a chain
+adds to memory and to the time to import.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from support.service import Service
 
+from benchmarks.coldstart import cold_starts
 from benchmarks.figures import Figure, alternate
+from benchmarks.growth import growth, growth_of_real_jobs
+from benchmarks.load import resident_mib
 from benchmarks.market import Market, chain_settings
 
 SETTLES_S = 3.0
+IDLE_MIB = 90
+IDLE_STARTS = 3
 WITHOUT_CHAIN = "import provider.app, sys; sys.exit('web3' in sys.modules)"
 WITH_CHAIN = "import provider.app, provider.chain.client"
+
+
+async def figures(rounds: int) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="ocean-compute-bench-") as name:
+        folder = Path(name)
+        return [
+            *await cold_starts(folder / "cold", rounds),
+            await _idle_without_chain(folder / "idle"),
+            *await growth(folder / "growth"),
+            await growth_of_real_jobs(folder / "real"),
+        ]
+
+
+async def _idle_without_chain(folder: Path) -> Figure:
+    found = [await _idle(folder / str(index)) for index in range(IDLE_STARTS)]
+    name = "memory of the idle service, no chain"
+    return Figure(name, statistics.median(found), None, "MiB", None, IDLE_MIB, True)
 
 
 async def idle_memory(market: Market, folder: Path) -> Figure:
@@ -49,16 +77,9 @@ async def _idle(root: Path, **environ: str) -> float:
     await service.start(LOG_LEVEL="warning", **environ)
     try:
         await asyncio.sleep(SETTLES_S)
-        return _resident_mib(service.pid)
+        return resident_mib(service.pid)
     finally:
         service.stop()
-
-
-def _resident_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError("no resident memory")
 
 
 async def _process(code: str) -> float:

@@ -38,6 +38,14 @@ def cpu_seconds(pid: int) -> float:
     return sum(map(int, fields[11:15])) / _CLOCK_TICKS
 
 
+def resident_mib(pid: int) -> float:
+    """Resident memory of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no resident memory")
+
+
 async def _client(port: int, requests: Sequence[bytes]) -> int:
     loop = asyncio.get_running_loop()
     refused = loop.create_future()

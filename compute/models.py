@@ -262,7 +262,7 @@ class StageRun:
     pid: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Job:
     """One row of the job table.
 

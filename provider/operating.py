@@ -21,8 +21,9 @@ from provider import __version__, logs, observing, preflight
 from provider.errors import ProviderError, SettingsInvalid
 from provider.ground import open_ground
 from provider.listening import allow_many_files
+from provider.memory import settle_memory
 from provider.metrics import Metrics
-from provider.serving import EXIT_BAD_SETTINGS, loop_factory, settle_memory
+from provider.serving import EXIT_BAD_SETTINGS, loop_factory
 from provider.settings import Settings
 from provider.stopping import Stopping
 

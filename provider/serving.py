@@ -6,7 +6,6 @@ How it ends is told in :mod:`provider.stopping`.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import socket
@@ -16,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
+from compute.engines.base import Engine
 from compute.errors import ComputeError
 from compute.lease import Terms
 from provider import logs
@@ -23,6 +23,7 @@ from provider.app import METRICS, create_app
 from provider.errors import ProviderError, SettingsInvalid
 from provider.hangups import STOPPING
 from provider.listening import Door, allow_many_files
+from provider.memory import settle_memory
 from provider.pace import Watch, cut
 from provider.settings import Settings
 from provider.stopping import Stopping
@@ -36,15 +37,14 @@ CUT_S = 0.5
 DEAF_S = 60
 """How long a client may take nothing of what was sent to it."""
 
-GC_ALLOCATIONS = 20_000
 
-
-def serve(settings: Settings, *, terms: Terms | None = None) -> int:
-    """Run the service until SIGTERM or SIGINT. Returns the exit code: 0, or 2 with one
-    clear text on standard error when it cannot start."""
+def serve(settings: Settings, *, terms: Terms | None = None, engine: Engine | None = None) -> int:
+    """Run the service until SIGTERM or SIGINT, on ``engine`` instead of the configured one
+    where it is given. Returns the exit code: 0, or 2 with one clear text on standard error
+    when it cannot start."""
     logs.configure(settings.log_level, settings.log_format)
     try:
-        app = create_app(settings, terms=terms)
+        app = create_app(settings, terms=terms, engine=engine)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(app, settings))
     except (ProviderError, ComputeError) as error:
@@ -142,17 +142,6 @@ def _cut_the_deaf(listening: socket.socket) -> None:
     answer stays in memory until it is taken."""
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAF_S * 1000)
-
-
-def settle_memory() -> None:
-    """What exists now stays: keep the collector from walking it again and again.
-
-    Requests make few cycles, so it may also look less often; that is a tenth of what a
-    short request costs.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
 
 
 def _in_url(host: str) -> str:

@@ -17,8 +17,11 @@ from compute.store.base import after_commit
 from compute.store.recent import Recent
 from compute.store.sql import JobRow
 
-RECENT_JOBS = 4096
-RECENT_BYTES = 64 << 20
+RECENT_JOBS = 512
+"""About 10 KiB each, more than most of them will be asked for again: one that is not here is
+read in a millisecond."""
+
+RECENT_BYTES = 32 << 20
 """What jobs in memory may weigh together: consumers choose how much code they send."""
 
 _BYTES_A_JOB = 4096

@@ -10,17 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from compute.store import rows
 from compute.store.sql import JobRow
 from compute.store.tables import DELETING, OWNED, jobs, operators
-
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
+from compute.store.upserts import upsert_of
 
 REMEMBERED_S = 60.0
 """How long after its end it is remembered which environments a process was started with: one
@@ -49,7 +45,7 @@ def now_of(connection: Connection, now: float) -> float:
 def renew(connection: Connection, holder: Holder, now: float, term_s: float) -> bool:
     """Have the lease of this process end ``term_s`` from now. False when it had none any
     more, or never had one: its jobs may be another's."""
-    insert = _INSERT[connection.dialect.name]
+    insert = upsert_of(connection.dialect.name)
     at = now_of(connection, now)
     living = select(operators.c.id).where(
         operators.c.id == holder.operator, operators.c.ends_at > at

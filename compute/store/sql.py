@@ -32,7 +32,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from compute.models import Job, JobSpec
 from compute.status import ACTIVE, TERMINAL, Goal, Phase
@@ -47,18 +46,20 @@ from compute.store.tables import (
     job_specs,
     jobs,
 )
+from compute.store.upserts import ByDialect
 
 JobRow = Row[Any]
 
 _SPECS_AT_ONCE = 500
 
-HOLD = {
-    name: dialect.insert(job_holds)
-    .values(name=bindparam("name"), job=bindparam("job"))
-    .on_conflict_do_nothing()
-    .returning(job_holds.c.name)
-    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
-}
+HOLD = ByDialect(
+    lambda upsert: (
+        upsert(job_holds)
+        .values(name=bindparam("name"), job=bindparam("job"))
+        .on_conflict_do_nothing()
+        .returning(job_holds.c.name)
+    )
+)
 
 _INSERT = insert(jobs).returning(*rows.COLUMNS)
 _INSERT_SPEC = insert(job_specs)

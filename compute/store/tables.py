@@ -5,6 +5,9 @@ the order in which they were accepted: it is the order of the queue and of every
 does not depend on the clock. What never changes and may be large (the specification) lies
 in a table of its own, because an update rewrites the whole row. ``revision`` grows with
 each change of a row, so that of two copies in memory the newer one is known.
+
+Which rows an index holds is written here in SQLite's words alone, and in PostgreSQL's in the
+migrations only: naming them here would import its dialect, two megabytes, wherever a table is.
 """
 
 from __future__ import annotations
@@ -74,25 +77,23 @@ jobs = Table(
     Index("ix_jobs_id", "id", unique=True),
     Index("ix_jobs_owner", "owner_key", "sequence"),
     Index("ix_jobs_phase", "phase", "environment", "sequence"),
-    Index("ix_jobs_expiring", "expires_at", sqlite_where=EXPIRING, postgresql_where=EXPIRING),
-    Index("ix_jobs_deleting", "sequence", sqlite_where=DELETING, postgresql_where=DELETING),
+    Index("ix_jobs_expiring", "expires_at", sqlite_where=EXPIRING),
+    Index("ix_jobs_deleting", "sequence", sqlite_where=DELETING),
     Index(
         "ix_jobs_name",
         "namespace",
         "name",
         unique=True,
         sqlite_where=NAMED,
-        postgresql_where=NAMED,
     ),
-    Index("ix_jobs_owned", "operator", sqlite_where=OWNED, postgresql_where=OWNED),
-    Index("ix_jobs_namespace", "namespace", "sequence", sqlite_where=NAMED, postgresql_where=NAMED),
+    Index("ix_jobs_owned", "operator", sqlite_where=OWNED),
+    Index("ix_jobs_namespace", "namespace", "sequence", sqlite_where=NAMED),
     Index(
         "ix_jobs_queue",
         "environment",
         "owner_key",
         "sequence",
         sqlite_where=QUEUED,
-        postgresql_where=QUEUED,
     ),
 )
 """``millicpus`` to ``gpus`` are what a job was promised of its ``machine`` when it was started;

@@ -25,11 +25,11 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from compute.fairness import Turn
 from compute.status import Goal
 from compute.store.tables import QUEUED, jobs, queue_turns
+from compute.store.upserts import ByDialect
 
 _ENVIRONMENT = cast(bindparam("environment", type_=Text), Text)
 _LAST = select(
@@ -38,12 +38,13 @@ _LAST = select(
     (func.coalesce(func.max(queue_turns.c.turn), 0) + 1).label("turn"),
 ).where(queue_turns.c.environment == _ENVIRONMENT)
 
-ENTER = {
-    name: dialect.insert(queue_turns)
-    .from_select(["environment", "owner_key", "turn"], _LAST)
-    .on_conflict_do_nothing()
-    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
-}
+ENTER = ByDialect(
+    lambda upsert: (
+        upsert(queue_turns)
+        .from_select(["environment", "owner_key", "turn"], _LAST)
+        .on_conflict_do_nothing()
+    )
+)
 
 
 _ITS_ENVIRONMENT = bindparam("its_environment", type_=Text)

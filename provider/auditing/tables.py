@@ -21,7 +21,7 @@ audit = Table(
     Column("job", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("hash", Text, nullable=False),
-    Index("ix_audit_job", "job", "sequence", sqlite_where=OF_JOBS, postgresql_where=OF_JOBS),
+    Index("ix_audit_job", "job", "sequence", sqlite_where=OF_JOBS),
 )
 """One row a record, numbered from 1 without a gap. ``body`` is canonical JSON and holds
 everything; ``time`` and ``job`` repeat what it says of these, to be found by."""

@@ -43,7 +43,7 @@ FIRST_NONCE = 1
 
 _AHEAD_S = 24 * 3600
 _MAX_DIGITS = 20
-_REMEMBERED = 4096
+_REMEMBERED = 1024
 _NANOSECONDS = 10**18
 """From here on a nonce can only be a time in nanoseconds."""
 

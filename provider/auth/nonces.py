@@ -19,13 +19,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, TextClause, and_, bindparam, delete, select
+from sqlalchemy import ARRAY, Connection, TextClause, and_, bindparam, delete, select
 from sqlalchemy import text as sql
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import BigInteger, LargeBinary, Text
 
 from compute.store.base import Database, Joint, Work, after_commit
 from compute.store.recent import Recent
+from compute.store.upserts import ByDialect
 from provider.auth.tables import nonces, used_texts
 from provider.auth.texts import LARGEST_NONCE, SignedText
 from provider.errors import NonceInvalid, NonceTooLow, SignatureWrong
@@ -64,16 +64,13 @@ _CONSUME_POSTGRESQL: Final[TextClause] = sql(
         " AS asked (address, nonce, reach, digest)"
     )
 ).bindparams(
-    bindparam("addresses", type_=postgresql.ARRAY(Text)),
-    bindparam("nonces", type_=postgresql.ARRAY(BigInteger)),
-    bindparam("reaches", type_=postgresql.ARRAY(BigInteger)),
-    bindparam("digests", type_=postgresql.ARRAY(LargeBinary)),
+    bindparam("addresses", type_=ARRAY(Text)),
+    bindparam("nonces", type_=ARRAY(BigInteger)),
+    bindparam("reaches", type_=ARRAY(BigInteger)),
+    bindparam("digests", type_=ARRAY(LargeBinary)),
 )
 _LAST = select(nonces.c.nonce).where(nonces.c.address == bindparam("address"))
-_BIND = {
-    "sqlite": sqlite.insert(used_texts).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(used_texts).on_conflict_do_nothing(),
-}
+_BIND = ByDialect(lambda upsert: upsert(used_texts).on_conflict_do_nothing())
 _BOUND = select(used_texts.c.nonce).where(_SAME_TEXT)
 _FORGET = delete(used_texts).where(
     used_texts.c.address == bindparam("address"), used_texts.c.reach <= bindparam("nonce")

@@ -7,18 +7,15 @@ would have expired anyway. Revoking twice is revoking once, and nothing takes it
 from __future__ import annotations
 
 from sqlalchemy import Connection, bindparam, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from compute.store.base import Database, Work, after_commit, nothing
 from compute.store.recent import Recent
+from compute.store.upserts import ByDialect
 from provider.auth.tables import revoked_tokens
 
 RECENT_TOKENS = 16384
 
-_REVOKE = {
-    "sqlite": sqlite.insert(revoked_tokens).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(revoked_tokens).on_conflict_do_nothing(),
-}
+_REVOKE = ByDialect(lambda upsert: upsert(revoked_tokens).on_conflict_do_nothing())
 _REVOKED = select(revoked_tokens.c.jti).where(revoked_tokens.c.jti == bindparam("jti"))
 
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from compute.store.base import Database
 from compute.store.recent import Recent
+from compute.store.upserts import upsert_of
 from provider.auth.nonces import RECENT_WALLETS, Nonces
 from provider.auth.shown import TEXTS_PER_WALLET, Shown, ShownHere, shown_for
 from provider.auth.tables import nonces, shown_texts, shown_wallets
@@ -33,8 +33,6 @@ KEPT_S = 24 * 3600.0
 that asks all the time only one question in an hour is written down."""
 
 FORGOTTEN_AT_ONCE = 200
-
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def shown(database: Database, last: Nonces, now: Callable[[], float]) -> Shown:
@@ -150,7 +148,7 @@ class _Showing:
             "nonce": self.nonce,
             "shown_at": self.now,
         }
-        put = _INSERT[connection.dialect.name](shown_texts).values(**row)
+        put = upsert_of(connection.dialect.name)(shown_texts).values(**row)
         connection.execute(
             put.on_conflict_do_update(
                 index_elements=["address", "digest"], set_={"shown_at": self.now}
@@ -220,7 +218,7 @@ def _forget(connection: Connection, before: float) -> int:
 
 
 def _use_up(connection: Connection, wallet: str, nonce: int) -> None:
-    put = _INSERT[connection.dialect.name](nonces).values(address=wallet, nonce=nonce)
+    put = upsert_of(connection.dialect.name)(nonces).values(address=wallet, nonce=nonce)
     connection.execute(
         put.on_conflict_do_update(
             index_elements=["address"],

@@ -7,12 +7,14 @@ import typer
 from compute.errors import ComputeError
 from provider.cli.output import EXIT_USAGE, leave
 from provider.errors import SettingsInvalid
+from provider.memory import imports_kept
 
 
 def serve() -> None:
     """Serve until told to end. A mistake in the configuration ends with its text."""
-    from provider import serving
-    from provider.settings import Settings
+    with imports_kept():
+        from provider import serving
+        from provider.settings import Settings
 
     try:
         code = serving.serve(Settings.from_environ())
@@ -24,8 +26,9 @@ def serve() -> None:
 def operate() -> None:
     """Operate jobs until told to end, beside `serve` processes that share DATABASE_URL
     (PostgreSQL), DATA_DIR and ENVIRONMENTS_FILE. Answers no requests itself."""
-    from provider import operating
-    from provider.settings import Settings
+    with imports_kept():
+        from provider import operating
+        from provider.settings import Settings
 
     try:
         code = operating.operate(Settings.from_environ())

@@ -17,14 +17,13 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from compute.errors import ComputeError
 from compute.store.base import MISSED, Database, Work, announce, nothing
 from compute.store.leases import now_of
+from compute.store.upserts import upsert_of
 from provider.sharing.tables import leases
 
 log = logging.getLogger(__name__)
@@ -38,7 +37,6 @@ KEPT_S = 24 * 3600.0
 """How long the number of a turn that nobody takes any more is kept."""
 
 _TOPIC = "lease"
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class LeaseLost(ComputeError):
@@ -185,7 +183,7 @@ class Leases:
             return None
         ends_at = now_of(connection, self._now()) + self._term_s
         values = {"holder": self.holder, "ends_at": ends_at}
-        put = _INSERT[connection.dialect.name](leases).values(name=name, number=0, **values)
+        put = upsert_of(connection.dialect.name)(leases).values(name=name, number=0, **values)
         put = put.on_conflict_do_update(index_elements=["name"], set_=values)
         number: int = connection.execute(put.returning(leases.c.number)).scalar_one()
         return number

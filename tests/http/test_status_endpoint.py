@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
+from weakref import ref
 
 import pytest
 from ocean_consumer import (
@@ -22,6 +24,7 @@ from ocean_consumer import (
 )
 
 from compute.models import AlgorithmItem, DatasetItem, Image, Job, JobSpec, ResultFile
+from compute.status import Phase
 from provider.dialects.ocean import responses
 
 FIELDS = {
@@ -259,6 +262,23 @@ def test_remembered_texts_are_bounded_together() -> None:
         renderer.full([a_job(id=f"job-{n}", results=files)], "http://a")
     held = sum(len(text) for _, (*_, text) in renderer._texts.items())
     assert 0 < held <= 32 << 20
+
+
+def test_a_remembered_text_does_not_keep_its_job() -> None:
+    item = a_job()
+    renderer, alive = responses.Renderer(), ref(item)
+    renderer.full([item], "http://a")
+    del item
+    gc.collect()
+    assert alive() is None
+    assert len(renderer._texts) == 1
+
+
+def test_a_job_that_changes_is_rendered_anew() -> None:
+    renderer = responses.Renderer()
+    renderer.full([a_job(phase=Phase.QUEUED)], "http://a")
+    (seen,) = json.loads(renderer.full([a_job(phase=Phase.STARTED)], "http://a"))
+    assert seen["status"] == 10
 
 
 def a_job(**changes: Any) -> Job:

@@ -44,7 +44,7 @@ async def test_the_steps_lead_to_the_tables(empty_postgres_url: str) -> None:
         index.name
         for table in all_tables().tables.values()
         for index in table.indexes
-        if index.dialect_options["postgresql"]["where"] is not None
+        if index.dialect_options["sqlite"]["where"] is not None
     }
     assert await database.read(conditions) == expected
     await database.close()

@@ -62,7 +62,7 @@ asset_versions = Table(
     Column("retry_at", BigInteger),
     Column("document", Text),
     Index("ix_asset_versions_nft", "chain_id", "nft", "block", "log_index"),
-    Index("ix_asset_versions_pending", "retry_at", sqlite_where=PENDING, postgresql_where=PENDING),
+    Index("ix_asset_versions_pending", "retry_at", sqlite_where=PENDING),
 )
 """Each document that was published: its text as published, or none and the problem with it;
 of versions that a later one took the place of, neither. The text stands last, since a row is

@@ -15,6 +15,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
+from weakref import ref
 
 from compute.egress.verdict import Verdict
 from compute.environments import Environment
@@ -65,9 +66,8 @@ NO_TOKEN = "0x" + "0" * 40
 
 _STOPPED_BY_USER, _TIMED_OUT = 1, 2
 _OUT_OF_TIME = frozenset({Reason.TIME_LIMIT, Reason.PAID_TIME_OVER})
-_REMEMBERED = 4096
-_REMEMBERED_BYTES = 32 << 20
-_BYTES_A_RESULT = 512
+_REMEMBERED = 1024
+_REMEMBERED_BYTES = 16 << 20
 _NOBODY: Mapping[str, Waiting] = MappingProxyType({})
 
 
@@ -233,12 +233,13 @@ def _outline(item: Job | Outline) -> dict[str, Any]:
 
 class Renderer:
     """Job objects as JSON text. Remembers the last text of each job: clients poll, and a
-    job changes far less often than it is asked for. Our own address, which comes from the
-    request, is put in afterwards, so that a job has one text whoever asks."""
+    job changes far less often than it is asked for. The job itself, many times as large, is
+    not kept by that. Our own address, which comes from the request, is put in afterwards, so
+    that a job has one text whoever asks."""
 
     def __init__(self) -> None:
-        self._texts: Recent[str, tuple[Job, Waiting | None, str]] = Recent(
-            _REMEMBERED, budget=_REMEMBERED_BYTES, weigh=_weight
+        self._texts: Recent[str, tuple[ref[Job], Waiting | None, str]] = Recent(
+            _REMEMBERED, budget=_REMEMBERED_BYTES, weigh=lambda each: sys.getsizeof(each[2])
         )
         self._own_url = secrets.token_hex(16)
 
@@ -254,22 +255,16 @@ class Renderer:
 
     def _full(self, item: Job, waiting: Waiting | None) -> str:
         known = self._texts.get(item.id)
-        if known is not None and known[0] is item and known[1] is waiting:
+        if known is not None and known[0]() is item and known[1] is waiting:
             return known[2]
         text = dumps(job(item, self._own_url, waiting))[:-1]
-        self._texts.put(item.id, (item, waiting, text))
+        self._texts.put(item.id, (ref(item), waiting, text))
         return text
 
 
 @lru_cache(maxsize=64)
 def _escaped(base_url: str) -> str:
     return json.dumps(base_url)[1:-1]
-
-
-def _weight(remembered: tuple[Job, Waiting | None, str]) -> int:
-    """Bytes of the text, and about those of the results that are kept with it."""
-    item, _, text = remembered
-    return sys.getsizeof(text) + _BYTES_A_RESULT * len(item.results)
 
 
 def quote(made: Quote) -> dict[str, Any]:
