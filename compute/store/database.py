@@ -131,6 +131,7 @@ class SqliteDatabase(Database):
         self._open = False
         async with self._closing:
             if self._lock >= 0:
+                self._writer.hand_over()
                 await asyncio.to_thread(self._shut)
                 self._lock = -1
 

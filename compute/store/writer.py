@@ -43,17 +43,28 @@ class Writer:
         self._loop = loop
         self._listeners = listeners
         self.recorder: Recorder = NOBODY
-        self._waiting: SimpleQueue[Unit | None] = SimpleQueue()
+        self._submitted: list[Unit] = []
+        self._waiting: SimpleQueue[Sequence[Unit] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
 
     def submit(self, work: Work[T]) -> asyncio.Future[T]:
+        """To be called on the event loop. What is submitted in one round of it is handed over
+        together: else the thread would commit the first alone."""
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.put(Unit(work, answer))
+        if not self._submitted:
+            self._loop.call_soon(self.hand_over)
+        self._submitted.append(Unit(work, answer))
         return answer
 
+    def hand_over(self) -> None:
+        """Do not wait for the end of the round. To be called on the event loop."""
+        submitted, self._submitted = self._submitted, []
+        for start in range(0, len(submitted), BATCH_LIMIT):
+            self._waiting.put(submitted[start : start + BATCH_LIMIT])
+
     def finish(self) -> None:
-        """Block until all that was submitted is done and the thread has ended."""
+        """Block until all that was handed over is done and the thread has ended."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -66,15 +77,15 @@ class Writer:
                 self._deliver(batch)
 
     def _gather(self) -> tuple[list[Unit], bool]:
-        """Wait for a unit and take what stands behind it; True when it was the last."""
+        """Wait for units and take what stands behind them; True when they were the last."""
         batch: list[Unit] = []
-        unit = self._waiting.get()
-        while unit is not None:
-            batch.append(unit)
-            if len(batch) == BATCH_LIMIT:
+        units = self._waiting.get()
+        while units is not None:
+            batch += units
+            if len(batch) >= BATCH_LIMIT:
                 return batch, False
             try:
-                unit = self._waiting.get_nowait()
+                units = self._waiting.get_nowait()
             except Empty:
                 return batch, False
         return batch, True
