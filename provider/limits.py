@@ -15,8 +15,8 @@ operator or a reverse proxy with the whole world behind it. The second has to be
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
@@ -115,7 +115,8 @@ class Limiter:
     def __init__(
         self, *, per_address: float, per_wallet: float, now: Callable[[], float] | None = None
     ) -> None:
-        now = now or _loop_time
+        # Not the event loop's: to ask which one runs is a call of the kernel each time.
+        now = now or time.monotonic
         self._addresses = _buckets(per_address, now)
         self._regions = _buckets(per_address * REGION_SHARE, now)
         self._wallets = _buckets(per_wallet, now)
@@ -192,10 +193,6 @@ LIMITER = web.AppKey("limiter", Limiter)
 
 def _buckets(rate: float, now: Callable[[], float]) -> Buckets | None:
     return Buckets(rate, max(1.0, rate * BURST_S), now=now) if rate > 0 else None
-
-
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _is_limited(address: str) -> bool:

@@ -7,12 +7,12 @@ request leave one line. No line holds a query or a body.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import math
 import re
 import secrets
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -71,8 +71,7 @@ def guard(
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        now = asyncio.get_running_loop().time
-        started = now()
+        started = time.monotonic()
         request_id = request[REQUEST_ID] = _own_id(request) or f"{process}-{next(count):x}"
         REQUEST.set(request_id)
         asked = begin(request_id, client_address(request))
@@ -93,7 +92,7 @@ def guard(
         if refused is not None:
             note_refusal(request, refused, response.status)
         end(asked)
-        seconds = now() - started
+        seconds = time.monotonic() - started
         if counts is not None:
             counts.answered(request, response.status, seconds)
             if refused is not None:
