@@ -19,7 +19,7 @@ from benchmarks.model import containers, stores, wire
 from benchmarks.model.busy import Spent
 from benchmarks.model.inputs import Container, ServiceTimes
 from benchmarks.model.jobs import ONE, Bench, Run
-from benchmarks.reference import Bare
+from benchmarks.nginx import Nginx
 
 AT_ONCE = (1, 2, 4)
 CONTAINERS = 12
@@ -28,15 +28,17 @@ JOBS = 12
 
 async def measure(rounds: int) -> ServiceTimes:
     with tempfile.TemporaryDirectory(prefix="ocean-compute-bench-") as folder:
-        bench, bare = Bench(Path(folder) / "service"), Bare(Path(folder), file_mib=wire.STAGED_MIB)
+        bench, served = Bench(Path(folder) / "service"), Path(folder) / "served"
+        served.mkdir()
+        nginx = Nginx(Path(folder) / "nginx", served)
         try:
-            await bare.ready()
-            wire.publish(bench, bare)
+            await nginx.ready()
+            wire.publish(bench, nginx, served)
             await bench.open()
             return await _measure(bench, rounds)
         finally:
             await bench.close()
-            bare.end()
+            nginx.end()
 
 
 async def _measure(bench: Bench, rounds: int) -> ServiceTimes:
