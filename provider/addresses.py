@@ -26,6 +26,7 @@ Network = IPv4Network | IPv6Network
 TRUSTED_PROXIES = web.AppKey("trusted_proxies", tuple[Network, ...])
 
 _CLIENT = web.RequestKey("client", str)
+_TRUSTED = web.RequestKey("trusted_proxies", tuple[Network, ...])
 _MOST_HOPS: Final = 32
 _V6_BITS: Final = 64
 """What one customer of a network is given at least."""
@@ -157,7 +158,13 @@ def _network(address: str, bits: int) -> str:
 
 
 def _trusted(request: web.BaseRequest) -> tuple[Network, ...]:
-    return request.app.get(TRUSTED_PROXIES, ()) if isinstance(request, web.Request) else ()
+    """Asked for several times while a request is answered, as the client's address is."""
+    try:
+        return request[_TRUSTED]
+    except KeyError:
+        known = request.app.get(TRUSTED_PROXIES, ()) if isinstance(request, web.Request) else ()
+        request[_TRUSTED] = known
+        return known
 
 
 def _forwarded_for(request: web.BaseRequest, trusted: Sequence[Network]) -> str:

@@ -105,11 +105,11 @@ def guard(
 
 async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
     """Signal handler: headers that each answer has, streamed ones included."""
-    origin = request.headers.get("Origin")
-    response.headers["Access-Control-Allow-Origin"] = origin or "*"
+    origin, headers = request.headers.get("Origin"), response.headers
+    headers["Access-Control-Allow-Origin"] = origin or "*"
     if origin:
-        response.headers["Vary"] = "Origin"
-    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+        headers["Vary"] = "Origin"
+    headers["X-Request-Id"] = request.get(REQUEST_ID, "")
     stopping = request.app.get(STOPPING)
     if stopping is not None and stopping.is_set():
         # Clients with a connection of their own would never notice that they have to go.
