@@ -6,6 +6,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from urllib.parse import urlencode
 
 from support.consumer import Consumer, raw
@@ -14,7 +15,8 @@ from support.service import DATASET, dataset_document, image_id
 from benchmarks.load import cpu_seconds, drive, fetch
 from benchmarks.model.inputs import Transfer
 from benchmarks.model.jobs import NONE, WALLETS, Bench
-from benchmarks.reference import Bare, port_of
+from benchmarks.nginx import Nginx
+from benchmarks.reference import port_of
 from provider.auth.signatures import personal_digest, recover
 
 SIGNATURES = 2000
@@ -105,10 +107,13 @@ async def egress(bench: Bench) -> Transfer:
     return Transfer(max(rates), (after - before) / DOWNLOADS / (RESULT_MIB << 20))
 
 
-def publish(bench: Bench, bare: Bare) -> None:
-    """Datasets over HTTP. Before the service starts."""
+def publish(bench: Bench, nginx: Nginx, served: Path) -> None:
+    """Datasets over HTTP, all of one file. Before the service starts."""
+    with (served / "large").open("wb") as large:
+        for _ in range(STAGED_MIB):
+            large.write(bytes(1 << 20))
     for number in range(STAGED):
-        url = f"http://127.0.0.1:{bare.port}/file?{number}"
+        url = f"{nginx.url}/large?{number}"
         file = {"type": "url", "url": url, "method": "GET"}
         bench.service.publish(dataset_document(_did(number), [file]))
 
