@@ -60,7 +60,6 @@ class Containers:
                 await asyncio.wait_for(self._exits[job_id].wait(), 1.0)
             seen = await engine.observe(spec.name)
         assert seen.exit_code == 0, seen
-        await engine.observe(spec.name)
         await engine.save_log(spec.name, self._folder / f"{job_id}.log", 1 << 20)
         await engine.remove(spec.name)
         del self._exits[job_id]

@@ -23,11 +23,12 @@ class Writes:
 
 @dataclass(frozen=True)
 class Container:
-    """A container from its creation until it is removed: seconds of the clock from one to the
-    next, and of processors, at so many at once."""
+    """A container from its creation until it is removed, at so many at once: seconds of the
+    clock from one to the next, of processors, and of the process that drives the engine."""
 
     wall_s: float
     cpu_s: float
+    client_s: float
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,10 @@ class ServiceTimes:
     process that serves. ``operator_s`` is what a job costs the process that operates it,
     ``helpers_s`` the programs that it starts for the job's space, ``kernel_s`` what is left of
     a whole job beyond all that and the container itself (``containers``, by how many there are
-    at once). ``job_wall_s`` is from one job's place to the next one's, one at a time;
-    ``phases`` are its parts by the clock. ``writes`` are by kind of database, ``units_a_job`` are
-    units of work in the store, without the one that accepts it.
+    at once). Of a container's processor time the share ``beside`` is not on its way, see
+    :mod:`benchmarks.model.beside`. ``job_wall_s`` is from one job's place to the next one's, one
+    at a time; ``phases`` are its parts by the clock. ``writes`` are by kind of database,
+    ``units_a_job`` are units of work in the store, without the one that accepts it.
     """
 
     machine: str
@@ -64,6 +66,7 @@ class ServiceTimes:
     helpers_s: float
     kernel_s: float
     containers: Mapping[int, Container]
+    beside: float
     job_wall_s: float
     phases: Mapping[str, float]
     staging: Transfer

@@ -55,13 +55,13 @@ class Machine(Part):
             yield from self.hold(turn)
             left -= turn
 
-    def work(self, cpu_s: float, wall_s: float) -> Events:
-        """What takes ``wall_s`` on an idle machine, ``cpu_s`` of it, or more beside it, on
-        processors."""
-        beside = max(0.0, cpu_s - wall_s)
-        aside = self.world.process(self.burn(beside)) if beside else None
-        yield from self.burn(cpu_s - beside)
-        yield self.world.timeout(max(0.0, wall_s - cpu_s))
+    def work(self, cpu_s: float, wall_s: float, beside: float = 0.0) -> Events:
+        """What takes ``wall_s`` on an idle machine, and processors for ``cpu_s``. Of that the
+        share ``beside``, or more where the time is too short, is used next to the rest."""
+        aside_s = max(beside * cpu_s, cpu_s - wall_s)
+        aside = self.world.process(self.burn(aside_s)) if aside_s > 0 else None
+        yield from self.burn(cpu_s - aside_s)
+        yield self.world.timeout(max(0.0, wall_s - (cpu_s - aside_s)))
         if aside is not None:
             yield aside
 

@@ -1,8 +1,8 @@
 """Measures here what the model needs: everything alone, or one job at a time.
 
 What is measured with many jobs at once is what the model is held against, and not here. Of
-what a process has used the median of the rounds counts; of the clock, and of what only the
-whole machine's account tells, the least: neighbours, and their containers, only ever add.
+processor time the median of the rounds counts, of the clock the least: what neighbours do only
+ever adds to that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.model import containers, stores, wire
+from benchmarks.model import beside, containers, stores, wire
 from benchmarks.model.busy import Spent
 from benchmarks.model.inputs import Container, ServiceTimes
 from benchmarks.model.jobs import ONE, Bench, Run
@@ -28,9 +28,9 @@ JOBS = 12
 
 async def measure(rounds: int) -> ServiceTimes:
     with tempfile.TemporaryDirectory(prefix="ocean-compute-bench-") as folder:
-        bench, served = Bench(Path(folder) / "service"), Path(folder) / "served"
+        served = Path(folder) / "served"
         served.mkdir()
-        nginx = Nginx(Path(folder) / "nginx", served)
+        bench, nginx = Bench(Path(folder) / "service"), Nginx(Path(folder) / "nginx", served)
         try:
             await nginx.ready()
             wire.publish(bench, nginx, served)
@@ -50,6 +50,7 @@ async def _measure(bench: Bench, rounds: int) -> ServiceTimes:
             alone[number].append(await containers.measured(CONTAINERS, number))
         runs.append(await bench.trivial(JOBS, ONE))
     boxes = {number: _container(found) for number, found in alone.items()}
+    cores = len(os.sched_getaffinity(0))
     start, status = await wire.starts(bench), await wire.statuses(bench)
     # The client has looked at each job once and waited for the whole of it.
     looks = _median(runs, lambda run: run.looks / run.jobs) * status
@@ -59,7 +60,7 @@ async def _measure(bench: Bench, rounds: int) -> ServiceTimes:
     return ServiceTimes(
         machine=_machine(),
         measured=time.strftime("%Y-%m-%d"),
-        cores=len(os.sched_getaffinity(0)),
+        cores=cores,
         signature_s=wire.signature(bench.consumer),
         status_s=status,
         start_s=start,
@@ -68,8 +69,9 @@ async def _measure(bench: Bench, rounds: int) -> ServiceTimes:
         units_a_job=_median(runs, lambda run: run.units) - 1,
         operator_s=operator,
         helpers_s=_median(runs, lambda run: run.spent.children / run.jobs),
-        kernel_s=max(0.0, min(run.spent.rest for run in runs) / JOBS - boxes[1].cpu_s),
+        kernel_s=max(0.0, _median(runs, lambda run: run.spent.rest / run.jobs) - boxes[1].cpu_s),
         containers=boxes,
+        beside=beside.share(boxes, cores, [*phases.values()]),
         job_wall_s=quickest.spent.wall / JOBS,
         phases=phases,
         staging=await wire.staging(bench, operator + start, phases["configuring_volumes"]),
@@ -80,7 +82,8 @@ async def _measure(bench: Bench, rounds: int) -> ServiceTimes:
 def _container(found: Sequence[Spent]) -> Container:
     return Container(
         min(each.wall for each in found) / CONTAINERS,
-        min(each.rest for each in found) / CONTAINERS,
+        statistics.median(each.rest for each in found) / CONTAINERS,
+        statistics.median(each.client for each in found) / CONTAINERS,
     )
 
 

@@ -1,8 +1,9 @@
 """The service as queues: jobs come, are accepted, have their turn, and give results.
 
 Arrivals are a batch, or at random and independent of each other (Poisson). The same seed gives
-the same run. What each part takes is measured (:mod:`benchmarks.model.service_times`); what
-waits for what is the service's own order of things:
+the same run, and each job of it draws the same lots whatever else there is. What each part
+takes is measured (:mod:`benchmarks.model.service_times`), and containers vary around that
+(exponentially); what waits for what is the service's own order of things:
 
 1. A process that serves checks and answers the request, once its unit of work is durable.
 2. The job waits for a place on any machine.
@@ -97,6 +98,7 @@ def simulate(times: ServiceTimes, plant: Plant, demand: Demand, seed: int = 1) -
 class _World:
     def __init__(self, times: ServiceTimes, plant: Plant, demand: Demand, seed: int) -> None:
         self._times, self._plant, self._demand = times, plant, demand
+        self._seed = seed
         self._random = random.Random(seed)
         self._env = simpy.Environment()
         self._machines = [
@@ -199,6 +201,7 @@ class _World:
 
     def _job(self, accepted: simpy.Event | None = None) -> Events:
         self._asked += 1
+        lots = random.Random(f"{self._seed} {self._asked}")
         serve, began = next(self._next_serve), self._env.now
         yield from serve.run(self._times.start_s)
         yield self._store.move(serve)
@@ -210,7 +213,7 @@ class _World:
         machine: Machine = yield self._free.get()
         began, placed = self._passed("queued", began), self._env.now
         operate = next(self._next_operate[machine])
-        yield from self._operated(operate)
+        yield from self._operated(operate, lots)
         self._announce(operate)
         self._placed += self._env.now - placed
         yield self._free.put(machine)
@@ -242,7 +245,7 @@ class _World:
         self._sums[name] += self._env.now - began
         return self._env.now
 
-    def _operated(self, operate: Process) -> Events:
+    def _operated(self, operate: Process, lots: random.Random) -> Events:
         times, machine = self._times, operate.machine
         for phase, share in self._shares.items():
             if phase == "configuring_volumes":
@@ -250,7 +253,8 @@ class _World:
                 size = self._demand.dataset_bytes
                 yield from link.carry(size, machine, staging.byte_cpu_s)
             yield from operate.run(share.own_s)
-            yield from machine.work(share.cpu_s, share.wall_s)
+            some = lots.expovariate(1.0)
+            yield from machine.work(some * share.cpu_s, some * share.wall_s, times.beside)
             for _ in range(share.units):
                 yield self._store.move(operate)
 

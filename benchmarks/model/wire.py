@@ -108,7 +108,7 @@ async def egress(bench: Bench) -> Transfer:
 
 
 def publish(bench: Bench, nginx: Nginx, served: Path) -> None:
-    """Datasets over HTTP, of what nginx serves. Before the service starts."""
+    """Datasets over HTTP, all of one file. Before the service starts."""
     with (served / "large").open("wb") as large:
         for _ in range(STAGED_MIB):
             large.write(bytes(1 << 20))
