@@ -40,17 +40,40 @@ async def measure(group: str, rounds: int) -> list[Figure]:
 def printed(figures: list[Figure]) -> Table:
     table = Table("figure", "ours", "reference", "ratio", "goal", "")
     for figure in figures:
-        reference = "-" if figure.reference is None else f"{figure.reference:,.3g} {figure.unit}"
-        ratio = "-" if figure.ratio is None else f"{figure.ratio:.2f}"
-        ours = f"{figure.figure:,.3g} {figure.unit}"
-        table.add_row(figure.name, ours, reference, ratio, figure.wanted, figure.verdict)
+        table.add_row(*_row(figure))
     return table
+
+
+def written(figures: list[Figure]) -> str:
+    """The table as Markdown."""
+    lines = ["| figure | ours | reference | ratio | goal | |", "|---|---|---|---|---|---|"]
+    for figure in figures:
+        lines.append(f"| {' | '.join(_row(figure))} |")
+    return "\n".join(lines)
+
+
+def _row(figure: Figure) -> list[str]:
+    reference = "-" if figure.reference is None else f"{figure.reference:,.3g} {figure.unit}"
+    ratio = "-" if figure.ratio is None else f"{figure.ratio:.2f}"
+    ours = f"{figure.figure:,.3g} {figure.unit}"
+    return [figure.name, ours, reference, ratio, figure.wanted, figure.verdict]
+
+
+def put(page: Path, text: str) -> None:
+    """Replace what stands between the page's marks."""
+    before, begin, rest = page.read_text().partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+_BEGIN, _END = "<!-- figures -->", "<!-- end -->"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path, default=KEPT)
+    parser.add_argument("--page", type=Path, help="a page to put the table into")
     parser.add_argument("--only", choices=GROUPS, action="append")
     options = parser.parse_args()
     figures: list[Figure] = []
@@ -65,6 +88,8 @@ def main() -> int:
         options.json.parent.mkdir(exist_ok=True)
         options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2))
     Console().print(printed(figures))
+    if options.page:
+        put(options.page, written(figures))
     for group in broken:
         Console(stderr=True).print(f"{group} could not be measured, see above", style="red")
     return 0 if not broken and all(figure.reached for figure in figures) else 1
