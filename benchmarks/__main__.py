@@ -46,10 +46,8 @@ def printed(figures: list[Figure]) -> Table:
 
 def written(figures: list[Figure]) -> str:
     """The table as Markdown."""
-    lines = ["| figure | ours | reference | ratio | goal | |", "|---|---|---|---|---|---|"]
-    for figure in figures:
-        lines.append(f"| {' | '.join(_row(figure))} |")
-    return "\n".join(lines)
+    head = ["| figure | ours | reference | ratio | goal | |", "|---|---|---|---|---|---|"]
+    return "\n".join([*head, *(f"| {' | '.join(_row(figure))} |" for figure in figures)])
 
 
 def _row(figure: Figure) -> list[str]:
