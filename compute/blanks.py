@@ -46,10 +46,15 @@ class Blanks:
 
 
 def _write(path: Path, size: int, parts: _Written) -> None:
+    """All of it or OSError; on the disk then, as after the tool, which sees to it itself."""
     with path.open("wb") as file:
         file.truncate(size)
         for offset, data in parts:
-            os.pwrite(file.fileno(), data, offset)
+            file.seek(offset)
+            file.write(data)
+        if parts:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _written(path: Path) -> _Written | None:

@@ -273,6 +273,8 @@ class Reconciler:
                 try:
                     last = await self._round(job, last)
                 except MoveLost:
+                    # What the last step knew to be so is not known any more.
+                    last = None
                     continue
                 except Exception as error:
                     await self._hindered(job, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,17 @@ async def test_memory_is_bounded(tmp_path: Path) -> None:
         await made.put(tmp_path / "image", (MIB, kind), small)
     await made.put(tmp_path / "image", (MIB, 0), small)
     assert small.runs == blanks._MOST_KINDS + 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="may not mount")
+async def test_half_an_image_is_none(tmp_path: Path) -> None:
+    make, made = Maker((0, b"head"), (MIB, b"x" * MIB)), Blanks()
+    await made.put(tmp_path / "first", (4 * MIB, "a"), make)
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "small", small], check=True)
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            await made.put(small / "second", (4 * MIB, "a"), make)
+    finally:
+        subprocess.run(["umount", small], check=True)
